@@ -1,0 +1,14 @@
+/** Where time comes from, so that tests can bring their own. */
+export interface Clock {
+  /** Wall clock, milliseconds since 1970 UTC. */
+  now(): number;
+  /** Never goes back, milliseconds since an arbitrary instant. */
+  monotonicMs(): number;
+}
+
+export const systemClock: Clock = { now: () => Date.now(), monotonicMs: () => performance.now() };
+
+/** RFC 3339 UTC with milliseconds. */
+export function rfc3339(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
+}
