@@ -1,0 +1,17 @@
+/** The runtimes whose cgroup names PIMS knows. */
+export type Runtime = "docker" | "containerd" | "podman" | "crio" | "runc";
+
+/** What the kernel alone tells about a container: whose cgroup name it is, and the full id in it. */
+export interface ContainerRef {
+  readonly runtime: Runtime;
+  readonly id: string;
+}
+
+/** What the container's runtime adds. It is the host's word, not the container's. */
+export interface ContainerInfo extends ContainerRef {
+  readonly name: string;
+  /** Identity of the image (`sha256:…`): its config digest, or the tree digest of a root file system. Null when unknown. */
+  readonly image: string | null;
+  readonly imageName: string | null;
+  readonly labels: Readonly<Record<string, string>>;
+}
