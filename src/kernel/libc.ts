@@ -1,0 +1,56 @@
+import koffi from "koffi";
+import { PimsError } from "../core/errors.ts";
+
+/**
+ * The one place that loads the C library. koffi's synchronous calls only: a call that could block belongs in a worker
+ * and needs a bound of its own.
+ */
+const libc = koffi.load("libc.so.6");
+
+export const ioctl: (fd: number, request: number, argument: unknown) => number = libc.func(
+  "int ioctl(int fd, unsigned long request, void *argument)",
+);
+export const socket: (domain: number, type: number, protocol: number) => number = libc.func(
+  "int socket(int domain, int type, int protocol)",
+);
+export const bind: (fd: number, address: Uint8Array, length: number) => number = libc.func(
+  "int bind(int fd, const void *address, uint32_t length)",
+);
+export const send: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func(
+  "long send(int fd, const void *bytes, size_t length, int flags)",
+);
+export const recvfrom: (
+  fd: number,
+  bytes: Uint8Array,
+  length: number,
+  flags: number,
+  address: Uint8Array,
+  addressLength: Uint8Array,
+) => number = libc.func(
+  "long recvfrom(int fd, _Out_ void *bytes, size_t length, int flags, _Out_ void *address, _Inout_ void *addressLength)",
+);
+export const poll: (descriptors: Uint8Array, count: number, timeoutMs: number) => number = libc.func(
+  "int poll(_Inout_ void *descriptors, unsigned long count, int timeoutMs)",
+);
+export const setsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: number) => number =
+  libc.func("int setsockopt(int fd, int level, int name, const void *value, uint32_t length)");
+export const close: (fd: number) => number = libc.func("int close(int fd)");
+
+/** errno(3) of the last call that failed. */
+export function errno(): number {
+  return koffi.errno();
+}
+
+/** Linux's numbers for the few errors that callers tell apart (asm-generic/errno.h). */
+export const ERRNO = { EPERM: 1, ESRCH: 3, EINTR: 4, EAGAIN: 11, ENOTTY: 25, EINVAL: 22, ENOBUFS: 105 } as const;
+
+export function systemCallError(call: string, number = errno()): PimsError {
+  const name = Object.entries(koffi.os.errno).find(([, value]) => value === number)?.[0] ?? `errno ${number}`;
+  return new PimsError("system-call", `${call} failed with ${name}`);
+}
+
+/** Memory at a fixed address, for structures that the kernel reads and writes through a pointer. Never freed. */
+export function fixedBuffer(bytes: number): { pointer: unknown; address: bigint; view: DataView } {
+  const pointer: unknown = koffi.alloc("uint8_t", bytes);
+  return { pointer, address: BigInt(koffi.address(pointer)), view: new DataView(koffi.view(pointer, bytes)) };
+}

@@ -1,0 +1,72 @@
+// Worker thread: libuv takes no netlink descriptor, and a blocking call in the main thread would stop everything else.
+import { parentPort } from "node:worker_threads";
+import { bind, close, ERRNO, errno, poll, recvfrom, send, setsockopt, socket, systemCallError } from "./libc.ts";
+import { listenMessage, parseProcEvents } from "./proc-event.ts";
+
+const AF_NETLINK = 16;
+const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+const NETLINK_CONNECTOR = 11;
+const CN_IDX_PROC = 1;
+const SOL_SOCKET = 1;
+const SO_RCVBUFFORCE = 33;
+const MSG_DONTWAIT = 0x40;
+const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
+/** A worker in a blocking call keeps the process from exiting, so no wait is longer than this. */
+const POLL_MS = 250;
+const BATCH = 256;
+
+const port = parentPort;
+if (port === null) throw new Error("not a worker");
+
+const fd = socket(AF_NETLINK, SOCK_DGRAM_CLOEXEC, NETLINK_CONNECTOR);
+if (fd < 0) throw systemCallError("socket(NETLINK_CONNECTOR)");
+const address = Buffer.alloc(12);
+address.writeUInt16LE(AF_NETLINK, 0);
+address.writeUInt32LE(CN_IDX_PROC, 8);
+const size = Buffer.alloc(4);
+size.writeInt32LE(RECEIVE_BUFFER_BYTES);
+setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, 4);
+if (bind(fd, address, address.length) < 0) throw systemCallError("bind(NETLINK_CONNECTOR)");
+const listen = listenMessage(process.pid);
+if (send(fd, listen, listen.length, 0) < 0) throw systemCallError("send(PROC_CN_MCAST_LISTEN)");
+port.postMessage({ ready: true });
+
+let stopping = false;
+port.on("message", () => {
+  stopping = true;
+});
+
+const descriptors = Buffer.alloc(8);
+const buffer = Buffer.alloc(8192);
+const sender = Buffer.alloc(12);
+const senderLength = Buffer.alloc(4);
+
+function turn(): void {
+  if (stopping) {
+    close(fd);
+    port?.close();
+    return;
+  }
+  descriptors.writeInt32LE(fd, 0);
+  descriptors.writeInt16LE(1, 4);
+  descriptors.writeInt16LE(0, 6);
+  if (poll(descriptors, 1, POLL_MS) > 0) {
+    const executed: number[] = [];
+    let lost = false;
+    for (let count = 0; count < BATCH; count++) {
+      senderLength.writeUInt32LE(sender.length);
+      const length = recvfrom(fd, buffer, buffer.length, MSG_DONTWAIT, sender, senderLength);
+      if (length < 0) {
+        if (errno() === ERRNO.ENOBUFS) lost = true;
+        break;
+      }
+      // Any process with CAP_NET_ADMIN can send to the group; only the kernel's port is 0.
+      if (sender.readUInt32LE(4) !== 0) continue;
+      for (const event of parseProcEvents(buffer.subarray(0, length)))
+        if (event.what === "exec") executed.push(event.pid);
+    }
+    if (executed.length > 0 || lost) port?.postMessage({ executed, lost });
+  }
+  setImmediate(turn);
+}
+turn();
