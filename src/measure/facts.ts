@@ -1,0 +1,46 @@
+import type { ContainerRef } from "../container/types.ts";
+import type { JsonText } from "../core/bytes.ts";
+import type { Backing } from "../process/mapping.ts";
+
+/** One process for the life of a boot: `pid` of the host's namespace and start time in clock ticks since boot. */
+export interface ProcessRef {
+  readonly pid: number;
+  readonly startTime: bigint;
+  /** What the process calls itself, and its program's path in its own mount namespace: labels, never proofs. */
+  readonly comm: string;
+  readonly exe: JsonText;
+  readonly container: ContainerRef | null;
+}
+
+/** Executable code that a process has mapped, or is about to be judged for. */
+export interface CodeObject {
+  readonly backing: Backing;
+  /** `executable` is the program itself, `library` everything else that is mapped to be executed. */
+  readonly role: "executable" | "library";
+  readonly path: JsonText;
+  /** `major:minor` and inode number of the file; `0:0` and 0 where there is none. */
+  readonly device: string;
+  readonly inode: bigint;
+  readonly size: bigint;
+  /** SHA-256 of the whole file. Null for code that no file holds. */
+  readonly sha256: string | null;
+  readonly deleted: boolean;
+}
+
+/** A page of a mapping that differs from the file's, named by its offset in the file. Digests are SHA-256, hexadecimal. */
+export interface ModifiedPage {
+  readonly offset: bigint;
+  readonly expected: string;
+  readonly actual: string;
+}
+
+/** What measuring found out, before anyone judges it. */
+export type Fact =
+  | { readonly kind: "code"; readonly process: ProcessRef; readonly object: CodeObject }
+  | {
+      readonly kind: "modified";
+      readonly process: ProcessRef;
+      readonly object: CodeObject;
+      readonly pages: readonly ModifiedPage[];
+    }
+  | { readonly kind: "unreadable"; readonly process: ProcessRef; readonly text: string };

@@ -1,0 +1,53 @@
+import { join } from "node:path";
+import { jsonTextBytes } from "../core/bytes.ts";
+import { errorCode } from "../core/errors.ts";
+import type { CodeObject } from "./facts.ts";
+import type { FileDigests } from "./file-digest.ts";
+
+/**
+ * Programs of container runtimes that run for some milliseconds inside a container before its own program starts
+ * (`runc init`), or that the runtime adds to it (`docker-init`).
+ */
+const PROGRAMS = ["runc", "crun", "docker-init", "tini", "conmon", "catatonit", "containerd-shim-runc-v2"];
+const FOLDERS = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/libexec/podman"];
+
+/**
+ * Tells the runtime's own helpers from a container's code. Nothing that the container says counts: a helper's program is
+ * byte for byte one of the host's runtime programs, and everything else it has mapped is byte for byte the host's file
+ * at the same path.
+ */
+export class HostPrograms {
+  readonly #digests: FileDigests;
+
+  constructor(digests: FileDigests) {
+    this.#digests = digests;
+  }
+
+  async isRuntimeHelper(objects: readonly CodeObject[]): Promise<boolean> {
+    const program = objects.find((object) => object.role === "executable");
+    if (program?.sha256 == null || !(await this.#isRuntimeProgram(program.sha256))) return false;
+    for (const object of objects) {
+      if (object === program || object.backing === "kernel") continue;
+      if (object.backing !== "file" || object.sha256 === null) return false;
+      if ((await this.#hostDigest(Buffer.from(jsonTextBytes(object.path)).toString("latin1"))) !== object.sha256)
+        return false;
+    }
+    return true;
+  }
+
+  async #isRuntimeProgram(sha256: string): Promise<boolean> {
+    for (const folder of FOLDERS)
+      for (const name of PROGRAMS) if ((await this.#hostDigest(join(folder, name))) === sha256) return true;
+    return false;
+  }
+
+  async #hostDigest(path: string): Promise<string | null> {
+    try {
+      return (await this.#digests.measure(path)).sha256;
+    } catch (error) {
+      // Not there, or not readable: then it is not the same file either.
+      if (errorCode(error) !== undefined) return null;
+      throw error;
+    }
+  }
+}

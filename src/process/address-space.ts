@@ -1,0 +1,225 @@
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
+import { type JsonText, toJsonText } from "../core/bytes.ts";
+import { errorCode, PimsError } from "../core/errors.ts";
+import { PAGE_SIZE, type PageList, readAnonymousPages, scanAnonymousPages } from "../kernel/pagemap.ts";
+import { nextExecutableArea } from "../kernel/procmap.ts";
+import { backingOf, type Mapping, parseMaps } from "./mapping.ts";
+import { type ProcessStat, parseStat } from "./stat.ts";
+
+/**
+ * Which kernel interfaces a sweep uses: PROCMAP_QUERY and PAGEMAP_SCAN (Linux 6.11), or the text of `maps` and
+ * `pagemap` that every kernel has. `auto` tries the newest and falls back.
+ */
+export type Method = "auto" | "fallback";
+
+/** More executable mappings than any real program has; an address space beyond it is reported as not covered. */
+const MAX_MAPPINGS = 65_536;
+const MAX_MAPS_BYTES = 64 * 1024 * 1024;
+
+/**
+ * One address space, held open. `maps` and `pagemap` stay bound to it: after exec or exit they answer `gone`, so a
+ * reused pid or another program can never be taken for it.
+ */
+export class AddressSpace {
+  readonly pid: number;
+  readonly stat: ProcessStat;
+  /** The program as the kernel names it. A label for people; the judgement goes by digests. */
+  readonly exe: JsonText;
+  readonly #folder: string;
+  readonly #maps: number;
+  readonly #pagemap: number;
+  #method: Method;
+
+  private constructor(pid: number, folder: string, method: Method, maps: number, pagemap: number) {
+    this.pid = pid;
+    this.#folder = folder;
+    this.#method = method;
+    this.#maps = maps;
+    this.#pagemap = pagemap;
+    this.stat = parseStat(readFileSync(`${folder}/stat`, "latin1"));
+    this.exe = toJsonText(readlinkSync(`${folder}/exe`, { encoding: "buffer" }));
+  }
+
+  /**
+   * Opens the address space of a process, or null when it has none (exited, kernel thread). A leader that has exited
+   * while its threads go on has an empty `maps`: then a living thread's is opened.
+   */
+  static open(pid: number, method: Method = "auto"): AddressSpace | null {
+    const direct = AddressSpace.#openFolder(pid, `/proc/${pid}`, method);
+    if (direct !== null) return direct;
+    try {
+      for (const thread of readdirSync(`/proc/${pid}/task`)) {
+        if (thread === String(pid)) continue;
+        const space = AddressSpace.#openFolder(pid, `/proc/${pid}/task/${thread}`, method);
+        if (space !== null) return space;
+      }
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+    return null;
+  }
+
+  static #openFolder(pid: number, folder: string, method: Method): AddressSpace | null {
+    const opened: number[] = [];
+    try {
+      opened.push(openSync(`${folder}/maps`, "r"), openSync(`${folder}/pagemap`, "r"));
+      const space = new AddressSpace(pid, folder, method, opened[0]!, opened[1]!);
+      if (space.isAlive()) return space;
+    } catch (error) {
+      if (!isGone(error)) {
+        for (const fd of opened) closeSync(fd);
+        throw error;
+      }
+    }
+    for (const fd of opened) closeSync(fd);
+    return null;
+  }
+
+  /** Every executable mapping, in rising order, or `gone`. */
+  mappings(): Mapping[] | "gone" {
+    if (this.#method === "fallback") return this.#mappingsFromText();
+    const mappings: Mapping[] = [];
+    let address = 0n;
+    while (true) {
+      const area = nextExecutableArea(this.#maps, address, true);
+      if (area === "unsupported") {
+        this.#method = "fallback";
+        return this.#mappingsFromText();
+      }
+      if (area === "gone") return "gone";
+      if (area === null) return mappings;
+      const name = area.name ?? "";
+      mappings.push({
+        start: area.start,
+        end: area.end,
+        writable: (area.flags & 2) !== 0,
+        shared: (area.flags & 8) !== 0,
+        offset: area.offset,
+        device: area.device,
+        inode: area.inode,
+        name,
+        backing: backingOf(name, area.inode),
+      });
+      if (mappings.length > MAX_MAPPINGS) throw tooMany(this.pid);
+      address = area.end;
+    }
+  }
+
+  /**
+   * Whether the executable mappings are still these: start, end, permissions, offset, device and inode of each. Asks
+   * the kernel for no names, so it is what an unchanged sweep costs.
+   */
+  sameMappings(known: readonly Mapping[]): boolean | "gone" {
+    if (this.#method === "fallback") {
+      const now = this.#mappingsFromText();
+      if (now === "gone") return "gone";
+      return now.length === known.length && now.every((mapping, index) => sameMapping(mapping, known[index]!));
+    }
+    let address = 0n;
+    for (const mapping of known) {
+      const area = nextExecutableArea(this.#maps, address, false);
+      if (area === "gone") return "gone";
+      if (area === null || area === "unsupported") return false;
+      const same =
+        area.start === mapping.start &&
+        area.end === mapping.end &&
+        area.offset === mapping.offset &&
+        area.inode === mapping.inode &&
+        area.device === mapping.device &&
+        ((area.flags & 2) !== 0) === mapping.writable &&
+        ((area.flags & 8) !== 0) === mapping.shared;
+      if (!same) return false;
+      address = area.end;
+    }
+    return nextExecutableArea(this.#maps, address, false) === null;
+  }
+
+  /** Pages of a mapping that are no longer the file's (they were written to), at most `limit`. */
+  writtenPages(mapping: Mapping, limit: number): PageList | "gone" {
+    if (this.#method !== "fallback") {
+      const pages = scanAnonymousPages(this.#pagemap, mapping.start, mapping.end, limit);
+      if (pages !== "unsupported") return pages;
+    }
+    return readAnonymousPages(this.#pagemap, mapping.start, mapping.end, limit);
+  }
+
+  /** The page at `address` as the process sees it, or `gone`. */
+  readPage(address: bigint): Uint8Array | "gone" {
+    const page = Buffer.alloc(Number(PAGE_SIZE));
+    let fd: number | undefined;
+    try {
+      fd = openSync(`${this.#folder}/mem`, "r");
+      // `mem` was opened by pid: the held `maps` tells afterwards whether it was still the same address space.
+      const count = readSync(fd, page, 0, page.length, address);
+      return count === page.length && this.isAlive() ? page : "gone";
+    } catch (error) {
+      if (!this.isAlive()) return "gone";
+      throw error;
+    } finally {
+      if (fd !== undefined) closeSync(fd);
+    }
+  }
+
+  /** Path through which the very file of a mapping can be opened, also when it was deleted or replaced. */
+  mapFile(mapping: Mapping): string {
+    return `${this.#folder}/map_files/${mapping.start.toString(16)}-${mapping.end.toString(16)}`;
+  }
+
+  /** Path of the program's own file. */
+  exeFile(): string {
+    return `${this.#folder}/exe`;
+  }
+
+  isAlive(): boolean {
+    if (this.#method !== "fallback") {
+      const area = nextExecutableArea(this.#maps, 0n, false);
+      if (area !== "unsupported") return area !== "gone";
+      this.#method = "fallback";
+    }
+    return readSync(this.#maps, Buffer.alloc(256), 0, 256, 0) > 0;
+  }
+
+  close(): void {
+    closeSync(this.#maps);
+    closeSync(this.#pagemap);
+  }
+
+  #mappingsFromText(): Mapping[] | "gone" {
+    const text = readWhole(this.#maps, this.pid);
+    return text.length === 0 ? "gone" : parseMaps(text);
+  }
+}
+
+function sameMapping(a: Mapping, b: Mapping): boolean {
+  return (
+    a.start === b.start &&
+    a.end === b.end &&
+    a.offset === b.offset &&
+    a.inode === b.inode &&
+    a.device === b.device &&
+    a.writable === b.writable &&
+    a.shared === b.shared
+  );
+}
+
+function readWhole(fd: number, pid: number): Uint8Array {
+  const parts: Buffer[] = [];
+  let total = 0;
+  while (true) {
+    const part = Buffer.alloc(64 * 1024);
+    const count = readSync(fd, part, 0, part.length, total);
+    if (count === 0) return Buffer.concat(parts);
+    parts.push(part.subarray(0, count));
+    total += count;
+    if (total > MAX_MAPS_BYTES) throw tooMany(pid);
+  }
+}
+
+function tooMany(pid: number): PimsError {
+  return new PimsError("coverage-incomplete", `process ${pid} has more mappings than can be measured`);
+}
+
+/** The process has exited or executed meanwhile: an ordinary race, not an error. */
+export function isGone(error: unknown): boolean {
+  return ["ENOENT", "ESRCH"].includes(errorCode(error) ?? "");
+}

@@ -1,0 +1,78 @@
+import { type JsonText, toJsonText } from "../core/bytes.ts";
+
+/**
+ * Where the bytes of an executable mapping come from: a file, a memfd, plain or shared anonymous memory, the kernel
+ * itself (`[vdso]`, `[uprobes]`).
+ */
+export type Backing = "file" | "memfd" | "anonymous" | "kernel";
+
+/** One executable mapping of an address space. */
+export interface Mapping {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly writable: boolean;
+  readonly shared: boolean;
+  readonly offset: bigint;
+  /** `major:minor` as the kernel prints it in `maps`, decimal. */
+  readonly device: string;
+  readonly inode: bigint;
+  /** The kernel's name: a path in the process's mount namespace, or a name in brackets. Empty for anonymous memory. */
+  readonly name: JsonText;
+  readonly backing: Backing;
+}
+
+const KERNEL_NAMES = new Set(["[vdso]", "[uprobes]", "[sigpage]", "[vectors]"]);
+
+/** A path starts with `/`, so no file can pass for one of the kernel's own names. */
+export function backingOf(name: JsonText, inode: bigint): Backing {
+  const text = typeof name === "string" ? name : "";
+  if (text.startsWith("/memfd:")) return "memfd";
+  if (KERNEL_NAMES.has(text)) return "kernel";
+  if (inode === 0n) return "anonymous";
+  // Shared anonymous memory is a deleted file of the kernel's own tmpfs.
+  if (/^\/(dev\/zero|SYSV[0-9a-f]{8}) \(deleted\)$/.test(text)) return "anonymous";
+  return "file";
+}
+
+const LINE = /^([0-9a-f]+)-([0-9a-f]+) ([r-])([w-])([x-])([ps]) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+)/;
+
+/**
+ * The executable mappings in the text of `/proc/PID/maps` (proc_pid_maps(5)). A newline in a path is written `\012`, so
+ * lines cannot be forged; lines of another shape are left out.
+ */
+export function parseMaps(text: Uint8Array): Mapping[] {
+  const mappings: Mapping[] = [];
+  const buffer = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
+  for (let at = 0; at < buffer.length; ) {
+    const newline = buffer.indexOf(10, at);
+    const end = newline < 0 ? buffer.length : newline;
+    const line = buffer.subarray(at, end);
+    at = end + 1;
+    const match = LINE.exec(line.toString("latin1"));
+    if (match?.[5] !== "x") continue;
+    const inode = BigInt(match[10]!);
+    let nameAt = match[0].length;
+    while (line[nameAt] === 0x20) nameAt++;
+    const name = toJsonText(unescapeNewlines(line.subarray(nameAt)));
+    // The gate page is the kernel's, above every process's own addresses, and in no page table that pagemap shows.
+    if (name === "[vsyscall]") continue;
+    mappings.push({
+      start: BigInt(`0x${match[1]}`),
+      end: BigInt(`0x${match[2]}`),
+      writable: match[4] === "w",
+      shared: match[6] === "s",
+      offset: BigInt(`0x${match[7]}`),
+      device: `${Number.parseInt(match[8]!, 16)}:${Number.parseInt(match[9]!, 16)}`,
+      inode,
+      name,
+      backing: backingOf(name, inode),
+    });
+  }
+  return mappings;
+}
+
+/** `maps` escapes a newline in a name as the four characters `\012`, and nothing else. */
+function unescapeNewlines(bytes: Buffer): Uint8Array {
+  const text = bytes.toString("latin1");
+  return text.includes("\\012") ? Buffer.from(text.replaceAll("\\012", "\n"), "latin1") : bytes;
+}
