@@ -1,0 +1,106 @@
+import { z } from "zod";
+import {
+  containerSchema,
+  decimalSchema,
+  digestSchema,
+  findingSchema,
+  objectSchema,
+  processSchema,
+  reasonSchema,
+  textSchema,
+} from "./finding.ts";
+
+const time = z.iso.datetime();
+const count = z.int().min(0);
+
+const boot = z.strictObject({
+  type: z.literal("boot"),
+  time,
+  bootId: z.uuid(),
+  /** The last record of the log before this boot, null on the first. */
+  previous: z.strictObject({ bootId: z.uuid(), recnum: count, digest: digestSchema, pcr: digestSchema }).nullable(),
+});
+
+const agentStart = z.strictObject({
+  type: z.literal("agent-start"),
+  time,
+  version: z.string().max(64),
+  pid: z.int().min(1),
+  intervalMs: z.int().min(1),
+});
+
+const agentStop = z.strictObject({ type: z.literal("agent-stop"), time });
+
+/** A stretch that was not watched. */
+const gap = z.strictObject({ type: z.literal("gap"), time, text: textSchema });
+
+const containerStart = z.strictObject({
+  type: z.literal("container-start"),
+  time,
+  container: containerSchema,
+  imageName: z.string().max(512).nullable(),
+});
+
+const containerStop = z.strictObject({ type: z.literal("container-stop"), time, container: containerSchema });
+
+/** Executable code seen for the first time in a container. */
+const code = z.strictObject({
+  type: z.literal("code"),
+  time,
+  ...processSchema.shape,
+  container: containerSchema,
+  object: objectSchema,
+  role: z.enum(["executable", "library"]),
+  backing: z.enum(["file", "memfd", "anonymous"]),
+  size: decimalSchema,
+  deleted: z.boolean(),
+});
+
+const violation = z.strictObject({ type: z.literal("violation"), time, ...findingSchema.shape });
+
+/** What was covered since the last one. The nonce shows that the measuring, and not only the TPM, is fresh. */
+const sweep = z.strictObject({
+  type: z.literal("sweep"),
+  time,
+  nonce: z
+    .string()
+    .max(128)
+    .regex(/^([0-9a-f]{2})*$/),
+  sweeps: count,
+  longestPauseMs: z.number().min(0),
+  processes: count,
+  mappings: count,
+  pagesCompared: count,
+  unreadable: count,
+  /** Containers in which something could not be read, as `runtime:id`; empty with `unreadable` > 0 means: not known whose. */
+  incomplete: z.array(z.strictObject({ container: z.string().max(160), text: textSchema })).max(64),
+});
+
+const action = z.strictObject({
+  type: z.literal("action"),
+  time,
+  action: z.enum(["pause"]),
+  container: containerSchema,
+  reason: reasonSchema,
+  by: z.enum(["policy"]),
+  outcome: z.enum(["done", "failed", "suppressed"]),
+  text: textSchema,
+});
+
+export const eventSchema = z.discriminatedUnion("type", [
+  boot,
+  agentStart,
+  agentStop,
+  gap,
+  containerStart,
+  containerStop,
+  code,
+  violation,
+  sweep,
+  action,
+]);
+/** One event of the measurement log. */
+export type LogEvent = z.infer<typeof eventSchema>;
+export type CodeEvent = z.infer<typeof code>;
+export type SweepEvent = z.infer<typeof sweep>;
+export type ActionEvent = z.infer<typeof action>;

@@ -1,0 +1,62 @@
+import { z } from "zod";
+import { sha256Hex } from "../core/digest.ts";
+import { PimsError } from "../core/errors.ts";
+import { eventSchema, type LogEvent } from "./event.ts";
+
+/** A record of the measurement log: TCG Canonical Event Log in its JSON form, content type `pims`. */
+export interface LogRecord {
+  readonly recnum: number;
+  readonly pcr: number;
+  /** SHA-256 over the exact bytes of `content`: what is extended into the PCR. */
+  readonly digest: string;
+  readonly events: readonly LogEvent[];
+}
+
+export const MAX_LINE_BYTES = 1024 * 1024;
+export const MAX_EVENTS = 256;
+
+const LINE =
+  /^\{"recnum":(0|[1-9]\d{0,14}),"pcr":(0|[1-9]\d?),"digests":\[\{"hashAlg":"sha256","digest":"([0-9a-f]{64})"\}\],"content_type":"pims","content":(.*)\}$/;
+
+const contentSchema = z.strictObject({ events: z.array(eventSchema).min(1).max(MAX_EVENTS) });
+
+/** The line of a record, without the newline. */
+export function formatRecord(
+  recnum: number,
+  pcr: number,
+  events: readonly LogEvent[],
+): { line: string; digest: string } {
+  const content = JSON.stringify({ events });
+  const digest = sha256Hex(content);
+  const line = `{"recnum":${recnum},"pcr":${pcr},"digests":[{"hashAlg":"sha256","digest":"${digest}"}],"content_type":"pims","content":${content}}`;
+  if (Buffer.byteLength(line) > MAX_LINE_BYTES)
+    throw new PimsError("log-too-large", `log record ${recnum} would be longer than ${MAX_LINE_BYTES} bytes`);
+  return { line, digest };
+}
+
+/**
+ * Reads one line of a log. Throws PimsError `log-broken` for another shape, a digest that is not the content's, or
+ * content that is not exactly what a writer of this format prints: so a duplicate key has nowhere to hide.
+ */
+export function parseRecord(line: string, expectedRecnum: number): LogRecord {
+  const broken = (what: string) => new PimsError("log-broken", `record ${expectedRecnum} of the log ${what}`);
+  if (line.length > MAX_LINE_BYTES) throw broken("is too long");
+  const match = LINE.exec(line);
+  if (!match) throw broken("has another shape than a log record");
+  const [, recnum, pcr, digest, content] = match;
+  if (Number(recnum) !== expectedRecnum) throw broken(`is missing: record ${recnum} stands in its place`);
+  if (sha256Hex(content!) !== digest) throw broken("has another content than its digest says");
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(content!);
+  } catch {
+    throw broken("is not valid JSON");
+  }
+  if (JSON.stringify(parsed) !== content) throw broken("is not in the form that the log is written in");
+  const checked = contentSchema.safeParse(parsed);
+  if (!checked.success) {
+    const issue = checked.error.issues[0];
+    throw broken(`holds an event that is none (${issue?.path.join(".")}: ${issue?.message})`);
+  }
+  return { recnum: expectedRecnum, pcr: Number(pcr), digest: digest!, events: checked.data.events };
+}
