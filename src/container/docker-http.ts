@@ -56,9 +56,18 @@ export async function dockerJson(address: DockerAddress, options: DockerRequest)
   }
 }
 
-/** Like `dockerStream`, with the answer's body as text of at most 16 MiB. */
+/** Like `dockerStream`, with the answer's body as text of at most 16 MiB, all of it within `timeoutMs`. */
 export async function dockerText(address: DockerAddress, options: DockerRequest): Promise<string> {
-  return collect(await dockerStream(address, options));
+  const response = await dockerStream(address, options);
+  const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
+  const late = setTimeout(() => response.destroy(new Error(`no end within ${timeoutMs / 1000} s`)), timeoutMs);
+  try {
+    return await collect(response);
+  } catch (error) {
+    throw error instanceof PimsError ? error : unreachable(address, error);
+  } finally {
+    clearTimeout(late);
+  }
 }
 
 function send(address: DockerAddress, options: DockerRequest): Promise<IncomingMessage> {
