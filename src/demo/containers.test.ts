@@ -40,6 +40,12 @@ async function freeze(pid: number): Promise<void> {
   await writeFile(join("/sys/fs/cgroup", v2, "cgroup.freeze"), "1");
 }
 
+/** A process that was just started comes to its program, arguments and environment one after the other. */
+async function until(holds: () => boolean): Promise<void> {
+  for (const end = performance.now() + 5000; !holds(); await sleep(5))
+    assert.ok(performance.now() < end, String(holds));
+}
+
 /** What is the same with every runtime. */
 async function exercise(t: TestContext, runtime: DemoRuntime): Promise<DemoContainer[]> {
   const images = await prepareImages();
@@ -52,21 +58,21 @@ async function exercise(t: TestContext, runtime: DemoRuntime): Promise<DemoConta
   // A further process with an environment of its own.
   const sleeper = await runtime.exec(web, ["/bin/sleep", "60"], { MARK: "seen" });
   assert.deepEqual(cgroupOf(sleeper.pid), web.ref);
-  while (!readlinkSync(`/proc/${sleeper.pid}/exe`).endsWith("/sleep")) await sleep(5);
-  assert.match(readFileSync(`/proc/${sleeper.pid}/environ`, "utf8"), /MARK=seen/);
+  await until(() => readlinkSync(`/proc/${sleeper.pid}/exe`).endsWith("/sleep"));
+  await until(() => readFileSync(`/proc/${sleeper.pid}/environ`, "utf8").includes("MARK=seen"));
 
   // A program that the image lacks, below a folder that it lacks.
   const tmpMode = statSync(`/proc/${sleeper.pid}/root/tmp`).mode;
   await runtime.copyIn(web, images.dropper, "/tmp/.cache/kworker", 0o755);
   const dropped = await runtime.exec(web, ["/tmp/.cache/kworker", "-l", "-p", "4444"]);
-  while (!readlinkSync(`/proc/${dropped.pid}/exe`).endsWith("/kworker")) await sleep(5);
+  await until(() => readlinkSync(`/proc/${dropped.pid}/exe`).endsWith("/kworker"));
   assert.equal(statSync(`/proc/${sleeper.pid}/root/tmp`).mode, tmpMode);
   assert.deepEqual(readFileSync(`/proc/${dropped.pid}/exe`), readFileSync(images.dropper));
 
   // A library that the image lacks, in a program that it has.
   await runtime.copyIn(app, images.injectedLibrary, "/tmp/libinjected.so", 0o644);
   const injected = await runtime.exec(app, ["/bin/sleep", "60"], { LD_PRELOAD: "/tmp/libinjected.so" });
-  while (!readFileSync(`/proc/${injected.pid}/maps`, "utf8").includes("/tmp/libinjected.so")) await sleep(5);
+  await until(() => readFileSync(`/proc/${injected.pid}/maps`, "utf8").includes("/tmp/libinjected.so"));
   assert.match(await fetchPage(web.socketPath), /pims-demo\/web/);
 
   // A frozen container can be removed, the others stay.
