@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { test } from "node:test";
+import fc from "fast-check";
+import { openProcConnector } from "./proc-connector.ts";
+import { listenMessage, parseProcEvents } from "./proc-event.ts";
+
+function datagram(what: number, fields: number[]): Buffer {
+  const bytes = Buffer.alloc(16 + 20 + 40);
+  bytes.writeUInt32LE(bytes.length, 0);
+  bytes.writeUInt32LE(1, 16);
+  bytes.writeUInt32LE(1, 20);
+  bytes.writeUInt32LE(what, 36);
+  for (const [index, field] of fields.entries()) bytes.writeUInt32LE(field, 52 + 4 * index);
+  return bytes;
+}
+
+test("fork, exec and exit carry the thread group's pid", () => {
+  assert.deepEqual(parseProcEvents(datagram(1, [10, 10, 12, 11])), [{ what: "fork", pid: 11 }]);
+  assert.deepEqual(parseProcEvents(datagram(2, [12, 11])), [{ what: "exec", pid: 11 }]);
+  assert.deepEqual(parseProcEvents(datagram(0x8000_0000, [12, 11, 0, 17])), [{ what: "exit", pid: 11 }]);
+  assert.deepEqual(parseProcEvents(datagram(4, [12, 11])), []);
+});
+
+test("truncated, mutated and random datagrams never throw", () => {
+  const whole = Buffer.concat([datagram(2, [1, 1]), datagram(2, [2, 2])]);
+  assert.equal(parseProcEvents(whole).length, 2);
+  for (let end = 0; end < whole.length; end++) assert.ok(parseProcEvents(whole.subarray(0, end)).length <= 1);
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 256 }), (bytes) => void parseProcEvents(bytes)));
+});
+
+test("the subscription is the one that the kernel knows", () => {
+  assert.equal(
+    Buffer.from(listenMessage(7)).toString("hex"),
+    "28000000030000000000000007000000010000000100000000000000000000000400000001000000",
+  );
+});
+
+test("the kernel tells of a program that is executed", async (t) => {
+  const seen: number[] = [];
+  const connector = await openProcConnector({
+    onExec: (pids) => seen.push(...pids),
+    onError: (error) => assert.fail(String(error)),
+  });
+  t.after(() => connector.close());
+  const child = spawn("/bin/sleep", ["0"]);
+  await once(child, "exit");
+  for (let tries = 0; tries < 50 && !seen.includes(child.pid!); tries++)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.ok(seen.includes(child.pid!));
+});

@@ -1,0 +1,232 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import {
+  appendFileSync,
+  closeSync,
+  copyFileSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import type { Method } from "../process/address-space.ts";
+import { parseMaps } from "../process/mapping.ts";
+import type { Fact } from "./facts.ts";
+import { Sweeper } from "./sweep.ts";
+
+const sleep = realpathSync("/bin/sleep");
+const sha256 = (bytes: Uint8Array | string) => createHash("sha256").update(bytes).digest("hex");
+
+async function start(
+  t: TestContext,
+  command: string,
+  args: string[],
+  env = process.env,
+): Promise<ChildProcess & { pid: number }> {
+  const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "inherit"] });
+  t.after(async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill("SIGKILL");
+      await once(child, "exit");
+    }
+  });
+  await once(child, "spawn");
+  // The loader needs a moment until the C library is mapped.
+  for (let tries = 0; tries < 100; tries++) {
+    if (readFileSync(`/proc/${child.pid}/maps`, "latin1").includes("libc.so.6")) break;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  return child as ChildProcess & { pid: number };
+}
+
+function folder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), "pims-sweep-"));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** Address and bytes at the program's entry point, which a running program has left behind. */
+function writeAtEntry(pid: number, bytes: (old: Buffer) => Buffer): { offset: bigint } {
+  const elf = readFileSync(`/proc/${pid}/exe`);
+  const entry = elf.readBigUInt64LE(24);
+  const programs = Number(elf.readBigUInt64LE(32));
+  let offset = entry;
+  for (let index = 0; index < elf.readUInt16LE(56); index++) {
+    const at = programs + index * 56;
+    const [fileOffset, address, size] = [
+      elf.readBigUInt64LE(at + 8),
+      elf.readBigUInt64LE(at + 16),
+      elf.readBigUInt64LE(at + 32),
+    ];
+    if (elf.readUInt32LE(at) === 1 && address <= entry && entry < address + size) offset = entry - address + fileOffset;
+  }
+  const mapping = parseMaps(readFileSync(`/proc/${pid}/maps`)).find(
+    ({ name, offset: from, start, end }) => name === sleep && from <= offset && offset < from + (end - start),
+  );
+  assert.ok(mapping);
+  const fd = openSync(`/proc/${pid}/mem`, "r+");
+  try {
+    const address = Number(mapping.start + offset - mapping.offset);
+    const old = Buffer.alloc(16);
+    readSync(fd, old, 0, 16, address);
+    writeSync(fd, bytes(old), 0, 16, address);
+  } finally {
+    closeSync(fd);
+  }
+  return { offset };
+}
+
+const code = (facts: readonly Fact[]) => facts.flatMap((fact) => (fact.kind === "code" ? [fact] : []));
+const modified = (facts: readonly Fact[]) => facts.flatMap((fact) => (fact.kind === "modified" ? [fact] : []));
+
+for (const method of ["auto", "fallback"] as const satisfies readonly Method[]) {
+  const sweeper = (t: TestContext): Sweeper => {
+    const made = new Sweeper({ scope: "all", method });
+    t.after(() => made.close());
+    return made;
+  };
+
+  test(`${method}: program and libraries are measured once, then nothing is hashed`, async (t) => {
+    const child = await start(t, sleep, ["100"]);
+    const measured = sweeper(t);
+    const first = await measured.measure([child.pid]);
+    const program = code(first.facts).find(({ object }) => object.role === "executable");
+    assert.equal(program?.object.path, sleep);
+    assert.equal(program?.object.sha256, sha256(readFileSync(sleep)));
+    assert.ok(
+      code(first.facts).some(({ object }) => object.role === "library" && String(object.path).includes("libc.so.6")),
+    );
+    assert.ok(first.coverage.hashedFiles >= 3);
+    const second = await measured.measure([child.pid]);
+    assert.deepEqual(second.facts, []);
+    assert.equal(second.coverage.hashedFiles, 0);
+    assert.equal(second.coverage.mappings, first.coverage.mappings);
+  });
+
+  test(`${method}: a page that is overwritten in memory is named, and only that page`, async (t) => {
+    const child = await start(t, sleep, ["100"]);
+    const neighbour = await start(t, sleep, ["100"]);
+    const measured = sweeper(t);
+    await measured.measure([child.pid, neighbour.pid]);
+    let original = Buffer.alloc(0);
+    const { offset } = writeAtEntry(child.pid, (old) => {
+      original = old;
+      return Buffer.alloc(16, 0xcc);
+    });
+    const page = offset & ~0xfffn;
+    const file = Buffer.alloc(4096);
+    readFileSync(sleep).copy(file, 0, Number(page), Number(page) + 4096);
+    const patched = Buffer.from(file);
+    patched.fill(0xcc, Number(offset - page), Number(offset - page) + 16);
+    const { facts } = await measured.measure([child.pid, neighbour.pid]);
+    assert.deepEqual(
+      modified(facts).map(({ process, object, pages }) => [process.pid, object.path, pages]),
+      [[child.pid, sleep, [{ offset: page, expected: sha256(file), actual: sha256(patched) }]]],
+    );
+    // Put back, the page is still a private one, but holds the file's bytes again.
+    writeAtEntry(child.pid, () => original);
+    const restored = await measured.measure([child.pid, neighbour.pid]);
+    assert.deepEqual(modified(restored.facts), []);
+    assert.ok(restored.coverage.pagesCompared >= 1);
+  });
+
+  test(`${method}: a program that was deleted is measured by what runs`, async (t) => {
+    const copy = join(folder(t), "program");
+    copyFileSync(sleep, copy);
+    appendFileSync(copy, "x");
+    const digest = sha256(readFileSync(copy));
+    const child = await start(t, copy, ["100"]);
+    unlinkSync(copy);
+    const [program] = code((await sweeper(t).measure([child.pid])).facts).filter(
+      ({ object }) => object.role === "executable",
+    );
+    assert.equal(program?.object.deleted, true);
+    assert.equal(program?.object.path, copy);
+    assert.equal(program?.object.sha256, digest);
+  });
+
+  test(`${method}: a program in a memory file and executable anonymous memory are told apart from files`, async (t) => {
+    const script = `import os
+fd = os.memfd_create("x")
+os.write(fd, open(${JSON.stringify(sleep)}, "rb").read())
+os.execve(fd, ["sleep", "100"], os.environ)`;
+    const memfd = await start(t, "python3", ["-c", script]);
+    const compiler = await start(t, process.execPath, ["-e", "setTimeout(() => {}, 100000)"]);
+    for (let tries = 0; tries < 100 && !readlinkSync(`/proc/${memfd.pid}/exe`).startsWith("/memfd:"); tries++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    const { facts } = await sweeper(t).measure([memfd.pid, compiler.pid]);
+    const [program] = code(facts).filter(
+      ({ process, object }) => process.pid === memfd.pid && object.role === "executable",
+    );
+    assert.equal(program?.object.backing, "memfd");
+    assert.equal(program?.object.sha256, sha256(readFileSync(sleep)));
+    assert.ok(
+      code(facts).some(({ process, object }) => process.pid === compiler.pid && object.backing === "anonymous"),
+    );
+  });
+
+  test(`${method}: a library that is written to in place while it is mapped is measured anew`, async (t) => {
+    const library = join(folder(t), "libcopy.so");
+    copyFileSync("/lib/x86_64-linux-gnu/libm.so.6", library);
+    const child = await start(t, sleep, ["100"], { ...process.env, LD_PRELOAD: library });
+    const measured = sweeper(t);
+    const first = code((await measured.measure([child.pid])).facts).find(({ object }) => object.path === library);
+    assert.equal(first?.object.sha256, sha256(readFileSync(library)));
+    appendFileSync(library, "changed");
+    const second = code((await measured.measure([child.pid])).facts).find(({ object }) => object.path === library);
+    assert.equal(second?.object.sha256, sha256(readFileSync(library)));
+    assert.notEqual(second?.object.sha256, first?.object.sha256);
+  });
+
+  test(`${method}: a process that executes another program is another address space`, async (t) => {
+    const shell = spawn("/bin/sh", ["-c", "read line; exec sleep 100"], { stdio: ["pipe", "ignore", "inherit"] });
+    t.after(() => shell.kill("SIGKILL"));
+    await once(shell, "spawn");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const measured = sweeper(t);
+    const before = code((await measured.measure([shell.pid!])).facts).find(
+      ({ object }) => object.role === "executable",
+    );
+    assert.equal(before?.object.path, realpathSync("/bin/sh"));
+    shell.stdin.write("\n");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const after = code((await measured.measure([shell.pid!])).facts).find(({ object }) => object.role === "executable");
+    assert.equal(after?.object.path, sleep);
+  });
+}
+
+test("both methods see the same mappings and findings on this machine's processes", async (t) => {
+  const child = await start(t, sleep, ["100"]);
+  writeAtEntry(child.pid, () => Buffer.alloc(16, 0xcc));
+  const results = [];
+  for (const method of ["auto", "fallback"] as const) {
+    const measured = new Sweeper({ scope: "all", method });
+    t.after(() => measured.close());
+    results.push(await measured.measure([child.pid, process.pid]));
+  }
+  const shape = (facts: readonly Fact[]) =>
+    facts.map((fact) =>
+      fact.kind === "unreadable" ? fact.kind : [fact.kind, fact.process.pid, fact.object.path, fact.object.backing],
+    );
+  assert.deepEqual(shape(results[0]!.facts), shape(results[1]!.facts));
+});
+
+test("a sweep covers what it can and says what it cannot", async (t) => {
+  const measured = new Sweeper({ scope: "all" });
+  t.after(() => measured.close());
+  const { coverage, facts, containers } = await measured.sweep();
+  assert.ok(coverage.processes >= 1);
+  assert.equal(coverage.unreadable, facts.filter(({ kind }) => kind === "unreadable").length);
+  assert.ok([...containers.values()].every(({ id }) => id !== ""));
+});
