@@ -76,7 +76,7 @@ const sweep = z.strictObject({
   incomplete: z.array(z.strictObject({ container: z.string().max(160), text: textSchema })).max(64),
 });
 
-const action = z.strictObject({
+export const actionSchema = z.strictObject({
   type: z.literal("action"),
   time,
   action: z.enum(["pause"]),
@@ -97,10 +97,10 @@ export const eventSchema = z.discriminatedUnion("type", [
   code,
   violation,
   sweep,
-  action,
+  actionSchema,
 ]);
 /** One event of the measurement log. */
 export type LogEvent = z.infer<typeof eventSchema>;
 export type CodeEvent = z.infer<typeof code>;
 export type SweepEvent = z.infer<typeof sweep>;
-export type ActionEvent = z.infer<typeof action>;
+export type ActionEvent = z.infer<typeof actionSchema>;

@@ -4,7 +4,7 @@ import { bytesEqual, toHex } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
 import type { LogEvent } from "./event.ts";
 import { readLog } from "./read-log.ts";
-import { formatRecord, parseRecord } from "./record.ts";
+import { formatRecord, type LogRecord, parseRecord } from "./record.ts";
 import { extendValue, replay, ZERO_PCR } from "./replay.ts";
 
 /** The TPM register that the log is extended into. */
@@ -57,7 +57,7 @@ export class MeasurementLog {
     folder: string,
     register: Register,
     bootId: string,
-  ): Promise<{ log: MeasurementLog; previous: PreviousBoot | null }> {
+  ): Promise<{ log: MeasurementLog; records: LogRecord[]; previous: PreviousBoot | null }> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const path = join(folder, LOG_FILE);
     let { lines, torn } = await readLog(path);
@@ -97,7 +97,7 @@ export class MeasurementLog {
 
     const file = await open(path, "a", 0o600);
     await syncFolder(folder);
-    return { log: new MeasurementLog(path, file, register, records.length, value), previous };
+    return { log: new MeasurementLog(path, file, register, records.length, value), records, previous };
   }
 
   /** Number of records. */
