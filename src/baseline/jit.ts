@@ -1,0 +1,42 @@
+import { type JsonText, jsonTextBytes } from "../core/bytes.ts";
+
+/**
+ * Programs and libraries that translate to machine code as they run, by file name. Version numbers in the name are
+ * part of the patterns. Not here: libffi and libpcre2, which can make code and do so only when a program asks.
+ */
+const runtimes: readonly RegExp[] = [
+  // JavaScript and WebAssembly
+  /^(node|nodejs|deno|bun|d8)$/,
+  /^lib(node|v8|v8_.*|mozjs-.*|javascriptcoregtk-.*|wasmtime|wasmer)\.so(\..*)?$/,
+  /^(wasmtime|wasmer|wasmedge)$/,
+  // Java and what else has its virtual machine
+  /^(java|javac|jshell)$/,
+  /^(libjvm|libj9jit[0-9]*|libjvmcicompiler)\.so$/,
+  // .NET and Mono
+  /^(dotnet|mono|mono-sgen)$/,
+  /^(libcoreclr|libclrjit|libmonosgen-2\.0|libcoreclrtraceptprovider)\.so(\..*)?$/,
+  // Lua
+  /^luajit(-.*)?$/,
+  /^libluajit-5\.1\.so(\..*)?$/,
+  // PHP's just-in-time compiler lives in its opcode cache
+  /^opcache\.so$/,
+  // Ruby and Python with a compiler inside
+  /^ruby([0-9.]+)?$/,
+  /^libruby(-.*)?\.so(\..*)?$/,
+  /^pypy[0-9.]*$/,
+  /^libpypy[0-9.]*-c\.so$/,
+  // Erlang
+  /^beam(\.smp)?$/,
+  // Julia, R's and PostgreSQL's compilers go through LLVM
+  /^(julia|lli(-[0-9]+)?)$/,
+  /^(libjulia(-.*)?|llvmjit)\.so(\..*)?$/,
+  // Emulators
+  /^qemu-.*$/,
+];
+
+/** Whether a program or library with this path or file name is a well-known just-in-time runtime. */
+export function isJitRuntime(path: JsonText): boolean {
+  const text = Buffer.from(jsonTextBytes(path)).toString("latin1");
+  const name = text.slice(text.lastIndexOf("/") + 1);
+  return runtimes.some((pattern) => pattern.test(name));
+}
