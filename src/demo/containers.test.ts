@@ -135,6 +135,25 @@ test("runc runs the demo's containers and nothing of them is left", async (t) =>
   await assert.rejects(inspectRuncContainer(info.id), { code: "container-not-found" });
 });
 
+test("a clean-up in the middle of a start leaves nothing, and nothing starts after it", async (t) => {
+  const runtime = await openDemoRuntime({ kind: "runc" });
+  t.after(() => runtime.cleanup());
+  const options = { name: "web", image: (await prepareImages()).web, identity, volume: await volume(t) };
+  const starting = runtime.start(options);
+  await runtime.cleanup();
+  const { ref } = await starting;
+  await assert.rejects(inspectRuncContainer(ref.id), { code: "container-not-found" });
+  await assert.rejects(runtime.start(options), { code: "demo-ended" });
+});
+
+test("an image that cannot be read is not half imported into Docker", async (t) => {
+  const docker = await startDockerd(t);
+  const runtime = await openDemoRuntime({ docker });
+  const missing = { name: "pims-demo/none", rootfs: "/no/such/folder", entrypoint: ["/x"] };
+  await assert.rejects(runtime.provideImage(missing), { code: "tool-failed" });
+  await runtime.cleanup();
+});
+
 test("a container whose program does not start leaves nothing", async (t) => {
   const runtime = await openDemoRuntime({ kind: "runc" });
   t.after(() => runtime.cleanup());

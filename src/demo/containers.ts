@@ -5,6 +5,7 @@ import type { ContainerRef } from "../container/types.ts";
 import { PimsError } from "../core/errors.ts";
 import { openDockerRuntime } from "./docker-containers.ts";
 import type { RootImage } from "./images.ts";
+import { withOrderlyCleanup } from "./in-flight.ts";
 import { openRuncRuntime } from "./runc-containers.ts";
 
 /** A running container of the demo. */
@@ -50,7 +51,7 @@ export interface DemoRuntime {
   /** Writes a file into the container, with the folders that it needs. */
   copyIn(container: DemoContainer, hostFile: string, pathInContainer: string, mode: number): Promise<void>;
   remove(container: DemoContainer): Promise<void>;
-  /** May be called at any time and again. */
+  /** May be called at any time and again: waits for what is under way, removes everything, and nothing new begins. */
   cleanup(): Promise<void>;
 }
 
@@ -62,8 +63,12 @@ export interface RuntimeChoice {
 
 /** Opens the runtime and removes what earlier runs left at it whose process is gone. Throws `docker-unreachable`, `tool-missing`. */
 export async function openDemoRuntime(choice: RuntimeChoice = {}): Promise<DemoRuntime> {
-  const address = choice.docker ?? dockerAddress();
+  return withOrderlyCleanup(await open(choice));
+}
+
+async function open(choice: RuntimeChoice): Promise<DemoRuntime> {
   if (choice.kind === "runc") return openRuncRuntime();
+  const address = choice.docker ?? dockerAddress();
   if (await dockerAnswers(address)) return openDockerRuntime(address);
   if (choice.kind === undefined) return openRuncRuntime();
   throw new PimsError("docker-unreachable", `no Docker Engine answers at ${address.socketPath}`, {

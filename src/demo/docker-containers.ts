@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,6 +18,7 @@ import { errorCode, PimsError } from "../core/errors.ts";
 import type { DemoContainer, DemoRuntime, ProvidedImage, StartOptions } from "./containers.ts";
 import type { RootImage } from "./images.ts";
 import { isAbandoned, ownerLabel, ownerMark } from "./owner.ts";
+import { toolPath } from "./run-tool.ts";
 import { waitForPage } from "./wait-http.ts";
 
 const importMs = 120_000;
@@ -51,18 +53,21 @@ async function importImage(
   name: string,
   mark: string,
 ): Promise<ProvidedImage> {
-  const tar = spawn("tar", ["--numeric-owner", "-C", image.rootfs, "-c", "."], { stdio: ["ignore", "pipe", "ignore"] });
+  const args = ["--numeric-owner", "-C", image.rootfs, "-c", "."];
+  const tar = spawn("tar", args, { stdio: ["ignore", "pipe", "ignore"], env: { PATH: toolPath } });
+  const exit = once(tar, "exit");
   const [repo, tag] = name.split(":");
   const query = new URLSearchParams({ fromSrc: "-", repo: repo!, tag: tag! });
   query.append("changes", `LABEL ${ownerLabel}=${mark}`);
   query.append("changes", `ENTRYPOINT ${JSON.stringify(image.entrypoint)}`);
   try {
-    await dockerText(address, {
-      method: "POST",
-      path: `/images/create?${query}`,
-      body: tar.stdout,
-      timeoutMs: importMs,
-    });
+    const path = `/images/create?${query}`;
+    const [[status]] = await Promise.all([
+      exit,
+      dockerText(address, { method: "POST", path, body: tar.stdout, timeoutMs: importMs }),
+    ]);
+    // The engine takes an archive that ends early for a whole one.
+    if (status !== 0) throw new PimsError("tool-failed", `tar could not read ${image.rootfs}`);
   } finally {
     tar.kill();
   }
