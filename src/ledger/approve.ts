@@ -1,0 +1,51 @@
+import { encodeFunctionData } from "viem";
+import type { Baseline } from "../baseline/format.ts";
+import { bytesEqual } from "../core/bytes.ts";
+import { PimsError } from "../core/errors.ts";
+import { parseProposalId } from "./identity.ts";
+import type { LedgerKey } from "./keys.ts";
+import { type Proposal, requireProposal } from "./proposal.ts";
+import { rebuildBaseline } from "./rebuild.ts";
+import { openRegistry, type RegistryPlace } from "./registry.ts";
+import { registryAbi as abi } from "./registry-abi.ts";
+import { sendTransaction } from "./send.ts";
+
+export interface Approving extends RegistryPlace {
+  /** A publisher's who has not signed for the proposal yet. */
+  key: LedgerKey;
+  /** The proposal's id: root and data are part of it, so nothing else can be approved by mistake. */
+  id: string;
+  /** The root that the approver computed from the image; any other is refused. */
+  expected?: Uint8Array;
+}
+
+export interface Approved {
+  /** Whether the quorum is reached: the proposal is the baseline of its identity now. */
+  status: "approved" | "proposed";
+  approvals: number;
+  baseline: Baseline;
+  gas: bigint;
+}
+
+/**
+ * Rebuilds the proposed baseline from the chain's own data, checks it against the id, and only then signs for it.
+ * Throws `baseline-altered`, `baseline-differs`, `ledger-refused`, `ledger-unreachable`, `ledger-unverified`.
+ */
+export async function approveBaseline({ key, id, expected, ...place }: Approving): Promise<Approved> {
+  const registry = await openRegistry(place);
+  const proposal = await requireProposal(registry, parseProposalId(id));
+  const baseline = await rebuildBaseline(registry, proposal);
+  if (expected !== undefined && !bytesEqual(expected, baseline.root)) {
+    throw new PimsError("baseline-differs", "the proposed baseline is not the one that was expected", {
+      hint: "compare the two with pims baseline show before anybody signs",
+    });
+  }
+  const data = encodeFunctionData({ abi, functionName: "approve", args: [proposal.id] });
+  const { gasUsed } = await sendTransaction(registry.rpc, registry.chainId, key, { to: registry.address, data });
+  const after = await requireProposal(await openRegistry(place), proposal.id);
+  return { status: statusAfter(after), approvals: after.approvals, baseline, gas: gasUsed };
+}
+
+function statusAfter({ status }: Proposal): "approved" | "proposed" {
+  return status === "proposed" ? "proposed" : "approved";
+}

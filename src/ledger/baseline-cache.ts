@@ -1,0 +1,133 @@
+import { type Baseline, parseBaseline } from "../baseline/format.ts";
+import { bytesEqual, fromHex, toHex } from "../core/bytes.ts";
+import { type Clock, systemClock } from "../core/clock.ts";
+import { describeError, PimsError } from "../core/errors.ts";
+import type { LedgerConfig } from "./config.ts";
+import { identityToHash } from "./identity.ts";
+import { readBaseline } from "./read-baseline.ts";
+import { openRegistry } from "./registry.ts";
+import { readBaselineOf } from "./registry-reads.ts";
+
+/** A copy of a baseline's lines, with the root that they had when they were copied. Neither is believed when read. */
+export interface BaselineCopy {
+  readonly root: string;
+  readonly lines: readonly string[];
+}
+
+/** Where copies are kept. */
+export interface BaselineStore {
+  read(identity: string): BaselineCopy | null;
+  write(identity: string, copy: BaselineCopy): void;
+  forget(identity: string): void;
+  /** A number that changes when somebody else wrote to the store. */
+  foreignWrites(): number;
+}
+
+export type BaselineState =
+  | { readonly status: "approved"; readonly baseline: Baseline }
+  | { readonly status: "proposed" | "none" }
+  | { readonly status: "altered" | "unverified"; readonly text: string };
+
+interface Answer {
+  readonly state: BaselineState;
+  readonly atMs: number;
+  readonly writes: number;
+}
+
+/** How old the chain's word may be before it is asked again. */
+const FRESH_MS = 2000;
+/** How long an altered copy is reported, before the chain's own entries take its place. */
+const ALTERED_MS = 10_000;
+/** How long an approved baseline holds while the chain does not answer. */
+const HOLD_MS = 600_000;
+
+/**
+ * Reads baselines from the ledger and keeps copies, so that a judgement costs no download. The root in the contract's
+ * state decides each time; a copy that does not lead to it is `altered` and thrown away.
+ */
+export class BaselineCache {
+  readonly #ledger: LedgerConfig;
+  readonly #store: BaselineStore;
+  readonly #clock: Clock;
+  readonly #answers = new Map<string, Answer>();
+  readonly #running = new Map<string, Promise<BaselineState>>();
+
+  constructor(ledger: LedgerConfig, store: BaselineStore = memoryStore(), clock: Clock = systemClock) {
+    this.#ledger = ledger;
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  /** The baseline of an image identity, or why there is none. Does not throw for what the ledger says or fails to say. */
+  lookUp(identity: string): Promise<BaselineState> {
+    const known = this.#answers.get(identity);
+    if (known !== undefined && this.#isFresh(known)) return Promise.resolve(known.state);
+    const running = this.#running.get(identity) ?? this.#refresh(identity, known);
+    this.#running.set(identity, running);
+    return running.finally(() => this.#running.delete(identity));
+  }
+
+  #isFresh({ state, atMs, writes }: Answer): boolean {
+    const age = this.#clock.monotonicMs() - atMs;
+    if (state.status === "altered") return age < ALTERED_MS;
+    return age < FRESH_MS && writes === this.#store.foreignWrites();
+  }
+
+  async #refresh(identity: string, known: Answer | undefined): Promise<BaselineState> {
+    const writes = this.#store.foreignWrites();
+    let state: BaselineState;
+    try {
+      state = await this.#read(identity, known, writes);
+    } catch (error) {
+      if (!(error instanceof PimsError)) throw error;
+      // An approval that was read a short time ago outlives a chain that does not answer, but not for ever.
+      if (known?.state.status === "approved" && this.#clock.monotonicMs() - known.atMs < HOLD_MS) return known.state;
+      return { status: "unverified", text: describeError(error) };
+    }
+    this.#answers.set(identity, { state, atMs: this.#clock.monotonicMs(), writes });
+    return state;
+  }
+
+  async #read(identity: string, known: Answer | undefined, writes: number): Promise<BaselineState> {
+    const registry = await openRegistry(this.#ledger);
+    const { status, root: rootHex } = await readBaselineOf(registry, identityToHash(identity));
+    if (status !== "approved") return { status: status === "none" ? "none" : "proposed" };
+    const root = fromHex(rootHex.slice(2));
+    if (known?.state.status === "approved" && known.writes === writes && bytesEqual(known.state.baseline.root, root))
+      return known.state;
+    const copy = this.#store.read(identity);
+    if (copy !== null && copy.root === toHex(root)) {
+      const baseline = parseCopy(copy, root);
+      if (baseline !== null) return { status: "approved", baseline };
+      this.#store.forget(identity);
+      return {
+        status: "altered",
+        text: `the stored copy of the baseline of ${identity} is not what the ledger's root says`,
+      };
+    }
+    const read = await readBaseline({ ...this.#ledger, identity });
+    if (read.status !== "approved") return { status: read.status };
+    this.#store.write(identity, { root: toHex(read.root), lines: read.baseline.lines });
+    return { status: "approved", baseline: read.baseline };
+  }
+}
+
+function parseCopy(copy: BaselineCopy, root: Uint8Array): Baseline | null {
+  try {
+    const baseline = parseBaseline(copy.lines);
+    return bytesEqual(baseline.root, root) ? baseline : null;
+  } catch {
+    // Not even a baseline any more.
+    return null;
+  }
+}
+
+function memoryStore(): BaselineStore {
+  const copies = new Map<string, BaselineCopy>();
+  return {
+    read: (identity) => copies.get(identity) ?? null,
+    write: (identity, copy) => void copies.set(identity, copy),
+    forget: (identity) => void copies.delete(identity),
+    foreignWrites: () => 0,
+  };
+}

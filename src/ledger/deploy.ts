@@ -1,0 +1,47 @@
+import { type Address, encodeDeployData, getAddress, isAddress } from "viem";
+import { printable } from "../core/bytes.ts";
+import { PimsError } from "../core/errors.ts";
+import type { LedgerKey } from "./keys.ts";
+import { openRegistry } from "./registry.ts";
+import { registryAbi } from "./registry-abi.ts";
+import { registryArtifact } from "./registry-artifact.ts";
+import { garbage, openRpc } from "./rpc.ts";
+import { callQuantity } from "./rpc-values.ts";
+import { sendTransaction } from "./send.ts";
+
+export interface Deployment {
+  url: string;
+  /** Pays for the deployment; gets no right by it, and cannot be a publisher. */
+  deployerKey: LedgerKey;
+  publishers: readonly string[];
+  /** How many publishers must sign, the proposer included; at least 2. */
+  quorum: number;
+  timeoutMs?: number;
+}
+
+/** Deploys a registry whose publishers and quorum hold for its life. Throws `ledger-refused`, `ledger-unreachable`. */
+export async function deployRegistry(
+  deployment: Deployment,
+): Promise<{ address: Address; block: bigint; gas: bigint }> {
+  const { url, deployerKey, quorum, timeoutMs } = deployment;
+  const publishers = deployment.publishers.map(parseAddress);
+  const rpc = openRpc(url, timeoutMs);
+  const chainId = await callQuantity(rpc, "eth_chainId", []);
+  const data = encodeDeployData({
+    abi: registryAbi,
+    bytecode: registryArtifact().bytecode,
+    args: [publishers, quorum],
+  });
+  const receipt = await sendTransaction(rpc, chainId, deployerKey, { data });
+  if (!receipt.contractAddress) throw garbage(url, "a deployment without an address");
+  const address = getAddress(receipt.contractAddress);
+  await openRegistry({ url, registry: address, chainId, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+  return { address, block: receipt.blockNumber, gas: receipt.gasUsed };
+}
+
+function parseAddress(text: string): Address {
+  if (isAddress(text, { strict: false })) return getAddress(text);
+  throw new PimsError("address-malformed", `${printable(text.slice(0, 100))} is not an address`, {
+    hint: "an address is 0x followed by 40 hexadecimal digits",
+  });
+}

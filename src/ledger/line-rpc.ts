@@ -1,0 +1,82 @@
+import { connect, type Socket } from "node:net";
+import { PimsError } from "../core/errors.ts";
+
+/** JSON-RPC over a unix socket, one JSON text a line, as anvil's IPC speaks it. */
+export interface LineRpc {
+  /** Sends one request when all before it are answered; gives the answer's line. Throws `ledger-unreachable`. */
+  send(request: { method: string; params: unknown }): Promise<{ result?: unknown; error?: unknown }>;
+  close(): void;
+}
+
+const answerDeadlineMs = 30_000;
+const maxAnswerBytes = 64 * 1024 * 1024;
+
+/** Connects to the socket at `path`. Rejects with the system's error while nobody listens there. */
+export async function openLineRpc(path: string): Promise<LineRpc> {
+  const socket = await connected(path);
+  let waiting: { resolve: (line: string) => void; reject: (error: PimsError) => void } | undefined;
+  let parts: Buffer[] = [];
+  let length = 0;
+  let turn: Promise<unknown> = Promise.resolve();
+  let lastId = 0;
+  let failed: PimsError | undefined;
+
+  const fail = (cause?: unknown): void => {
+    failed ??= new PimsError("ledger-unreachable", "the embedded chain has stopped", { cause });
+    socket.destroy();
+    waiting?.reject(failed);
+    waiting = undefined;
+  };
+  socket.on("error", fail);
+  socket.on("close", () => fail());
+  socket.on("data", (data: Buffer) => {
+    parts.push(data);
+    length += data.length;
+    if (length > maxAnswerBytes) return fail();
+    if (data.at(-1) !== 0x0a) return;
+    const line = Buffer.concat(parts).toString("utf8");
+    parts = [];
+    length = 0;
+    waiting?.resolve(line);
+    waiting = undefined;
+  });
+
+  const exchange = async (request: { method: string; params: unknown }) => {
+    if (failed) throw failed;
+    const id = ++lastId;
+    const timer = setTimeout(fail, answerDeadlineMs);
+    try {
+      const line = await new Promise<string>((resolve, reject) => {
+        waiting = { resolve, reject };
+        socket.write(JSON.stringify({ jsonrpc: "2.0", id, ...request }));
+      });
+      const answer = JSON.parse(line) as { id?: unknown; result?: unknown; error?: unknown };
+      if (answer.id === id) return answer;
+    } catch (error) {
+      fail(error);
+    } finally {
+      clearTimeout(timer);
+    }
+    fail();
+    throw failed ?? new PimsError("ledger-unreachable", "the embedded chain has stopped");
+  };
+  return {
+    send(request) {
+      const answer = turn.then(() => exchange(request));
+      turn = answer.catch(() => {});
+      return answer;
+    },
+    close: () => socket.destroy(),
+  };
+}
+
+function connected(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    socket.once("error", reject);
+    socket.once("connect", () => {
+      socket.off("error", reject);
+      resolve(socket);
+    });
+  });
+}

@@ -1,0 +1,65 @@
+import { bytesToHex, encodeFunctionData, type Hex } from "viem";
+import { parseBaseline } from "../baseline/format.ts";
+import { toHex } from "../core/bytes.ts";
+import { PimsError } from "../core/errors.ts";
+import { packLines } from "./entry-data.ts";
+import { identityToHash } from "./identity.ts";
+import type { LedgerKey } from "./keys.ts";
+import { proposalId, readProposal } from "./proposal.ts";
+import { openRegistry, type RegistryPlace } from "./registry.ts";
+import { registryAbi as abi } from "./registry-abi.ts";
+import { readBaselineOf, readRevision } from "./registry-reads.ts";
+import { type Call, sendTransaction } from "./send.ts";
+
+export interface Proposing extends RegistryPlace {
+  /** A publisher's. By proposing it signs as the first of the quorum. */
+  key: LedgerKey;
+  /** A baseline's lines, header first. */
+  lines: readonly string[];
+  /** Called after each transaction. */
+  onProgress?: (done: number, total: number) => void;
+}
+
+/** What was sent: transactions of this call only, gas in units. */
+export interface Proposed {
+  id: Hex;
+  root: Uint8Array;
+  transactions: number;
+  gas: bigint;
+}
+
+/**
+ * Proposes a baseline and delivers its entry data. Broken off and run again with the same lines, it goes on where it
+ * stopped. Throws `baseline-malformed`, `baseline-too-large`, `already-approved`, `ledger-refused`, `ledger-unreachable`.
+ */
+export async function proposeBaseline({ key, lines, onProgress, ...place }: Proposing): Promise<Proposed> {
+  const baseline = parseBaseline(lines);
+  const root: Hex = `0x${toHex(baseline.root)}`;
+  const identity = identityToHash(baseline.header.identity);
+  const { chunks, links } = packLines(lines);
+  const registry = await openRegistry(place);
+  const current = await readBaselineOf(registry, identity);
+  if (current.root === root) {
+    throw new PimsError("already-approved", `this is the approved baseline of ${baseline.header.identity} already`);
+  }
+  const revision = await readRevision(registry, identity);
+  const parts = { identity, revision, root, dataHash: links[0]!, chunks: chunks.length, lines: lines.length };
+  const id = proposalId(registry, parts);
+  const known = await readProposal(registry, id);
+  const calls: Call[] = [];
+  const add = (data: Hex): void => void calls.push({ to: registry.address, data });
+  if (known === null) {
+    const args = [identity, root, parts.dataHash, parts.chunks, parts.lines] as const;
+    add(encodeFunctionData({ abi, functionName: "propose", args }));
+  }
+  for (let index = known?.delivered ?? 0; index < chunks.length; index++) {
+    const args = [id, index, bytesToHex(chunks[index]!), links[index + 1]!] as const;
+    add(encodeFunctionData({ abi, functionName: "deliver", args }));
+  }
+  let gas = 0n;
+  for (const [sent, call] of calls.entries()) {
+    gas += (await sendTransaction(registry.rpc, registry.chainId, key, call)).gasUsed;
+    onProgress?.(sent + 1, calls.length);
+  }
+  return { id, root: baseline.root, transactions: calls.length, gas };
+}

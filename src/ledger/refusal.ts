@@ -1,0 +1,38 @@
+import { decodeErrorResult, type Hex } from "viem";
+import { PimsError } from "../core/errors.ts";
+import { registryAbi } from "./registry-abi.ts";
+import type { Rpc, RpcFailure } from "./rpc.ts";
+
+const sentences: Record<string, string> = {
+  AccessControlUnauthorizedAccount: "this key is not a publisher of the registry",
+  AlreadyProposed: "exactly this baseline is proposed already",
+  AlreadySigned: "this publisher has signed for the proposal already, another one has to approve it",
+  BadProposal: "the registry does not accept such a proposal",
+  BadPublisher: "a publisher is the zero address, the deployer, or named twice",
+  BadQuorum: "the quorum has to be at least 2 and at most the number of publishers",
+  IncompleteData: "the proposal's entry data is not complete",
+  NotOpen: "the proposal is decided already, approved or outdated",
+  PublishersAreFixed: "the set of publishers does not change",
+  UnknownProposal: "there is no such proposal",
+  WrongChunk: "the piece of entry data is not the one that was proposed",
+};
+
+/**
+ * What a node's error means. When the registry's code reverted it is `ledger-refused` with the reason in words, and
+ * the reason's name in `cause`; otherwise `ledger-refused` with the node's words.
+ */
+export function refusal(rpc: Rpc, failure: RpcFailure): PimsError {
+  const name = revertName(failure.data);
+  const sentence = name === undefined ? undefined : sentences[name];
+  if (sentence !== undefined) return new PimsError("ledger-refused", sentence, { cause: name });
+  return new PimsError("ledger-refused", `the chain at ${rpc.url} refused: ${failure.message}`);
+}
+
+function revertName(data: unknown): string | undefined {
+  if (typeof data !== "string" || !/^0x[0-9a-f]{8,2000}$/.test(data)) return undefined;
+  try {
+    return decodeErrorResult({ abi: registryAbi, data: data as Hex }).errorName;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Address, type Hex, keccak256, size } from "viem";
+import { PimsError } from "../core/errors.ts";
+import type { LedgerKey } from "./keys.ts";
+import { refusal } from "./refusal.ts";
+import { garbage, type Rpc } from "./rpc.ts";
+import { callQuantity, type Receipt, receiptOf } from "./rpc-values.ts";
+
+/** A transaction to sign and send; without `to` it creates a contract. */
+export interface Call {
+  to?: Address;
+  data: Hex;
+}
+
+/** Most bytes of a signed transaction. Nodes of the go-ethereum line refuse 128 KiB. */
+export const maxTransactionBytes = 96 * 1024;
+
+/** No endpoint can make a key pay more than this for a unit of gas: 1000 gwei. */
+const maxGasPrice = 1_000_000_000_000n;
+const maxGas = 30_000_000n;
+const receiptDeadlineMs = 60_000;
+
+/**
+ * Signs, sends, and waits until the transaction is in a block. Throws `ledger-refused` when contract or node refuse it,
+ * `ledger-unreachable` when no block holds it within a minute.
+ */
+export async function sendTransaction(rpc: Rpc, chainId: bigint, key: LedgerKey, call: Call): Promise<Receipt> {
+  const target = call.to === undefined ? {} : { to: call.to };
+  const estimate = await rpc.request("eth_estimateGas", [{ from: key.address, ...target, data: call.data }]);
+  if ("error" in estimate) throw refusal(rpc, estimate.error);
+  const gas = withMargin(rpc, estimate.result);
+  const nonce = await callQuantity(rpc, "eth_getTransactionCount", [key.address, "pending"]);
+  // A quarter more than the going price, since that may rise until the next block.
+  const gasPrice = ((await callQuantity(rpc, "eth_gasPrice", [])) * 5n) / 4n;
+  if (gasPrice > maxGasPrice) throw garbage(rpc.url, "a gas price above 1000 gwei");
+  if (nonce > BigInt(Number.MAX_SAFE_INTEGER)) throw garbage(rpc.url, "nonce");
+  const raw = await key.signTransaction({
+    type: "legacy",
+    chainId: Number(chainId),
+    nonce: Number(nonce),
+    gas,
+    gasPrice,
+    data: call.data,
+    ...target,
+  });
+  if (size(raw) > maxTransactionBytes) {
+    throw new PimsError("transaction-too-large", `a transaction of ${size(raw)} bytes is more than nodes take`);
+  }
+  const hash = keccak256(raw);
+  const sent = await rpc.request("eth_sendRawTransaction", [raw]);
+  if ("error" in sent) throw refusal(rpc, sent.error);
+  if (sent.result !== hash) throw garbage(rpc.url, "another transaction's hash");
+  return waitForReceipt(rpc, hash);
+}
+
+/** State may change between estimate and block, so a quarter more; bounded, because the endpoint is not believed. */
+function withMargin(rpc: Rpc, estimate: unknown): bigint {
+  if (typeof estimate !== "string" || !/^0x[0-9a-f]{1,16}$/.test(estimate)) throw garbage(rpc.url, "gas estimate");
+  const gas = (BigInt(estimate) * 5n) / 4n;
+  if (gas > maxGas) throw garbage(rpc.url, "a gas estimate above 30 million");
+  return gas;
+}
+
+async function waitForReceipt(rpc: Rpc, hash: Hex): Promise<Receipt> {
+  const deadline = performance.now() + receiptDeadlineMs;
+  for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 1000)) {
+    const receipt = await receiptOf(rpc, hash);
+    if (receipt !== null) {
+      if (receipt.transactionHash !== hash) throw garbage(rpc.url, "another transaction's receipt");
+      if (receipt.status === 1n) return receipt;
+      throw new PimsError("ledger-refused", `the registry refused transaction ${hash}`, {
+        hint: "another publisher may have been faster: look at pims baseline list and try again",
+      });
+    }
+    if (performance.now() > deadline) {
+      throw new PimsError("ledger-unreachable", `the chain at ${rpc.url} took no block within a minute`, {
+        hint: "its validators may be down or cut off; sending again is safe",
+      });
+    }
+    await sleep(waitMs);
+  }
+}
