@@ -1,0 +1,44 @@
+import { type HashName, TPM_ALG } from "../algorithms.ts";
+import { parseAttest } from "../attest.ts";
+import { execute } from "../command.ts";
+import { writePcrSelection } from "../pcr-selection.ts";
+import { parseSignature } from "../signature.ts";
+import type { Tpm } from "../tpm.ts";
+import { WireWriter } from "../wire.ts";
+
+export interface QuoteRequest {
+  /** Of a loaded signing key with an empty authorisation. */
+  readonly keyHandle: number;
+  /** At most 64 bytes, or what the TPM's largest digest allows. */
+  readonly nonce: Uint8Array;
+  readonly pcrs: readonly number[];
+  readonly bank?: HashName;
+}
+
+export interface Quote {
+  /** TPMS_ATTEST, the bytes that were signed. */
+  readonly attest: Uint8Array;
+  /** TPMT_SIGNATURE. */
+  readonly signature: Uint8Array;
+}
+
+const MAX_ATTEST_BYTES = 1024;
+
+/** TPM2_Quote (part 3), by the key's own scheme. `tpm-malformed` when what comes is not a quote with a signature. */
+export async function quote(tpm: Tpm, request: QuoteRequest): Promise<Quote> {
+  const { parameters } = await execute(tpm, {
+    name: "Quote",
+    handles: [request.keyHandle],
+    authorized: true,
+    parameters: new WireWriter()
+      .sized(request.nonce)
+      .u16(TPM_ALG.NULL)
+      .bytes(writePcrSelection(request.bank ?? "sha256", request.pcrs))
+      .done(),
+  });
+  const attest = parameters.sized(MAX_ATTEST_BYTES);
+  const signature = parameters.rest();
+  parseAttest(attest);
+  parseSignature(signature);
+  return { attest, signature };
+}

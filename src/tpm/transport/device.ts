@@ -1,0 +1,75 @@
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { concatBytes } from "../../core/bytes.ts";
+import { errorCode, PimsError } from "../../core/errors.ts";
+import { DEFAULT_TIMEOUT_MS, isWholeResponse, MAX_MESSAGE_BYTES, Row, type TpmTransport } from "./transport.ts";
+
+const HINTS: Readonly<Record<string, string>> = {
+  ENOENT: "use a machine with a TPM 2.0, or a software TPM with an address like unix:/run/swtpm/tpm.sock",
+  EACCES: "run as root or as a member of the device's group",
+  EPERM: "run as root or as a member of the device's group",
+  EBUSY: "use /dev/tpmrm0, which several programs can have open",
+};
+
+/**
+ * A character device of the kernel: one write is a command, the next read its response. Through `/dev/tpmrm0` what was
+ * loaded belongs to the open descriptor and goes with it, so the descriptor is held.
+ */
+export async function openDevice(path: string, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<TpmTransport> {
+  let file: FileHandle;
+  try {
+    file = await open(path, constants.O_RDWR | constants.O_NOCTTY);
+  } catch (cause) {
+    const code = errorCode(cause) ?? "";
+    const hint = HINTS[code];
+    const message = code === "ENOENT" ? `there is no TPM at ${path}` : `the TPM ${path} cannot be opened (${code})`;
+    throw new PimsError("tpm-unreachable", message, { cause, ...(hint === undefined ? {} : { hint }) });
+  }
+  const row = new Row();
+  let broken = false;
+  const exchange = async (command: Uint8Array): Promise<Uint8Array> => {
+    // What the device says after an unanswered or misread command could be taken for the answer to the next.
+    if (broken) throw new PimsError("tpm-unreachable", `the TPM ${path} did not answer an earlier command`);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const error = new PimsError("tpm-unreachable", `the TPM ${path} did not answer within ${timeoutMs} ms`);
+      timer = setTimeout(() => reject(error), timeoutMs);
+    });
+    try {
+      return await Promise.race([writeThenRead(file, command, path), late]);
+    } catch (error) {
+      broken = true;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  return {
+    send: (command) => row.enter(() => exchange(command)),
+    close: async () => {
+      await row.close();
+      // Closing waits for a read in progress, which would have no bound.
+      if (broken) void file.close().catch(() => {});
+      else await file.close();
+    },
+  };
+}
+
+async function writeThenRead(file: FileHandle, command: Uint8Array, path: string): Promise<Uint8Array> {
+  try {
+    const { bytesWritten } = await file.write(command);
+    if (bytesWritten !== command.length)
+      throw new PimsError("tpm-unreachable", `the TPM ${path} took ${bytesWritten} of ${command.length} bytes`);
+    let response: Uint8Array = new Uint8Array(0);
+    do {
+      const { bytesRead, buffer } = await file.read(new Uint8Array(MAX_MESSAGE_BYTES + 1), 0, MAX_MESSAGE_BYTES + 1);
+      if (bytesRead === 0)
+        throw new PimsError("tpm-malformed", `the response of the TPM ${path} ends after ${response.length} bytes`);
+      response = concatBytes(response, buffer.subarray(0, bytesRead));
+    } while (!isWholeResponse(response));
+    return response;
+  } catch (cause) {
+    if (cause instanceof PimsError) throw cause;
+    throw new PimsError("tpm-unreachable", `the TPM ${path} failed (${errorCode(cause)})`, { cause });
+  }
+}
