@@ -39,10 +39,10 @@ export async function launchAnvil(folder: string, genesis: AnvilGenesis): Promis
       ...["--", "setpriv", "--pdeathsig", "KILL", "--", binary],
       ...["--ipc", socket, "--cache-path", join(folder, "cache"), "--quiet"],
       ...["--hardfork", "london", "--chain-id", `${genesis.chainId}`, "--timestamp", `${genesis.time}`],
-      ...["--accounts", "0", "--disable-default-create2-deployer"],
+      ...["--accounts", "0", "--no-mining", "--disable-default-create2-deployer"],
       ...["--gas-price", "0", "--block-base-fee-per-gas", "0", "--disable-min-priority-fee"],
     ],
-    { env: { HOME: folder, PATH: process.env.PATH ?? "" }, stdio: ["ignore", "ignore", "pipe"] },
+    { env: { ...process.env, HOME: folder }, stdio: ["ignore", "ignore", "pipe"] },
   );
   const complaint = tail(child);
   const exited = new Promise<void>((resolve) => {

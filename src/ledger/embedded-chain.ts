@@ -23,6 +23,7 @@ const blockSchema = z.object({
   hash: z.string(),
   transactions: z.array(z.string()).max(1),
 });
+const poolSchema = z.object({ pending: z.string().transform(Number) });
 type Block = z.infer<typeof blockSchema>;
 
 /**
@@ -119,13 +120,15 @@ export class EmbeddedChain {
     await rpc.send({ method: "evm_setNextBlockTimestamp", params: [time] });
     const answer = await rpc.send({ method: "eth_sendRawTransaction", params: [raw] });
     if (answer.error !== undefined) return { answer };
-    const block = await latestBlock(this.#anvil);
     const hash = keccak256(raw);
-    if (block.number === this.#last.number) {
-      // Kept for a nonce that is still missing, it would come into a block unseen.
+    const { pending } = poolSchema.parse((await rpc.send({ method: "txpool_status", params: [] })).result);
+    if (pending !== 1) {
+      // Kept for a nonce that is still missing, it would come into a later block unseen.
       await rpc.send({ method: "anvil_dropTransaction", params: [hash] });
       return { answer: refused("nonce too high") };
     }
+    await rpc.send({ method: "evm_mine", params: [] });
+    const block = await latestBlock(this.#anvil);
     if (block.number !== this.#last.number + 1 || block.timestamp !== time || block.transactions[0] !== hash) {
       this.#failed = new PimsError("anvil-failed", "the embedded chain made a block that was not asked for");
       throw this.#failed;

@@ -78,15 +78,19 @@ async function post(url: string, body: string, timeoutMs: number): Promise<Uint8
       signal: AbortSignal.timeout(timeoutMs),
     });
     const bytes = await readBounded(url, response);
+    if (response.status >= 500) throw unreachable(url, `HTTP status ${response.status}`);
     if (!response.ok) throw garbage(url, `HTTP status ${response.status}`);
     return bytes;
   } catch (error) {
-    if (error instanceof PimsError) throw error;
-    throw new PimsError("ledger-unreachable", `the chain at ${url} does not answer`, {
-      hint: "start it (pims ledger start) or give the address of a running one",
-      cause: error,
-    });
+    throw error instanceof PimsError ? error : unreachable(url, error);
   }
+}
+
+function unreachable(url: string, cause: unknown): PimsError {
+  return new PimsError("ledger-unreachable", `the chain at ${url} does not answer`, {
+    hint: "start it (pims ledger start) or give the address of a running one",
+    cause,
+  });
 }
 
 async function readBounded(url: string, response: Response): Promise<Uint8Array> {
