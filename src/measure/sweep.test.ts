@@ -119,7 +119,7 @@ for (const method of ["auto", "fallback"] as const satisfies readonly Method[]) 
     const neighbour = await start(t, sleep, ["100"]);
     const measured = sweeper(t);
     await measured.measure([child.pid, neighbour.pid]);
-    let original = Buffer.alloc(0);
+    let original: Buffer = Buffer.alloc(0);
     const { offset } = writeAtEntry(child.pid, (old) => {
       original = old;
       return Buffer.alloc(16, 0xcc);

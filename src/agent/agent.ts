@@ -1,0 +1,330 @@
+import { collectEvidence, type Quoter } from "../attest/collect.ts";
+import {
+  applyRecords,
+  type ContainerState,
+  emptyHostState,
+  findingKey,
+  type HostState,
+  keyOf,
+  knowsCode,
+  MAX_VIOLATIONS,
+} from "../attest/host-state.ts";
+import { type BaselineLookup, decide } from "../attest/verdict.ts";
+import type { ContainerInfo, ContainerRef } from "../container/types.ts";
+import { type Clock, rfc3339 } from "../core/clock.ts";
+import { describeError, errorCode } from "../core/errors.ts";
+import type { LogEvent } from "../log/event.ts";
+import type { ContainerName, Finding } from "../log/finding.ts";
+import type { MeasurementLog } from "../log/measurement-log.ts";
+import type { LogRecord } from "../log/record.ts";
+import { containerKey, type Sweeper, type SweepResult } from "../measure/sweep.ts";
+import { ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
+import { CoverageCounter } from "./coverage.ts";
+import { codeEvent, modifiedFinding, violationEvent } from "./events.ts";
+import { Signal } from "./signal.ts";
+import type { VerifierClient } from "./verifier-client.ts";
+
+export interface AgentOptions {
+  readonly version: string;
+  readonly sweepIntervalMs: number;
+  readonly attestIntervalMs: number;
+  readonly policy: Policy;
+}
+
+export interface AgentModules {
+  readonly log: MeasurementLog;
+  /** What the log already holds. */
+  readonly records: readonly LogRecord[];
+  readonly sweeper: Sweeper;
+  readonly verifier: VerifierClient;
+  readonly quote: Quoter;
+  readonly clock: Clock;
+  lookUp(identity: string): Promise<BaselineLookup>;
+  nameContainer(container: ContainerRef): Promise<ContainerInfo>;
+  pause(container: ContainerRef, pids: readonly number[]): Promise<string>;
+  /** One sentence for the operator. */
+  report(text: string): void;
+}
+
+/** Events in one record: one extend carries them all. */
+const EVENTS_A_RECORD = 64;
+/** How long the verifier may hold the request that asks whether evidence is wanted. */
+const WANTED_WAIT_MS = 25_000;
+const RETRY_MS = 1000;
+
+/**
+ * The attester's loop on a host: sweeps, logs what is new, acts by policy, and proves it to the verifier. Everything that
+ * decides works on the state that the log adds up to, the same that the verifier builds.
+ */
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #modules: AgentModules;
+  readonly #state: HostState = emptyHostState();
+  readonly #coverage: CoverageCounter;
+  readonly #limit: ActionLimit;
+  readonly #attestNow = new Signal();
+  readonly #stopping = new AbortController();
+  readonly #loops: Promise<void>[] = [];
+  readonly #reported = new Map<string, string>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: AgentOptions, modules: AgentModules) {
+    this.#options = options;
+    this.#modules = modules;
+    this.#coverage = new CoverageCounter(modules.clock.monotonicMs());
+    this.#limit = new ActionLimit(options.policy.maxActionsPerMinute);
+    applyRecords(this.#state, modules.records);
+  }
+
+  /** Runs until `stop`, or until the log cannot be written any more: then it throws. */
+  async run(): Promise<void> {
+    const { clock, sweeper } = this.#modules;
+    const { version, sweepIntervalMs } = this.#options;
+    await this.#append([
+      { type: "agent-start", time: this.#time(), version, pid: process.pid, intervalMs: sweepIntervalMs },
+    ]);
+    this.#loops.push(this.#sweepLoop(), this.#attestLoop(), this.#wantedLoop());
+    try {
+      await Promise.all(this.#loops);
+      await this.#append([{ type: "agent-stop", time: rfc3339(clock.now()) }]);
+    } finally {
+      this.#stopping.abort();
+      await Promise.allSettled(this.#loops);
+      sweeper.close();
+    }
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  /** Measures processes that have just executed a program. */
+  onExec(pids: readonly number[], lost: boolean): void {
+    if (this.#stopping.signal.aborted) return;
+    if (lost) this.#say("events", "the kernel dropped exec events; the next sweep covers them");
+    // A failure to append ends the sweep loop too, which reports it.
+    void this.#modules.sweeper
+      .measure(pids)
+      .then((result) => this.#inTurn(() => this.#take(result, false)))
+      .catch((error: unknown) => this.#say("measure", describeError(error)));
+  }
+
+  async #sweepLoop(): Promise<void> {
+    const { clock, sweeper } = this.#modules;
+    while (!this.#stopping.signal.aborted) {
+      const startMs = clock.monotonicMs();
+      const result = await sweeper.sweep();
+      await this.#inTurn(async () => {
+        this.#coverage.add(result, startMs, clock.monotonicMs());
+        await this.#take(result, true);
+      });
+      await this.#pause(Math.max(0, this.#options.sweepIntervalMs - (clock.monotonicMs() - startMs)));
+    }
+  }
+
+  async #attestLoop(): Promise<void> {
+    let waitMs = 0;
+    while (!this.#stopping.signal.aborted) {
+      await this.#attestNow.wait(waitMs, this.#stopping.signal);
+      if (this.#stopping.signal.aborted) return;
+      waitMs = this.#options.attestIntervalMs;
+      try {
+        await this.#attest();
+      } catch (error) {
+        if (isFatal(error)) throw error;
+        this.#say("attest", `no evidence could be given: ${describeError(error)}`);
+        waitMs = Math.min(RETRY_MS, waitMs);
+      }
+    }
+  }
+
+  async #wantedLoop(): Promise<void> {
+    const { verifier } = this.#modules;
+    while (!this.#stopping.signal.aborted) {
+      try {
+        if (await verifier.wanted(WANTED_WAIT_MS, this.#stopping.signal)) {
+          this.#attestNow.set();
+          // The verifier goes on wanting until the nonce is asked for.
+          await this.#pause(RETRY_MS / 4);
+        }
+      } catch {
+        // The attest loop reports an unreachable verifier.
+        await this.#pause(RETRY_MS);
+      }
+    }
+  }
+
+  /** Nonce, sweep record, quote, records: so a fresh quote proves fresh measuring. */
+  async #attest(): Promise<void> {
+    const { verifier, log, quote, clock } = this.#modules;
+    const { nonce, from } = await verifier.nonce();
+    const evidence = await this.#inTurn(async () => {
+      await this.#append([this.#coverage.take(nonce, this.#time(), clock.monotonicMs())]);
+      return collectEvidence({ logPath: log.path, from, nonce: new Uint8Array(Buffer.from(nonce, "hex")), quote });
+    });
+    const outcome = await verifier.evidence(evidence);
+    this.#say(
+      "attest",
+      outcome.accepted
+        ? "the verifier accepts the evidence"
+        : `the verifier refuses the evidence (${outcome.reason}): ${outcome.text}`,
+    );
+  }
+
+  /** Logs, judges and acts on what a sweep or a single measurement found. `whole`: it covered every process. */
+  async #take(result: SweepResult, whole: boolean): Promise<void> {
+    await this.#append(await this.#lifeEvents(result, whole));
+    await this.#append(this.#newCode(result));
+    const violations = [...this.#newModified(result), ...(await this.#newJudgements())];
+    if (violations.length === 0) return;
+    await this.#append(violations.map((finding) => violationEvent(finding, this.#time())));
+    for (const finding of violations) this.#modules.report(`${finding.reason}: ${finding.text}`);
+    await this.#respond(violations, result);
+    this.#attestNow.set();
+  }
+
+  async #lifeEvents(result: SweepResult, whole: boolean): Promise<LogEvent[]> {
+    const events: LogEvent[] = [];
+    for (const [key, container] of result.containers) {
+      const known = this.#state.containers.get(key);
+      if (known !== undefined && known.stoppedAt === null && known.container.image !== null) continue;
+      const { runtime, id, name, image, imageName } = await this.#modules.nameContainer(container);
+      // Nothing new to say about a container whose runtime still does not tell its image.
+      if (known !== undefined && known.stoppedAt === null && image === null) continue;
+      events.push({ type: "container-start", time: this.#time(), container: { runtime, id, name, image }, imageName });
+    }
+    if (!whole) return events;
+    for (const [key, { container, stoppedAt }] of this.#state.containers)
+      if (stoppedAt === null && !result.containers.has(key))
+        events.push({ type: "container-stop", time: this.#time(), container });
+    return events;
+  }
+
+  #newCode(result: SweepResult): LogEvent[] {
+    const events = new Map<string, LogEvent>();
+    for (const fact of result.facts) {
+      if (fact.kind !== "code") continue;
+      const container = this.#nameOf(fact.process.container);
+      if (container === null) continue;
+      const event = codeEvent(fact, container, this.#time());
+      const { object, role, exe } = event;
+      if (!knowsCode(this.#state, event))
+        events.set(
+          JSON.stringify([keyOf(container), object.digest, object.digest === null ? [role, exe] : null]),
+          event,
+        );
+    }
+    return [...events.values()];
+  }
+
+  #newModified(result: SweepResult): Finding[] {
+    const findings: Finding[] = [];
+    for (const fact of result.facts) {
+      if (fact.kind !== "modified") continue;
+      const container = this.#nameOf(fact.process.container);
+      if (container === null) continue;
+      const finding = modifiedFinding(fact, container);
+      if (this.#isNew(this.#state.containers.get(keyOf(container))!, finding)) findings.push(finding);
+    }
+    return findings;
+  }
+
+  /** Judges every living container's code with its baseline; a baseline that comes later judges what was seen before. */
+  async #newJudgements(): Promise<Finding[]> {
+    const findings: Finding[] = [];
+    for (const container of this.#state.containers.values()) {
+      if (container.stoppedAt !== null) continue;
+      const { image } = container.container;
+      const lookup: BaselineLookup =
+        image === null ? { found: false, reason: "no-baseline", text: "" } : await this.#modules.lookUp(image);
+      if (!lookup.found && image !== null) this.#say(`baseline ${image}`, lookup.text);
+      const verdict = decide(this.#state, container, lookup, { standing: "good" });
+      findings.push(...verdict.findings.filter((finding) => this.#isNew(container, finding)));
+    }
+    return findings;
+  }
+
+  #isNew(container: ContainerState, finding: Finding): boolean {
+    return !container.violations.has(findingKey(finding)) && container.violations.size < MAX_VIOLATIONS;
+  }
+
+  /** Carries out what the policy says, once for each container. */
+  async #respond(violations: readonly Finding[], result: SweepResult): Promise<void> {
+    for (const finding of violations) {
+      const { container, reason } = finding;
+      if (container === null || actionFor(this.#options.policy, reason) !== "pause") continue;
+      const known = this.#state.containers.get(keyOf(container));
+      if (known?.actions.some(({ outcome }) => outcome === "done")) continue;
+      const [outcome, text] = await this.#pauseContainer(container, finding, result);
+      this.#modules.report(`${container.name}: ${text}`);
+      await this.#append([
+        { type: "action", time: this.#time(), action: "pause", container, reason, by: "policy", outcome, text },
+      ]);
+    }
+  }
+
+  async #pauseContainer(
+    container: ContainerName,
+    finding: Finding,
+    result: SweepResult,
+  ): Promise<["done" | "failed" | "suppressed", string]> {
+    if (!this.#limit.take(this.#modules.clock.monotonicMs()))
+      return ["suppressed", "not paused, the limit of actions in a minute is reached"];
+    const pids = result.facts
+      .filter(({ process }) => process.container?.id === container.id)
+      .map(({ process }) => process.pid);
+    try {
+      return ["done", await this.#modules.pause(container, [finding.pid, ...pids])];
+    } catch (error) {
+      return ["failed", describeError(error)];
+    }
+  }
+
+  #nameOf(container: ContainerRef | null): ContainerName | null {
+    if (container === null) return null;
+    return this.#state.containers.get(containerKey(container))?.container ?? null;
+  }
+
+  /** Appends events and adds them to the state. */
+  async #append(events: readonly LogEvent[]): Promise<void> {
+    for (let from = 0; from < events.length; from += EVENTS_A_RECORD) {
+      const part = events.slice(from, from + EVENTS_A_RECORD);
+      const { recnum, digest } = await this.#modules.log.append(part);
+      applyRecords(this.#state, [{ recnum, pcr: 0, digest, events: part }]);
+    }
+  }
+
+  /** Logging, judging and attesting take turns, since each builds on the state that the one before left. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  async #pause(milliseconds: number): Promise<void> {
+    await new Signal().wait(milliseconds, this.#stopping.signal);
+  }
+
+  #time(): string {
+    return rfc3339(this.#modules.clock.now());
+  }
+
+  /** Tells the operator, but not the same thing again. */
+  #say(topic: string, text: string): void {
+    if (this.#reported.get(topic) === text) return;
+    this.#reported.set(topic, text);
+    this.#modules.report(text);
+  }
+}
+
+/** After these the log and the TPM may disagree: going on would prove nothing. */
+function isFatal(error: unknown): boolean {
+  return (
+    ["log-failed", "log-broken", "pcr-mismatch", "log-too-large"].includes(errorCode(error) ?? "") ||
+    isSystemWriteError(error)
+  );
+}
+
+function isSystemWriteError(error: unknown): boolean {
+  return ["EIO", "ENOSPC", "EROFS", "EDQUOT"].includes(errorCode(error) ?? "");
+}

@@ -1,0 +1,31 @@
+import { hostname } from "node:os";
+import { z } from "zod";
+import { ledgerSchema } from "../ledger/config.ts";
+import { policySchema } from "../respond/policy.ts";
+
+export const agentConfigSchema = z.strictObject({
+  /** The name under which the verifier knows this host. */
+  host: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, "1 to 63 letters, digits, dots or dashes")
+    .default(() => hostname().slice(0, 63)),
+  /** Folder for the measurement log and the host's token. */
+  state: z.string().default("/var/lib/pims/agent"),
+  /** `device`, `device:PATH` or `unix:PATH`. */
+  tpm: z.string().default("device"),
+  pcr: z.int().min(0).max(23).default(13),
+  verifier: z.strictObject({
+    url: z.url({ protocol: /^https?$/ }),
+    /** File with the join token; needed until the host is enrolled. */
+    joinTokenFile: z.string().optional(),
+  }),
+  ledger: ledgerSchema,
+  /** Between the starts of two sweeps. */
+  sweepIntervalMs: z.int().min(50).max(3_600_000).default(1000),
+  /** Between two attestations when nothing happens; a violation is attested at once. */
+  attestIntervalMs: z.int().min(100).max(3_600_000).default(10_000),
+  /** `fallback` uses only what kernels before 6.7 offer. */
+  method: z.enum(["auto", "fallback"]).default("auto"),
+  policy: policySchema.prefault({}),
+});
+export type AgentConfig = z.infer<typeof agentConfigSchema>;

@@ -1,0 +1,58 @@
+import type { SweepEvent } from "../log/event.ts";
+import type { Fact } from "../measure/facts.ts";
+import { containerKey, type SweepResult } from "../measure/sweep.ts";
+
+const MAX_INCOMPLETE = 64;
+
+/** Adds up what the sweeps since the last attestation covered. Times are monotonic milliseconds. */
+export class CoverageCounter {
+  #sweeps = 0;
+  #longestPauseMs = 0;
+  #lastEndMs: number;
+  #last: SweepResult["coverage"] = { processes: 0, mappings: 0, pagesCompared: 0, hashedFiles: 0, unreadable: 0 };
+  #pagesCompared = 0;
+  #incomplete = new Map<string, string>();
+  #unreadable = 0;
+
+  constructor(nowMs: number) {
+    this.#lastEndMs = nowMs;
+  }
+
+  add(result: SweepResult, startMs: number, endMs: number): void {
+    this.#sweeps++;
+    this.#longestPauseMs = Math.max(this.#longestPauseMs, startMs - this.#lastEndMs);
+    this.#lastEndMs = endMs;
+    this.#last = result.coverage;
+    this.#pagesCompared += result.coverage.pagesCompared;
+    for (const fact of result.facts) if (fact.kind === "unreadable") this.#addUnreadable(fact);
+  }
+
+  #addUnreadable(fact: Extract<Fact, { kind: "unreadable" }>): void {
+    this.#unreadable++;
+    const { container, pid } = fact.process;
+    if (container !== null && this.#incomplete.size < MAX_INCOMPLETE)
+      this.#incomplete.set(containerKey(container), `process ${pid}: ${fact.text}`.slice(0, 1000));
+  }
+
+  /** The event that answers a nonce, and starts counting anew. */
+  take(nonce: string, time: string, nowMs: number): SweepEvent {
+    const event: SweepEvent = {
+      type: "sweep",
+      time,
+      nonce,
+      sweeps: this.#sweeps,
+      longestPauseMs: Math.round(Math.max(this.#longestPauseMs, nowMs - this.#lastEndMs)),
+      processes: this.#last.processes,
+      mappings: this.#last.mappings,
+      pagesCompared: this.#pagesCompared,
+      unreadable: this.#unreadable,
+      incomplete: [...this.#incomplete].map(([container, text]) => ({ container, text })),
+    };
+    this.#sweeps = 0;
+    this.#longestPauseMs = 0;
+    this.#pagesCompared = 0;
+    this.#unreadable = 0;
+    this.#incomplete.clear();
+    return event;
+  }
+}

@@ -1,0 +1,59 @@
+import { printable } from "../core/bytes.ts";
+import type { CodeEvent, LogEvent } from "../log/event.ts";
+import type { ContainerName, Finding } from "../log/finding.ts";
+import type { CodeObject, Fact, ProcessRef } from "../measure/facts.ts";
+
+/** A process as the log names it. */
+function processFields(process: ProcessRef): Pick<Finding, "pid" | "startTime" | "comm" | "exe"> {
+  return {
+    pid: process.pid,
+    startTime: process.startTime.toString(),
+    comm: printable(process.comm).slice(0, 64),
+    exe: process.exe,
+  };
+}
+
+function objectFields(object: CodeObject): Finding["object"] {
+  return { path: object.path, dev: object.device, ino: object.inode.toString(), digest: object.sha256 };
+}
+
+/** Code that a process executes, in the words of the log. */
+export function codeFields({
+  process,
+  object,
+}: Extract<Fact, { kind: "code" }>): Omit<CodeEvent, "type" | "time" | "container"> {
+  return {
+    ...processFields(process),
+    object: objectFields(object),
+    role: object.role,
+    backing: object.backing === "kernel" ? "anonymous" : object.backing,
+    size: object.size.toString(),
+    deleted: object.deleted,
+  };
+}
+
+/** The log's event for code seen in a container. */
+export function codeEvent(fact: Extract<Fact, { kind: "code" }>, container: ContainerName, time: string): CodeEvent {
+  const { pid, startTime, comm, exe, ...rest } = codeFields(fact);
+  return { type: "code", time, pid, startTime, comm, exe, container, ...rest };
+}
+
+/** Pages that differ from their file are a finding with or without a baseline. */
+export function modifiedFinding(
+  { process, object, pages }: Extract<Fact, { kind: "modified" }>,
+  container: ContainerName | null,
+): Finding {
+  const count = pages.length === 1 ? "a code page" : `${pages.length} code pages`;
+  return {
+    reason: "code-modified",
+    ...processFields(process),
+    container,
+    object: objectFields(object),
+    pages: pages.map(({ offset, expected, actual }) => ({ offset: offset.toString(), expected, actual })),
+    text: `${count} of ${printable(object.path)} in the memory of process ${process.pid} (${printable(process.exe)}) differs from the file`,
+  };
+}
+
+export function violationEvent(finding: Finding, time: string): LogEvent {
+  return { type: "violation", time, ...finding };
+}

@@ -1,0 +1,134 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { lookUpBaseline } from "../attest/reference-values.ts";
+import { rfc3339, systemClock } from "../core/clock.ts";
+import { describeError, errorCode, PimsError } from "../core/errors.ts";
+import { VERSION } from "../core/version.ts";
+import { openProcConnector } from "../kernel/proc-connector.ts";
+import { BaselineCache } from "../ledger/baseline-cache.ts";
+import { MeasurementLog } from "../log/measurement-log.ts";
+import { Sweeper } from "../measure/sweep.ts";
+import { requireRoot } from "../process/root.ts";
+import { pauseContainer } from "../respond/pause.ts";
+import { Agent } from "./agent.ts";
+import type { AgentConfig } from "./config.ts";
+import { nameContainer } from "./container-names.ts";
+import { openTpmAnchor } from "./tpm-anchor.ts";
+import { VerifierClient } from "./verifier-client.ts";
+
+const ENROLL_RETRY_MS = 1000;
+
+/**
+ * Runs the agent until `stop` is aborted. Throws `not-root`, `tpm-unreachable`, `pcr-mismatch`, `log-broken`,
+ * `not-enrolled`; a verifier or chain that does not answer is waited for.
+ */
+export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (text: string) => void): Promise<void> {
+  requireRoot("pims agent run");
+  await mkdir(config.state, { recursive: true, mode: 0o700 });
+  const closing: (() => Promise<void>)[] = [];
+  try {
+    const anchor = await openTpmAnchor(config.tpm, config.pcr);
+    closing.push(() => anchor.close());
+    const { log, records } = await openLog(config, anchor.register);
+    closing.push(() => log.close());
+    const verifier = new VerifierClient(config.verifier.url, config.host);
+    if (!(await enroll(config, verifier, anchor.akPublic, stop, report))) return;
+    const cache = new BaselineCache(config.ledger);
+    const sweeper = new Sweeper({ scope: "containers", method: config.method });
+    const agent = new Agent(
+      { ...config, version: VERSION },
+      {
+        log,
+        records,
+        sweeper,
+        verifier,
+        quote: anchor.quote,
+        clock: systemClock,
+        lookUp: (identity) => lookUpBaseline(cache, identity),
+        nameContainer,
+        pause: pauseContainer,
+        report,
+      },
+    );
+    stop.addEventListener("abort", () => agent.stop(), { once: true });
+    if (stop.aborted) agent.stop();
+    const connector = await openExecEvents(agent, report);
+    closing.push(connector);
+    report(`the agent watches ${config.host}, ${records.length} records in its log`);
+    await agent.run();
+  } finally {
+    for (const close of closing.reverse()) await close();
+  }
+}
+
+async function openLog(config: AgentConfig, register: Parameters<typeof MeasurementLog.open>[1]) {
+  const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+  const opened = await MeasurementLog.open(join(config.state, "log"), register, bootId);
+  if (opened.log.length === 0)
+    await opened.log.append([{ type: "boot", time: rfc3339(Date.now()), bootId, previous: opened.previous }]);
+  return opened;
+}
+
+/**
+ * Makes the host known to the verifier, once; its token is kept in the state folder. Waits for a verifier that does not
+ * answer yet. False when it was told to stop meanwhile.
+ */
+async function enroll(
+  config: AgentConfig,
+  verifier: VerifierClient,
+  akPublic: Uint8Array,
+  stop: AbortSignal,
+  report: (text: string) => void,
+): Promise<boolean> {
+  const path = join(config.state, "host-token");
+  const known = await readToken(path);
+  if (known !== null) {
+    verifier.useToken(known);
+    return true;
+  }
+  const joinToken = config.verifier.joinTokenFile === undefined ? null : await readToken(config.verifier.joinTokenFile);
+  if (joinToken === null)
+    throw new PimsError("not-enrolled", `the host ${config.host} is not enrolled and there is no join token`, {
+      hint: "copy the file 'join-token' from the verifier's state folder and name it as verifier.joinTokenFile",
+    });
+  for (let told = false; !stop.aborted; told = true) {
+    try {
+      const token = await verifier.enroll(akPublic, joinToken);
+      const draft = `${path}.${randomUUID()}`;
+      await writeFile(draft, `${token}\n`, { mode: 0o600 });
+      await rename(draft, path);
+      verifier.useToken(token);
+      return true;
+    } catch (error) {
+      if (errorCode(error) !== "verifier-unreachable") throw error;
+      if (!told) report(`waiting for the verifier: ${describeError(error)}`);
+      await new Promise((resolve) => setTimeout(resolve, ENROLL_RETRY_MS));
+    }
+  }
+  return false;
+}
+
+async function readToken(path: string): Promise<string | null> {
+  try {
+    const text = (await readFile(path, "utf8")).trim();
+    return /^[0-9a-f]{64}$/.test(text) ? text : null;
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/** Without exec events every sweep still sees everything that lives at its time. */
+async function openExecEvents(agent: Agent, report: (text: string) => void): Promise<() => Promise<void>> {
+  try {
+    const connector = await openProcConnector({
+      onExec: (pids, lost) => agent.onExec(pids, lost),
+      onError: (error) => report(`exec events ended: ${describeError(error)}`),
+    });
+    return () => connector.close();
+  } catch (error) {
+    report(`no exec events, sweeps only: ${describeError(error)}`);
+    return async () => {};
+  }
+}

@@ -1,0 +1,67 @@
+import { judgeCode } from "../attest/judge.ts";
+import { isJitRuntime } from "../baseline/jit.ts";
+import type { ContainerRef } from "../container/types.ts";
+import { printable } from "../core/bytes.ts";
+import type { ContainerName, Finding } from "../log/finding.ts";
+import type { Fact } from "../measure/facts.ts";
+import { type Coverage, containerKey, Sweeper, type SweepOptions } from "../measure/sweep.ts";
+import { nameContainer } from "./container-names.ts";
+import { codeFields, modifiedFinding } from "./events.ts";
+
+/** What one sweep of this machine found without any baseline. */
+export interface ScanReport {
+  readonly schema: "pims.scan/v1";
+  readonly findings: readonly Finding[];
+  /** Same form; worth knowing, expected in these programs. */
+  readonly notes: readonly Finding[];
+  readonly coverage: Coverage & {
+    readonly scope: "containers" | "all";
+    readonly containers: number;
+    /** One sentence for each thing that could not be read. */
+    readonly missed: readonly string[];
+  };
+}
+
+/**
+ * One sweep: written-to code pages, code from memory files and deleted files, executable anonymous memory. Needs neither
+ * TPM nor ledger, and so cannot say whether a file is the image's.
+ */
+export async function scan(options: SweepOptions): Promise<ScanReport> {
+  const sweeper = new Sweeper(options);
+  try {
+    const { facts, coverage, containers } = await sweeper.sweep();
+    const names = new Map<string, ContainerName>();
+    for (const [key, container] of containers) names.set(key, await nameOf(container));
+    const nameIn = (fact: Fact) => {
+      const { container } = fact.process;
+      return container === null ? null : (names.get(containerKey(container)) ?? null);
+    };
+    const findings: Finding[] = [];
+    const notes: Finding[] = [];
+    const missed: string[] = [];
+    for (const fact of facts) {
+      if (fact.kind === "unreadable") missed.push(`process ${fact.process.pid}: ${printable(fact.text)}`);
+      else if (fact.kind === "modified") findings.push(modifiedFinding(fact, nameIn(fact)));
+      else {
+        const code = { ...codeFields(fact), container: nameIn(fact) };
+        const finding = judgeCode(code, null, false);
+        if (finding === null) continue;
+        const expected = finding.reason === "anonymous-code" && isJitRuntime(finding.exe);
+        (expected ? notes : findings).push(finding);
+      }
+    }
+    return {
+      schema: "pims.scan/v1",
+      findings,
+      notes,
+      coverage: { ...coverage, scope: options.scope, containers: containers.size, missed },
+    };
+  } finally {
+    sweeper.close();
+  }
+}
+
+async function nameOf(container: ContainerRef): Promise<ContainerName> {
+  const { runtime, id, name, image } = await nameContainer(container);
+  return { runtime, id, name, image };
+}

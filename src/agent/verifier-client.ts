@@ -1,0 +1,63 @@
+import type { z } from "zod";
+import {
+  enrollAnswerSchema,
+  type NonceAnswer,
+  nonceAnswerSchema,
+  outcomeSchema,
+  wantedAnswerSchema,
+} from "../attest/api.ts";
+import type { Evidence } from "../attest/evidence.ts";
+import { requestJson } from "../attest/http.ts";
+
+const TIMEOUT_MS = 30_000;
+
+/** The agent's side of the verifier's HTTP interface. Throws `verifier-unreachable`, or what the verifier refused with. */
+export class VerifierClient {
+  readonly #url: string;
+  readonly #host: string;
+  #token = "";
+
+  constructor(url: string, host: string) {
+    this.#url = url.replace(/\/$/, "");
+    this.#host = host;
+  }
+
+  /** The token that the host was given when it was enrolled. */
+  useToken(token: string): void {
+    this.#token = token;
+  }
+
+  /** Shows the attestation key under the join token and gets the host's own token. */
+  async enroll(akPublic: Uint8Array, joinToken: string): Promise<string> {
+    const body = { host: this.#host, akPublic: Buffer.from(akPublic).toString("base64") };
+    return (await this.#request("POST", "/v1/hosts", enrollAnswerSchema, { body, token: joinToken })).token;
+  }
+
+  nonce(): Promise<NonceAnswer> {
+    return this.#request("POST", `/v1/hosts/${this.#host}/nonce`, nonceAnswerSchema, { body: {} });
+  }
+
+  evidence(evidence: Evidence): Promise<z.infer<typeof outcomeSchema>> {
+    return this.#request("POST", `/v1/hosts/${this.#host}/evidence`, outcomeSchema, { body: evidence });
+  }
+
+  /** Comes back true when the verifier wants evidence now, false after `waitMs`. */
+  async wanted(waitMs: number, signal: AbortSignal): Promise<boolean> {
+    const path = `/v1/hosts/${this.#host}/wanted?waitMs=${waitMs}`;
+    return (await this.#request("GET", path, wantedAnswerSchema, { signal, timeoutMs: waitMs + TIMEOUT_MS })).wanted;
+  }
+
+  #request<T>(
+    method: "GET" | "POST",
+    path: string,
+    schema: z.ZodType<T>,
+    options: { body?: unknown; token?: string; signal?: AbortSignal; timeoutMs?: number },
+  ): Promise<T> {
+    return requestJson(`${this.#url}${path}`, schema, {
+      method,
+      token: this.#token,
+      timeoutMs: TIMEOUT_MS,
+      ...options,
+    });
+  }
+}

@@ -1,0 +1,25 @@
+import { z } from "zod";
+
+/** Bodies of the verifier's HTTP interface that agents and commands read. Every one is checked where it arrives. */
+export const enrollRequestSchema = z.strictObject({
+  host: z.string().max(63),
+  /** TPMT_PUBLIC of the attestation key. */
+  akPublic: z.base64().max(4096),
+});
+export const enrollAnswerSchema = z.object({ token: z.string().regex(/^[0-9a-f]{64}$/) });
+
+export const nonceAnswerSchema = z.object({
+  nonce: z.string().regex(/^[0-9a-f]{64}$/),
+  from: z.int().min(0),
+});
+export type NonceAnswer = z.infer<typeof nonceAnswerSchema>;
+
+export const outcomeSchema = z.discriminatedUnion("accepted", [
+  z.object({ accepted: z.literal(true), records: z.int() }),
+  z.object({ accepted: z.literal(false), reason: z.string(), text: z.string() }),
+]);
+
+export const wantedAnswerSchema = z.object({ wanted: z.boolean() });
+
+/** The longest that the verifier holds a request for `wanted`. */
+export const MAX_WAIT_MS = 30_000;

@@ -1,0 +1,134 @@
+import { bytesEqual, fromHex, toHex } from "../core/bytes.ts";
+import { sha256 } from "../core/digest.ts";
+import { PimsError } from "../core/errors.ts";
+import type { Reason } from "../log/finding.ts";
+import { type LogRecord, parseRecord } from "../log/record.ts";
+import { extendValue } from "../log/replay.ts";
+import { verifyQuote } from "../tpm/quote-verification.ts";
+import type { Evidence } from "./evidence.ts";
+
+/** What earlier accepted quotes of a host have proved. Replay goes on from here, or from zero. */
+export interface Proved {
+  /** Number of records. */
+  readonly length: number;
+  /** Value of the PCR after them, hexadecimal. */
+  readonly value: string;
+  /** TPMS_CLOCK_INFO of the last accepted quote; null before the first. */
+  readonly tpm: { readonly resetCount: number; readonly restartCount: number; readonly clock: bigint } | null;
+}
+
+export const NOTHING_PROVED: Proved = { length: 0, value: "00".repeat(32), tpm: null };
+
+export type Appraisal =
+  | {
+      readonly accepted: true;
+      readonly proved: Proved;
+      readonly records: readonly LogRecord[];
+      readonly lines: readonly string[];
+    }
+  | { readonly accepted: false; readonly reason: Reason; readonly text: string };
+
+/**
+ * The checklist. Pure: evidence, what was enrolled and what was proved before in; a decision out. Each step names the
+ * reason for which it alone refuses.
+ */
+export function appraise(
+  evidence: Evidence,
+  expected: { readonly akPublic: Uint8Array; readonly nonce: string; readonly pcr: number },
+  before: Proved,
+): Appraisal {
+  try {
+    checkContinuity(evidence, before);
+    const records = parseRecords(evidence, expected.pcr);
+    const quote = verifyQuote({
+      publicArea: expected.akPublic,
+      attest: new Uint8Array(Buffer.from(evidence.attest, "base64")),
+      signature: new Uint8Array(Buffer.from(evidence.signature, "base64")),
+      nonce: fromHex(expected.nonce),
+      pcrs: [expected.pcr],
+    });
+    checkClock(quote, before);
+    const { count, value } = findQuoted(records, fromHex(before.value), quote.pcrDigest);
+    const believed = records.slice(0, count);
+    checkFreshSweep(believed, expected.nonce);
+    const { resetCount, restartCount, clock } = quote;
+    return {
+      accepted: true,
+      proved: { length: before.length + count, value: toHex(value), tpm: { resetCount, restartCount, clock } },
+      records: believed,
+      lines: evidence.records.slice(0, count),
+    };
+  } catch (error) {
+    if (error instanceof PimsError && isRefusal(error.code))
+      return { accepted: false, reason: error.code, text: error.message };
+    throw error;
+  }
+}
+
+const REFUSALS = [
+  "log-broken",
+  "log-rollback",
+  "quote-invalid",
+  "nonce-mismatch",
+  "pcr-mismatch",
+  "tpm-rolled-back",
+  "host-rebooted",
+  "coverage-stale",
+] as const satisfies readonly Reason[];
+
+function isRefusal(code: string | undefined): code is (typeof REFUSALS)[number] {
+  return REFUSALS.some((refusal) => refusal === code);
+}
+
+/** The host may not take back a record that a quote has proved, nor leave one out. */
+function checkContinuity(evidence: Evidence, before: Proved): void {
+  const end = evidence.from + evidence.records.length;
+  if (end < before.length)
+    throw new PimsError("log-rollback", `the log ends after ${end} records, but ${before.length} were already proved`);
+  if (evidence.from !== before.length)
+    throw new PimsError("log-broken", `the records start at ${evidence.from} instead of ${before.length}`);
+}
+
+function parseRecords(evidence: Evidence, pcr: number): LogRecord[] {
+  return evidence.records.map((line, index) => {
+    const record = parseRecord(line, evidence.from + index);
+    if (record.pcr !== pcr)
+      throw new PimsError("log-broken", `record ${record.recnum} is of PCR ${record.pcr}, not ${pcr}`);
+    return record;
+  });
+}
+
+/** The reset count only rises, and the clock only grows within one reset (TPM 2.0 Library, part 1, "Clock"). */
+function checkClock(now: { resetCount: number; restartCount: number; clock: bigint }, before: Proved): void {
+  if (before.tpm === null) return;
+  if (now.resetCount > before.tpm.resetCount)
+    throw new PimsError("host-rebooted", "the TPM was reset since the last evidence, so its PCR started anew");
+  if (now.resetCount < before.tpm.resetCount || now.clock < before.tpm.clock)
+    throw new PimsError("tpm-rolled-back", "the TPM's reset count or clock went back");
+}
+
+/**
+ * Finds the record whose replayed value the quote shows. Later ones may have been appended between quote and sending:
+ * they are not believed yet. The digest in a quote is over the concatenated PCR values, here one.
+ */
+function findQuoted(
+  records: readonly LogRecord[],
+  start: Uint8Array,
+  pcrDigest: Uint8Array,
+): { count: number; value: Uint8Array } {
+  let value = start;
+  let found: { count: number; value: Uint8Array } | undefined;
+  if (bytesEqual(sha256(value), pcrDigest)) found = { count: 0, value };
+  for (const [index, record] of records.entries()) {
+    value = extendValue(value, record.digest);
+    if (bytesEqual(sha256(value), pcrDigest)) found = { count: index + 1, value };
+  }
+  if (found !== undefined) return found;
+  throw new PimsError("pcr-mismatch", "the log does not lead to the quoted PCR value");
+}
+
+/** A fresh quote over an old log proves a living TPM; only a sweep record with the nonce proves a living sweeper. */
+function checkFreshSweep(believed: readonly LogRecord[], nonce: string): void {
+  const fresh = believed.at(-1)?.events.some((event) => event.type === "sweep" && event.nonce === nonce);
+  if (!fresh) throw new PimsError("coverage-stale", "the quoted log does not end with a sweep that answers the nonce");
+}

@@ -1,0 +1,35 @@
+import { z } from "zod";
+import { PimsError } from "../core/errors.ts";
+import { MAX_LINE_BYTES } from "../log/record.ts";
+
+/** Records in one message; a verifier that lacks more gets them in several. */
+export const MAX_RECORDS = 4096;
+/** Bytes of one message on the wire. */
+export const MAX_EVIDENCE_BYTES = 16 * 1024 * 1024;
+
+const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4);
+
+/**
+ * What an agent sends (RATS: evidence). Everything in it is the host's word until appraised. `attest` and `signature`
+ * are TPMS_ATTEST and TPMT_SIGNATURE as the TPM gave them.
+ */
+export const evidenceSchema = z.strictObject({
+  nonce: z
+    .string()
+    .max(128)
+    .regex(/^([0-9a-f]{2})*$/),
+  /** Number of the first record in `records`. */
+  from: z.int().min(0),
+  records: z.array(z.string().max(MAX_LINE_BYTES)).max(MAX_RECORDS),
+  attest: base64(4096),
+  signature: base64(1024),
+});
+export type Evidence = z.infer<typeof evidenceSchema>;
+
+/** Throws PimsError `evidence-malformed`. */
+export function parseEvidence(body: unknown): Evidence {
+  const parsed = evidenceSchema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new PimsError("evidence-malformed", `the evidence is malformed (${issue?.path.join(".")}: ${issue?.message})`);
+}

@@ -1,0 +1,129 @@
+import { printable } from "../core/bytes.ts";
+import type { ActionEvent, CodeEvent, LogEvent, SweepEvent } from "../log/event.ts";
+import type { ContainerName, Finding } from "../log/finding.ts";
+import type { LogRecord } from "../log/record.ts";
+
+/** One container of a host, as its proved log tells it. */
+export interface ContainerState {
+  container: ContainerName;
+  imageName: string | null;
+  readonly startedAt: string;
+  stoppedAt: string | null;
+  /** Code seen in it, each file once. */
+  readonly code: Map<string, CodeEvent>;
+  /** What its agent found, in order. It stays for the container's life, also when the page is restored. */
+  readonly violations: Map<string, Finding & { time: string }>;
+  readonly actions: ActionEvent[];
+}
+
+/** What the proved part of a host's log adds up to. */
+export interface HostState {
+  /** By `runtime:id`. */
+  readonly containers: Map<string, ContainerState>;
+  lastSweep: SweepEvent | null;
+}
+
+/** Bounds on what one container may make a verifier remember. Beyond them, what is known already condemns it. */
+const MAX_CODE = 65_536;
+export const MAX_VIOLATIONS = 4096;
+const MAX_ACTIONS = 1024;
+const MAX_STOPPED = 1024;
+
+export function emptyHostState(): HostState {
+  return { containers: new Map(), lastSweep: null };
+}
+
+export function keyOf(container: { runtime: string; id: string }): string {
+  return `${container.runtime}:${container.id}`;
+}
+
+/** One finding is one reason, object, process and set of pages, however often it is seen. */
+export function findingKey(finding: Finding): string {
+  const { reason, pid, startTime, object, pages } = finding;
+  return [
+    reason,
+    pid,
+    startTime,
+    object.digest ?? printable(object.path),
+    ...pages.map(({ offset, actual }) => `${offset}=${actual}`),
+  ].join(" ");
+}
+
+/** Adds proved records to the state. */
+export function applyRecords(state: HostState, records: readonly LogRecord[]): void {
+  for (const record of records) for (const event of record.events) applyEvent(state, event);
+}
+
+function applyEvent(state: HostState, event: LogEvent): void {
+  switch (event.type) {
+    case "container-start": {
+      const known = containerOf(state, event.container, event.time);
+      // Said again when the runtime has told more; an image once named is never exchanged for another.
+      if (known.container.image === null) known.container = event.container;
+      known.imageName ??= event.imageName;
+      known.stoppedAt = null;
+      return;
+    }
+    case "container-stop":
+      containerOf(state, event.container, event.time).stoppedAt = event.time;
+      forgetOldest(state);
+      return;
+    case "code": {
+      const { code } = containerOf(state, event.container, event.time);
+      if (code.size < MAX_CODE) code.set(codeKey(event), event);
+      return;
+    }
+    case "violation": {
+      if (event.container === null) return;
+      const { violations } = containerOf(state, event.container, event.time);
+      const { type: _type, ...finding } = event;
+      const key = findingKey(finding);
+      if (!violations.has(key) && violations.size < MAX_VIOLATIONS) violations.set(key, finding);
+      return;
+    }
+    case "action": {
+      const { actions } = containerOf(state, event.container, event.time);
+      if (actions.length < MAX_ACTIONS) actions.push(event);
+      return;
+    }
+    case "sweep":
+      state.lastSweep = event;
+      return;
+    default:
+      return;
+  }
+}
+
+/** Whether this very code was already seen in the container. */
+export function knowsCode(state: HostState, event: CodeEvent): boolean {
+  return state.containers.get(keyOf(event.container))?.code.has(codeKey(event)) ?? false;
+}
+
+function codeKey(event: CodeEvent): string {
+  if (event.object.digest !== null) return `${event.object.digest} ${event.deleted}`;
+  return `${event.backing} ${printable(event.exe)}`;
+}
+
+function containerOf(state: HostState, container: ContainerName, time: string): ContainerState {
+  const key = keyOf(container);
+  let known = state.containers.get(key);
+  if (known === undefined) {
+    known = {
+      container,
+      imageName: null,
+      startedAt: time,
+      stoppedAt: null,
+      code: new Map(),
+      violations: new Map(),
+      actions: [],
+    };
+    state.containers.set(key, known);
+  }
+  return known;
+}
+
+/** Stopped containers are remembered for a while, the longest stopped forgotten first. */
+function forgetOldest(state: HostState): void {
+  const stopped = [...state.containers].filter(([, { stoppedAt }]) => stoppedAt !== null);
+  for (const [key] of stopped.slice(0, Math.max(0, stopped.length - MAX_STOPPED))) state.containers.delete(key);
+}

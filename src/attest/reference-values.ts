@@ -1,0 +1,48 @@
+import type { Baseline } from "../baseline/format.ts";
+import { type JsonText, jsonTextBytes, toHex } from "../core/bytes.ts";
+import type { BaselineCache } from "../ledger/baseline-cache.ts";
+import type { ReferenceValues } from "./judge.ts";
+import type { BaselineLookup } from "./verdict.ts";
+
+const prepared = new WeakMap<Baseline, ReferenceValues>();
+
+/** A baseline, ready for judging. Prepared once for each. */
+export function referenceValues(baseline: Baseline): ReferenceValues {
+  const known = prepared.get(baseline);
+  if (known !== undefined) return known;
+  const digests = new Set(baseline.entries.map(({ sha256 }) => sha256));
+  const paths = new Set(baseline.entries.map(({ path }) => pathKey(path)));
+  const compilers = new Set(baseline.header.jit.map(pathKey));
+  const reference: ReferenceValues = {
+    hasDigest: (sha256) => digests.has(sha256),
+    hasPath: (path) => paths.has(pathKey(path)),
+    mayCompile: (path) => compilers.has(pathKey(path)),
+  };
+  prepared.set(baseline, reference);
+  return reference;
+}
+
+/** Asks the ledger's cache for the baseline of an image and says in the words of a verdict why there is none. */
+export async function lookUpBaseline(cache: BaselineCache, identity: string): Promise<BaselineLookup> {
+  const result = await cache.lookUp(identity);
+  switch (result.status) {
+    case "approved":
+      return { found: true, reference: referenceValues(result.baseline) };
+    case "none":
+      return { found: false, reason: "no-baseline", text: `the ledger has no baseline for the image ${identity}` };
+    case "proposed":
+      return {
+        found: false,
+        reason: "baseline-unapproved",
+        text: `the baseline for the image ${identity} is proposed, but not approved by enough publishers`,
+      };
+    case "altered":
+      return { found: false, reason: "baseline-altered", text: result.text };
+    case "unverified":
+      return { found: false, reason: "ledger-unverified", text: result.text };
+  }
+}
+
+function pathKey(path: JsonText): string {
+  return toHex(jsonTextBytes(path));
+}

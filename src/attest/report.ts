@@ -1,0 +1,42 @@
+import { z } from "zod";
+import { actionSchema } from "../log/event.ts";
+import { containerSchema, findingSchema, reasonSchema, textSchema } from "../log/finding.ts";
+import { STATUSES } from "./verdict.ts";
+
+/** What a verifier reports, as it travels (schema `pims.status/v1`). */
+export const containerReportSchema = z.object({
+  container: containerSchema,
+  imageName: z.string().nullable(),
+  status: z.enum(STATUSES),
+  reasons: z.array(z.object({ reason: reasonSchema, text: textSchema })),
+  findings: z.array(findingSchema),
+  startedAt: z.string(),
+  stoppedAt: z.string().nullable(),
+  actions: z.array(actionSchema),
+});
+export type ContainerReport = z.infer<typeof containerReportSchema>;
+
+export const hostReportSchema = z.object({
+  host: z.string(),
+  evidence: z.enum(["good", "refused", "stale", "none"]),
+  reason: reasonSchema.nullable(),
+  text: z.string(),
+  acceptedAt: z.string().nullable(),
+  records: z.int(),
+  containers: z.array(containerReportSchema),
+});
+export type HostReport = z.infer<typeof hostReportSchema>;
+
+export const statusSchema = z.object({ schema: z.literal("pims.status/v1"), hosts: z.array(hostReportSchema) });
+
+export const attestSchema = z.object({
+  schema: z.literal("pims.attest/v1"),
+  outcome: z
+    .discriminatedUnion("accepted", [
+      z.object({ accepted: z.literal(true), records: z.int() }),
+      z.object({ accepted: z.literal(false), reason: reasonSchema, text: z.string() }),
+    ])
+    .nullable(),
+  host: hostReportSchema,
+});
+export type AttestReport = z.infer<typeof attestSchema>;

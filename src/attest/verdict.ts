@@ -1,0 +1,92 @@
+import { isJitRuntime } from "../baseline/jit.ts";
+import type { ContainerName, Finding, Reason } from "../log/finding.ts";
+import { type ContainerState, findingKey, type HostState, keyOf } from "./host-state.ts";
+import { judgeCode, type ReferenceValues } from "./judge.ts";
+
+export const STATUSES = ["trusted", "untrusted", "unknown", "stale", "unreachable"] as const;
+export type VerdictStatus = (typeof STATUSES)[number];
+
+/** Why a verdict is what it is, where that is no finding about a process. */
+export interface VerdictReason {
+  readonly reason: Reason;
+  readonly text: string;
+}
+
+/** RATS: attestation result, for one container. */
+export interface Verdict {
+  readonly container: ContainerName;
+  readonly imageName: string | null;
+  readonly status: VerdictStatus;
+  readonly reasons: VerdictReason[];
+  readonly findings: Finding[];
+}
+
+/** The reference values for an image, or why there are none. */
+export type BaselineLookup =
+  | { readonly found: true; readonly reference: ReferenceValues }
+  | { readonly found: false; readonly reason: Reason; readonly text: string };
+
+/** What is known about the host's evidence: good and fresh, refused, or too old. */
+export type HostStanding =
+  | { readonly standing: "good" }
+  | { readonly standing: "refused"; readonly reason: Reason; readonly text: string }
+  | { readonly standing: "stale"; readonly text: string };
+
+/**
+ * Decides on one container. Pure. Findings condemn whatever else is the case, and stay; nothing else than good evidence,
+ * a baseline and complete coverage makes `trusted`.
+ */
+export function decide(
+  state: HostState,
+  container: ContainerState,
+  lookup: BaselineLookup,
+  host: HostStanding,
+): Verdict {
+  const findings = findingsOf(container, lookup);
+  const reasons: VerdictReason[] = [];
+  if (host.standing === "refused") reasons.push({ reason: host.reason, text: host.text });
+  if (host.standing === "stale") reasons.push({ reason: "coverage-stale", text: host.text });
+  if (!lookup.found) reasons.push({ reason: lookup.reason, text: lookup.text });
+  const incomplete = incompleteCoverage(state, container);
+  if (incomplete !== undefined) reasons.push({ reason: "coverage-incomplete", text: incomplete });
+  const { container: name, imageName } = container;
+  const status = statusOf(findings.length > 0, host.standing, reasons.length > 0);
+  return { container: name, imageName, status, reasons, findings };
+}
+
+function statusOf(condemned: boolean, standing: HostStanding["standing"], doubtful: boolean): VerdictStatus {
+  if (condemned) return "untrusted";
+  if (standing === "refused") return "unknown";
+  if (standing === "stale") return "stale";
+  return doubtful ? "unknown" : "trusted";
+}
+
+/** What the agent found, and what the facts in its log say when they are judged here once more. */
+function findingsOf(container: ContainerState, lookup: BaselineLookup): Finding[] {
+  const reference = lookup.found ? lookup.reference : null;
+  const findings = new Map<string, Finding>();
+  for (const { time: _time, ...finding } of container.violations.values()) findings.set(findingKey(finding), finding);
+  for (const code of container.code.values()) {
+    const finding = judgeCode(code, reference, isJitRuntime(code.exe));
+    if (finding !== null && !findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
+  }
+  return [...findings.values()];
+}
+
+function incompleteCoverage(state: HostState, container: ContainerState): string | undefined {
+  const sweep = state.lastSweep;
+  if (sweep === null || sweep.unreadable === 0 || container.stoppedAt !== null) return undefined;
+  const mine = sweep.incomplete.find(({ container: key }) => key === keyOf(container.container));
+  if (mine !== undefined) return mine.text;
+  return sweep.incomplete.length === 0 ? "something on the host could not be read" : undefined;
+}
+
+/** Exit status of a command that reports verdicts: the worst wins, 2 before 3 before 0. */
+export function exitStatusOf(statuses: Iterable<VerdictStatus>): 0 | 2 | 3 {
+  let worst: 0 | 2 | 3 = 0;
+  for (const status of statuses) {
+    if (status === "untrusted") return 2;
+    if (status !== "trusted") worst = 3;
+  }
+  return worst;
+}

@@ -1,0 +1,220 @@
+import type { Command } from "commander";
+import { buildFromArchiveFile, buildFromDockerArchive, buildFromFolder } from "../baseline/build.ts";
+import { readBaselineFile, writeBaselineFile } from "../baseline/file.ts";
+import type { Baseline } from "../baseline/lines.ts";
+import { exportImage } from "../container/docker.ts";
+import { printable, toHex } from "../core/bytes.ts";
+import { PimsError } from "../core/errors.ts";
+import { approveBaseline } from "../ledger/approve.ts";
+import { readKeyFile } from "../ledger/keys.ts";
+import { proposeBaseline } from "../ledger/propose.ts";
+import { listBaselines, readBaseline, readProposedBaseline } from "../ledger/read-baseline.ts";
+import { action } from "./command.ts";
+import { shortDigest } from "./describe.ts";
+import { DEFAULT_LEDGER } from "./ledger.ts";
+import { EXIT, printJson, printLine, say, table } from "./output.ts";
+
+interface LedgerOptions {
+  ledger: string;
+  registry: string;
+}
+
+export function addBaseline(program: Command): void {
+  const baseline = program.command("baseline").description("what an image promises, and its way to the ledger");
+
+  baseline
+    .command("build")
+    .description("build a baseline from an image, not from a running container")
+    .option("--docker <image>", "an image that the local Docker Engine has")
+    .option("--archive <file>", "an archive of 'docker save'")
+    .option("--rootfs <folder>", "a root file system")
+    .option("--name <name>", "a name for it, where the image has none")
+    .requiredOption("--output <file>", "where to write it, a line an entry")
+    .option("--json", "print one object (pims.baseline-build/v1)")
+    .action(
+      action(async (options: BuildOptions) => {
+        const built = await build(options);
+        await writeBaselineFile(options.output, built);
+        if (options.json) printJson({ schema: "pims.baseline-build/v1", ...summary(built), file: options.output });
+        else {
+          printLine(`${built.header.identity}`);
+          say(
+            `pims: ${built.entries.length} entries of ${printable(built.header.name)}, root ${toHex(built.root)}, in ${options.output}`,
+          );
+        }
+        return EXIT.good;
+      }),
+    );
+
+  withLedger(baseline.command("publish"))
+    .description("propose a baseline on the ledger, as its first signer")
+    .argument("<file>", "what 'pims baseline build' wrote")
+    .requiredOption("--key <file>", "a publisher's key")
+    .option("--json", "print one object (pims.baseline-publish/v1)")
+    .action(
+      action(async (file: string, options: LedgerOptions & { key: string; json?: boolean }) => {
+        const { lines } = await readBaselineFile(file);
+        const key = await readKeyFile(options.key);
+        const { id, root, transactions, gas } = await proposeBaseline({ ...place(options), key, lines });
+        if (options.json)
+          printJson({ schema: "pims.baseline-publish/v1", id, root: toHex(root), transactions, gas: Number(gas) });
+        else {
+          printLine(id);
+          say("pims: proposed; it is a baseline once enough publishers approve it: pims baseline approve");
+        }
+        return EXIT.good;
+      }),
+    );
+
+  withLedger(baseline.command("approve"))
+    .description("sign a proposed baseline, after rebuilding it from the ledger's own data")
+    .argument("<id>", "what 'pims baseline publish' printed")
+    .requiredOption("--key <file>", "another publisher's key")
+    .option("--expect <file>", "sign only if it is exactly this baseline, built by the approver from the image")
+    .option("--json", "print one object (pims.baseline-approve/v1)")
+    .action(
+      action(async (id: string, options: LedgerOptions & { key: string; expect?: string; json?: boolean }) => {
+        const expected = options.expect === undefined ? undefined : (await readBaselineFile(options.expect)).root;
+        const key = await readKeyFile(options.key);
+        const done = await approveBaseline({ ...place(options), key, id, ...(expected ? { expected } : {}) });
+        if (options.json) {
+          const { status, approvals, gas } = done;
+          printJson({
+            schema: "pims.baseline-approve/v1",
+            id,
+            status,
+            approvals,
+            gas: Number(gas),
+            ...summary(done.baseline),
+          });
+        } else printLine(`${done.baseline.header.identity} ${done.status}, ${done.approvals} signatures`);
+        return EXIT.good;
+      }),
+    );
+
+  withLedger(baseline.command("list"))
+    .description("the images that the ledger knows")
+    .option("--json", "print one object (pims.baseline-list/v1)")
+    .action(
+      action(async (options: LedgerOptions & { json?: boolean }) => {
+        const listed = await listBaselines(place(options));
+        if (options.json) printJson({ schema: "pims.baseline-list/v1", baselines: listed });
+        else if (listed.length === 0) printLine("the ledger has no baseline");
+        else
+          printLine(
+            table([
+              ["IDENTITY", "STATUS", "ENTRIES", "ROOT"],
+              ...listed.map((one) => [one.identity, one.status, String(one.lines - 1), one.root]),
+            ]),
+          );
+        return EXIT.good;
+      }),
+    );
+
+  baseline
+    .command("show")
+    .description("show a baseline: a file's, or the ledger's for an image identity or a proposal")
+    .argument("<file|identity|proposal>", "a file, sha256:… or 0x…")
+    .option("--ledger <url>", "JSON-RPC endpoint", DEFAULT_LEDGER)
+    .option("--registry <address>", "address of the registry")
+    .option("--json", "print one object (pims.baseline/v1)")
+    .addHelpText("after", "\nExit status: 0 shown, 1 failed, 3 the ledger has no approved baseline for the image")
+    .action(
+      action(async (which: string, options: { ledger: string; registry?: string; json?: boolean }) => {
+        const found = await find(which, options);
+        if (found === null) {
+          say(`pims: the ledger has no approved baseline for ${printable(which)}`);
+          return EXIT.undetermined;
+        }
+        if (options.json)
+          printJson({
+            schema: "pims.baseline/v1",
+            ...summary(found.baseline),
+            status: found.status,
+            lines: found.baseline.lines.map((line) => JSON.parse(line)),
+          });
+        else show(found.baseline, found.status);
+        return EXIT.good;
+      }),
+    );
+}
+
+interface BuildOptions {
+  docker?: string;
+  archive?: string;
+  rootfs?: string;
+  name?: string;
+  output: string;
+  json?: boolean;
+}
+
+async function build(options: BuildOptions): Promise<Baseline> {
+  const { docker, archive, rootfs, name } = options;
+  if ([docker, archive, rootfs].filter((given) => given !== undefined).length !== 1)
+    throw new PimsError("usage", "a baseline is built from exactly one of --docker, --archive and --rootfs");
+  if (docker !== undefined)
+    return buildFromDockerArchive(await exportImage(docker), name === undefined ? {} : { name });
+  if (archive !== undefined) return buildFromArchiveFile(archive, name === undefined ? {} : { name });
+  return buildFromFolder({ root: rootfs!, name: name ?? rootfs! });
+}
+
+async function find(
+  which: string,
+  options: { ledger: string; registry?: string },
+): Promise<{ baseline: Baseline; status: string } | null> {
+  const onLedger = /^(sha256:[0-9a-f]{64}|0x[0-9a-f]{64})$/.test(which);
+  if (!onLedger) return { baseline: await readBaselineFile(which), status: "file" };
+  if (options.registry === undefined) throw new PimsError("usage", "to look at the ledger give --registry");
+  const at = { url: options.ledger, registry: options.registry };
+  if (which.startsWith("0x")) {
+    const { baseline, proposal } = await readProposedBaseline({ ...at, id: which });
+    return { baseline, status: proposal.status };
+  }
+  const read = await readBaseline({ ...at, identity: which });
+  return read.status === "approved" ? { baseline: read.baseline, status: read.status } : null;
+}
+
+function show(baseline: Baseline, status: string): void {
+  const { header, entries, root } = baseline;
+  const list = (texts: readonly unknown[]) =>
+    texts.length === 0 ? "-" : texts.map((text) => printable(text as string)).join(" ");
+  printLine(
+    table([
+      ["identity", header.identity],
+      ["name", printable(header.name)],
+      ["status", status],
+      ["architecture", header.architecture],
+      ["entry point", list(header.entrypoint)],
+      ["ports", list(header.ports)],
+      ["may compile just in time", list(header.jit)],
+      ["root", toHex(root)],
+      ["entries", String(entries.length)],
+    ]),
+  );
+  printLine();
+  printLine(
+    table(
+      entries.map((entry) => [
+        entry.kind,
+        entry.size.toString(),
+        shortDigest(entry.sha256),
+        `${entry.segments.length} segments`,
+        printable(entry.path),
+      ]),
+    ),
+  );
+}
+
+function summary({ header, root }: Baseline): { identity: string; name: string; entries: number; root: string } {
+  return { identity: header.identity, name: header.name, entries: header.entries, root: toHex(root) };
+}
+
+function withLedger(command: Command): Command {
+  return command
+    .option("--ledger <url>", "JSON-RPC endpoint", DEFAULT_LEDGER)
+    .requiredOption("--registry <address>", "address of the registry");
+}
+
+function place({ ledger, registry }: LedgerOptions): { url: string; registry: string } {
+  return { url: ledger, registry };
+}

@@ -1,0 +1,31 @@
+import { complain, EXIT } from "./output.ts";
+
+/** Wraps a command's action: it returns the exit status; what it throws is one sentence and status 1. */
+export function action<A extends unknown[]>(run: (...args: A) => Promise<number>): (...args: A) => Promise<void> {
+  return async (...args) => {
+    try {
+      process.exitCode = await run(...args);
+    } catch (error) {
+      complain(error);
+      process.exitCode = EXIT.failed;
+    }
+  };
+}
+
+/** Runs until SIGINT or SIGTERM, then ends in order. A second signal ends at once. */
+export function untilSignal(): { readonly signal: AbortSignal; dispose(): void } {
+  const controller = new AbortController();
+  const stop = () => {
+    if (controller.signal.aborted) process.exit(EXIT.failed);
+    controller.abort();
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  return {
+    signal: controller.signal,
+    dispose() {
+      process.off("SIGINT", stop);
+      process.off("SIGTERM", stop);
+    },
+  };
+}

@@ -1,0 +1,74 @@
+import { type JsonText, printable } from "../core/bytes.ts";
+import type { LogEvent } from "../log/event.ts";
+import type { Finding } from "../log/finding.ts";
+
+/** Enough of a digest to tell it from others by eye. */
+export function shortDigest(digest: string | null): string {
+  return digest === null ? "-" : digest.replace(/^sha256:/, "").slice(0, 12);
+}
+
+/** A finding as lines for a person: the sentence, then process, file, pages and container. */
+export function describeFinding(finding: Finding): string[] {
+  const { reason, text, pid, startTime, comm, exe, container, object, pages } = finding;
+  const lines = [`${reason}: ${printable(text)}`];
+  lines.push(`  process    ${pid} ${printable(comm)} (${path(exe)}), started at tick ${startTime}`);
+  lines.push(
+    `  file       ${path(object.path)} sha256 ${object.digest ?? "-"} (device ${object.dev}, inode ${object.ino})`,
+  );
+  for (const page of pages)
+    lines.push(
+      `  page       offset 0x${BigInt(page.offset).toString(16)} expected ${page.expected} actual ${page.actual}`,
+    );
+  if (container !== null)
+    lines.push(
+      `  container  ${printable(container.name)} (${container.runtime} ${container.id.slice(0, 12)}, image ${shortDigest(container.image)})`,
+    );
+  return lines;
+}
+
+/** One line for a log event, with container, process, path and digest where it has them. */
+export function describeEvent(event: LogEvent): string {
+  const head = `${event.time} ${event.type.padEnd(15)}`;
+  switch (event.type) {
+    case "boot":
+      return `${head} boot ${event.bootId}${event.previous ? `, after ${event.previous.recnum + 1} records of boot ${event.previous.bootId}` : ""}`;
+    case "agent-start":
+      return `${head} pims ${printable(event.version)}, process ${event.pid}, a sweep each ${event.intervalMs} ms`;
+    case "agent-stop":
+      return head.trimEnd();
+    case "gap":
+      return `${head} ${printable(event.text)}`;
+    case "container-start":
+      return `${head} ${container(event)} image ${printable(event.imageName ?? "-")} ${shortDigest(event.container.image)}`;
+    case "container-stop":
+      return `${head} ${container(event)}`;
+    case "code":
+      return `${head} ${container(event)} ${process(event)} ${event.role} ${path(event.object.path)} ${shortDigest(event.object.digest)}${event.deleted ? " (deleted)" : ""}`;
+    case "violation":
+      return `${head} ${event.container ? container({ container: event.container }) : "host"} ${process(event)} ${event.reason} ${path(event.object.path)} ${shortDigest(event.object.digest)}${pageList(event)}`;
+    case "sweep":
+      return `${head} ${event.sweeps} sweeps, longest pause ${event.longestPauseMs} ms, ${event.processes} processes, ${event.mappings} mappings, ${event.pagesCompared} pages compared, ${event.unreadable} unreadable, nonce ${shortDigest(event.nonce)}`;
+    case "action":
+      return `${head} ${container(event)} ${event.action} ${event.outcome} by ${event.by} because of ${event.reason}: ${printable(event.text)}`;
+  }
+}
+
+function path(text: JsonText): string {
+  return printable(text);
+}
+
+function container(event: { container: { name: string; runtime: string; id: string } }): string {
+  const { name, runtime, id } = event.container;
+  return `${printable(name)} (${runtime} ${id.slice(0, 12)})`;
+}
+
+function process(event: { pid: number; exe: JsonText }): string {
+  return `${event.pid} ${path(event.exe)}`;
+}
+
+function pageList(finding: Finding): string {
+  if (finding.pages.length === 0) return "";
+  const [first] = finding.pages;
+  const more = finding.pages.length > 1 ? ` and ${finding.pages.length - 1} more` : "";
+  return `, page 0x${BigInt(first!.offset).toString(16)} expected ${shortDigest(first!.expected)} actual ${shortDigest(first!.actual)}${more}`;
+}

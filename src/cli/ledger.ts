@@ -1,0 +1,72 @@
+import { mkdir } from "node:fs/promises";
+import type { Command } from "commander";
+import { PimsError } from "../core/errors.ts";
+import { startAnvil } from "../ledger/anvil.ts";
+import { deployRegistry } from "../ledger/deploy.ts";
+import { generateKeyFile, readKeyFile } from "../ledger/keys.ts";
+import { action, untilSignal } from "./command.ts";
+import { EXIT, printJson, printLine, say } from "./output.ts";
+
+export const DEFAULT_LEDGER = "http://127.0.0.1:8545";
+
+export function addLedger(program: Command): void {
+  const ledger = program.command("ledger").description("the chain that keeps the baselines");
+  ledger
+    .command("start")
+    .description(
+      "run the embedded chain of one machine until SIGINT or SIGTERM (it protects against nobody who is root here)",
+    )
+    .option("--state <folder>", "folder of its journal", "/var/lib/pims/ledger")
+    .option("--port <number>", "port on 127.0.0.1", "8545")
+    .action(
+      action(async (options: { state: string; port: string }) => {
+        const port = Number(options.port);
+        if (!Number.isInteger(port) || port < 0 || port > 65_535)
+          throw new PimsError("usage", "a port is a number up to 65535");
+        await mkdir(options.state, { recursive: true, mode: 0o700 });
+        const stop = untilSignal();
+        const chain = await startAnvil({ folder: options.state, port });
+        say(`pims: the chain ${chain.chainId} answers on ${chain.url}`);
+        if (!stop.signal.aborted)
+          await new Promise((resolve) => stop.signal.addEventListener("abort", resolve, { once: true }));
+        await chain.stop();
+        return EXIT.good;
+      }),
+    );
+  ledger
+    .command("key")
+    .description("make a key for a publisher or deployer in a new file (mode 0600) and print its address")
+    .argument("<file>")
+    .option("--json", "print one object (pims.ledger-key/v1)")
+    .action(
+      action(async (file: string, options: { json?: boolean }) => {
+        const { address } = await generateKeyFile(file);
+        if (options.json) printJson({ schema: "pims.ledger-key/v1", address, file });
+        else printLine(address);
+        return EXIT.good;
+      }),
+    );
+  ledger
+    .command("deploy")
+    .description("deploy the registry of baselines; its publishers and quorum hold for its life")
+    .option("--ledger <url>", "JSON-RPC endpoint", DEFAULT_LEDGER)
+    .requiredOption("--key <file>", "the deployer's key; it gets no right by it")
+    .requiredOption("--publisher <address...>", "addresses of the publishers")
+    .option("--quorum <number>", "how many of them must sign a baseline, at least 2", "2")
+    .option("--json", "print one object (pims.ledger-deploy/v1)")
+    .action(
+      action(async (options: { ledger: string; key: string; publisher: string[]; quorum: string; json?: boolean }) => {
+        const deployed = await deployRegistry({
+          url: options.ledger,
+          deployerKey: await readKeyFile(options.key),
+          publishers: options.publisher,
+          quorum: Number(options.quorum),
+        });
+        const block = Number(deployed.block);
+        if (options.json)
+          printJson({ schema: "pims.ledger-deploy/v1", registry: deployed.address, block, gas: Number(deployed.gas) });
+        else printLine(deployed.address);
+        return EXIT.good;
+      }),
+    );
+}

@@ -1,0 +1,149 @@
+import { createReadStream } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Command } from "commander";
+import { verifyLog } from "../attest/verify-log.ts";
+import { describeError, errorCode, PimsError } from "../core/errors.ts";
+import { LOG_FILE } from "../log/measurement-log.ts";
+import { MAX_LINE_BYTES, parseRecord } from "../log/record.ts";
+import { pcrRead } from "../tpm/commands/pcr-read.ts";
+import { openTpm } from "../tpm/tpm.ts";
+import { action } from "./command.ts";
+import { describeEvent } from "./describe.ts";
+import { EXIT, printJson, printLine, say } from "./output.ts";
+
+const DEFAULT_LOG = `/var/lib/pims/agent/${LOG_FILE}`;
+
+export function addLog(program: Command): void {
+  const log = program.command("log").description("read and check a measurement log");
+  log
+    .command("show")
+    .description("a line for each event, with container, process, path and digest")
+    .argument("[file]", "the log, or the agent's state folder", DEFAULT_LOG)
+    .option("--type <types>", "only events of these types, separated by commas")
+    .option("--json", "an event a line, as in the log, with its record number")
+    .addHelpText(
+      "after",
+      "\nExit status: 0 shown, 1 not a log, or broken at some record (what stands before it is shown)",
+    )
+    .action(
+      action(async (file: string, options: { type?: string; json?: boolean }) => {
+        const types = options.type?.split(",");
+        let recnum = 0;
+        for await (const line of linesOf(await logPath(file))) {
+          const record = parseRecord(line, recnum++);
+          for (const event of record.events) {
+            if (types !== undefined && !types.includes(event.type)) continue;
+            if (options.json) printJson({ recnum: record.recnum, ...event });
+            else printLine(`${String(record.recnum).padStart(6)} ${describeEvent(event)}`);
+          }
+        }
+        return EXIT.good;
+      }),
+    );
+  log
+    .command("verify")
+    .description("replay a log against the value of a PCR or against a quote, and say where it first disagrees")
+    .argument("[file]", "the log, or the agent's state folder", DEFAULT_LOG)
+    .option("--value <hex>", "the PCR's value, 64 hexadecimal digits")
+    .option("--tpm <address>", "read the value from this TPM: device, device:PATH or unix:PATH")
+    .option("--quote <file>", "a quote (TPMS_ATTEST), with --signature and --ak")
+    .option("--signature <file>", "its signature (TPMT_SIGNATURE)")
+    .option("--ak <file>", "the attestation key (TPMT_PUBLIC or TPM2B_PUBLIC)")
+    .option("--nonce <hex>", "the nonce that the quote must answer")
+    .option("--pcr <number>", "which PCR", "13")
+    .option("--json", "print one object (pims.log-verify/v1)")
+    .addHelpText("after", "\nExit status: 0 it agrees, 1 could not be checked, 2 it disagrees")
+    .action(
+      action(async (file: string, options: VerifyOptions) => {
+        const path = await logPath(file);
+        const pcr = Number(options.pcr);
+        if (!Number.isInteger(pcr) || pcr < 0 || pcr > 23)
+          throw new PimsError("usage", "a PCR is a number from 0 to 23");
+        const report = await verifyLog(path, pcr, await expectation(options, pcr));
+        if (options.json) printJson({ schema: "pims.log-verify/v1", ...report });
+        else {
+          printLine(`${report.records} records replay to ${report.value}`);
+          if (report.agrees) printLine("the log agrees");
+          else say(`pims: ${report.reason}: ${report.text}`);
+        }
+        return report.agrees ? EXIT.good : EXIT.findings;
+      }),
+    );
+}
+
+interface VerifyOptions {
+  value?: string;
+  tpm?: string;
+  quote?: string;
+  signature?: string;
+  ak?: string;
+  nonce?: string;
+  pcr: string;
+  json?: boolean;
+}
+
+async function expectation(options: VerifyOptions, pcr: number): Promise<Parameters<typeof verifyLog>[2]> {
+  if ([options.value, options.tpm, options.quote].filter((given) => given !== undefined).length !== 1)
+    throw new PimsError("usage", "a log is checked against exactly one of --value, --tpm and --quote");
+  if (options.value !== undefined) {
+    if (!/^[0-9a-fA-F]{64}$/.test(options.value))
+      throw new PimsError("usage", "the value of a PCR is 64 hexadecimal digits");
+    return { kind: "value", value: new Uint8Array(Buffer.from(options.value, "hex")) };
+  }
+  if (options.tpm !== undefined) {
+    const tpm = await openTpm(options.tpm);
+    try {
+      return { kind: "value", value: (await pcrRead(tpm, "sha256", [pcr])).get(pcr)! };
+    } finally {
+      await tpm.close();
+    }
+  }
+  if (options.signature === undefined || options.ak === undefined || options.nonce === undefined)
+    throw new PimsError("usage", "a quote is checked with --signature, --ak and --nonce");
+  if (!/^([0-9a-fA-F]{2}){1,64}$/.test(options.nonce))
+    throw new PimsError("usage", "a nonce is 1 to 64 bytes in hexadecimal");
+  const read = async (path: string) => new Uint8Array(await readSmall(path));
+  return {
+    kind: "quote",
+    attest: await read(options.quote!),
+    signature: await read(options.signature),
+    ak: await read(options.ak),
+    nonce: new Uint8Array(Buffer.from(options.nonce, "hex")),
+  };
+}
+
+async function readSmall(path: string): Promise<Buffer> {
+  try {
+    if ((await stat(path)).size > 65_536) throw new PimsError("usage", `${path} is too large for what it should be`);
+    return await readFile(path);
+  } catch (error) {
+    if (error instanceof PimsError) throw error;
+    throw new PimsError("file-unreadable", `${path} cannot be read (${errorCode(error) ?? describeError(error)})`, {
+      cause: error,
+    });
+  }
+}
+
+async function logPath(file: string): Promise<string> {
+  try {
+    const stats = await stat(file);
+    return stats.isDirectory() ? await logPath(join(file, LOG_FILE)) : file;
+  } catch (error) {
+    if (error instanceof PimsError) throw error;
+    throw new PimsError("log-unreadable", `there is no measurement log at ${file} (${errorCode(error)})`, {
+      hint: "give the agent's state folder or the log's path",
+      cause: error,
+    });
+  }
+}
+
+/** Lines of a log of any length, without keeping it in memory. */
+async function* linesOf(path: string): AsyncGenerator<string> {
+  const lines = createInterface({ input: createReadStream(path, "utf8"), crlfDelay: Number.POSITIVE_INFINITY });
+  for await (const line of lines) {
+    if (line.length > MAX_LINE_BYTES) throw new PimsError("log-broken", "a line of the log is too long");
+    yield line;
+  }
+}

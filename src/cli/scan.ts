@@ -1,0 +1,39 @@
+import type { Command } from "commander";
+import pc from "picocolors";
+import { scan } from "../agent/scan.ts";
+import { requireRoot } from "../process/root.ts";
+import { action } from "./command.ts";
+import { describeFinding } from "./describe.ts";
+import { EXIT, printJson, printLine } from "./output.ts";
+
+export function addScan(program: Command): void {
+  program
+    .command("scan")
+    .description("sweep this machine's containers once: does anything run changed code? Needs no set-up")
+    .option("--all", "every process, not only those of containers")
+    .option("--method <method>", "auto, or fallback for what kernels before 6.7 offer", "auto")
+    .option("--json", "print one object (pims.scan/v1)")
+    .addHelpText("after", "\nExit status: 0 nothing found, 1 failed, 2 findings, 3 something could not be read")
+    .action(
+      action(async (options: { all?: boolean; method: string; json?: boolean }) => {
+        requireRoot("pims scan");
+        const report = await scan({
+          scope: options.all ? "all" : "containers",
+          method: options.method === "fallback" ? "fallback" : "auto",
+        });
+        const { findings, notes, coverage } = report;
+        if (options.json) printJson(report);
+        else {
+          for (const finding of findings) printLine(`${describeFinding(finding).join("\n")}\n`);
+          for (const note of notes) printLine(pc.dim(`note: ${note.text} (a just-in-time compiler)`));
+          for (const missed of coverage.missed) printLine(pc.yellow(`could not be read: ${missed}`));
+          printLine(
+            `${findings.length} findings in ${coverage.processes} processes of ${coverage.containers} containers` +
+              `${coverage.scope === "all" ? " and the host" : ""}, ${coverage.mappings} executable mappings`,
+          );
+        }
+        if (findings.length > 0) return EXIT.findings;
+        return coverage.missed.length > 0 ? EXIT.undetermined : EXIT.good;
+      }),
+    );
+}

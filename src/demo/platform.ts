@@ -1,0 +1,170 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { AgentConfig } from "../agent/config.ts";
+import { buildFromDockerArchive, buildFromFolder } from "../baseline/build.ts";
+import type { Baseline } from "../baseline/lines.ts";
+import { PimsError } from "../core/errors.ts";
+import { startAnvil } from "../ledger/anvil.ts";
+import { approveBaseline } from "../ledger/approve.ts";
+import type { LedgerConfig } from "../ledger/config.ts";
+import { deployRegistry } from "../ledger/deploy.ts";
+import { createKey, type LedgerKey } from "../ledger/keys.ts";
+import { proposeBaseline } from "../ledger/propose.ts";
+import { readBaseline } from "../ledger/read-baseline.ts";
+import { LOG_FILE } from "../log/measurement-log.ts";
+import { startSwtpm } from "../tpm/swtpm.ts";
+import type { DemoRuntime } from "./containers.ts";
+import type { RootImage } from "./images.ts";
+import { type PimsProcess, startPims } from "./pims-process.ts";
+import { VerifierView } from "./verifier-view.ts";
+
+export const PCR = 13;
+const READY_MS = 30_000;
+
+/** Everything of PIMS that the demo runs on this machine, each the real thing, and how to end it. */
+export class Platform {
+  readonly folder: string;
+  readonly host: string;
+  readonly #closing: (() => Promise<void>)[] = [];
+  #agent: PimsProcess | undefined;
+  #publishers: readonly [LedgerKey, LedgerKey] | undefined;
+  #ledger: LedgerConfig | undefined;
+  #view: VerifierView | undefined;
+  tpmAddress = "";
+
+  constructor(folder: string) {
+    this.folder = folder;
+    this.host = `demo-${randomBytes(3).toString("hex")}`;
+  }
+
+  /** Folder of the agent's log and the file in it. */
+  get logFolder(): string {
+    return join(this.folder, "agent", "log");
+  }
+
+  get logPath(): string {
+    return join(this.logFolder, LOG_FILE);
+  }
+
+  get verifierState(): string {
+    return join(this.folder, "verifier");
+  }
+
+  get ledger(): LedgerConfig {
+    return this.#ledger ?? notYet("chain");
+  }
+
+  get view(): VerifierView {
+    return this.#view ?? notYet("verifier");
+  }
+
+  async startTpm(kind: "swtpm" | "device"): Promise<void> {
+    if (kind === "device") {
+      this.tpmAddress = "device";
+      return;
+    }
+    const swtpm = await startSwtpm({ folder: join(this.folder, "tpm") });
+    this.#closing.push(() => swtpm.stop());
+    this.tpmAddress = swtpm.address;
+  }
+
+  /** The chain, with keys made for this run, and the registry. The deployer is no publisher. */
+  async startLedger(): Promise<void> {
+    const chain = await startAnvil({ folder: join(this.folder, "ledger") });
+    this.#closing.push(() => chain.stop());
+    const publishers = [createKey(), createKey()] as const;
+    const { address } = await deployRegistry({
+      url: chain.url,
+      deployerKey: createKey(),
+      publishers: publishers.map(({ address }) => address),
+      quorum: 2,
+    });
+    this.#publishers = publishers;
+    this.#ledger = { url: chain.url, registry: address };
+  }
+
+  /** Builds the baseline from the image as the runtime has it, one publisher proposes it, the other approves it. */
+  async publishBaseline(runtime: DemoRuntime, image: RootImage): Promise<Baseline> {
+    const provided = await runtime.provideImage(image);
+    const baseline =
+      provided.archive === null
+        ? await buildFromFolder({ root: image.rootfs, name: image.name, entrypoint: image.entrypoint })
+        : await buildFromDockerArchive(await provided.archive());
+    const { identity } = baseline.header;
+    if (provided.identity !== null && provided.identity !== identity)
+      throw new PimsError(
+        "demo-failed",
+        `the image ${image.name} is ${provided.identity} to its runtime and ${identity} in its archive`,
+      );
+    const [proposer, approver] = this.#publishers ?? notYet("chain");
+    const { id, root } = await proposeBaseline({ ...this.ledger, key: proposer, lines: baseline.lines });
+    const before = await readBaseline({ ...this.ledger, identity });
+    if (before.status !== "proposed")
+      throw new PimsError("demo-failed", "what one publisher signed is taken for a baseline");
+    await approveBaseline({ ...this.ledger, key: approver, id, expected: root });
+    return baseline;
+  }
+
+  async startVerifier(): Promise<void> {
+    const config = join(this.folder, "verifier.json");
+    await writeFile(
+      config,
+      JSON.stringify({
+        state: this.verifierState,
+        listen: { port: 0 },
+        ledger: this.ledger,
+        pcr: PCR,
+        staleAfterMs: 15_000,
+      }),
+    );
+    const verifier = startPims(["verifier", "run", "--config", config]);
+    this.#closing.push(() => verifier.stop());
+    const [, url] = await verifier.waitFor(/listens on (http:\S+)/, READY_MS);
+    this.#view = new VerifierView(url!, this.host);
+  }
+
+  /** Starts the agent, or starts it again on the log that it left. */
+  async startAgent(): Promise<void> {
+    const config = join(this.folder, "agent.json");
+    const content: Partial<AgentConfig> = {
+      host: this.host,
+      state: join(this.folder, "agent"),
+      tpm: this.tpmAddress,
+      pcr: PCR,
+      verifier: { url: this.view.url, joinTokenFile: join(this.verifierState, "join-token") },
+      ledger: this.ledger,
+      sweepIntervalMs: 1000,
+      attestIntervalMs: 2000,
+      policy: {
+        actions: { "code-modified": "pause", "unknown-executable": "pause", "unknown-library": "pause" },
+        maxActionsPerMinute: 10,
+      },
+    };
+    await writeFile(config, JSON.stringify(content));
+    this.#agent = startPims(["agent", "run", "--config", config]);
+    await this.#agent.waitFor(/the agent watches/, READY_MS);
+  }
+
+  async stopAgent(): Promise<void> {
+    await this.#agent?.stop();
+    this.#agent = undefined;
+  }
+
+  /** A folder of its own for the part of the demo that plays the attacker. */
+  async scratch(name: string): Promise<string> {
+    const folder = join(this.folder, name);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    return folder;
+  }
+
+  /** Ends all of it, last started first. */
+  async close(): Promise<void> {
+    await this.stopAgent();
+    for (const close of this.#closing.splice(0).reverse()) await close();
+  }
+}
+
+function notYet(what: string): never {
+  throw new PimsError("demo-failed", `the ${what} was not started`);
+}

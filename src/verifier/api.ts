@@ -1,0 +1,102 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import Fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
+import { z } from "zod";
+import { enrollRequestSchema, MAX_WAIT_MS } from "../attest/api.ts";
+import { MAX_EVIDENCE_BYTES, parseEvidence } from "../attest/evidence.ts";
+import { describeError, PimsError } from "../core/errors.ts";
+import type { Verifier } from "./verifier.ts";
+
+const STATUS: Readonly<Record<string, number>> = {
+  "not-authorized": 401,
+  "host-unknown": 404,
+  "container-unknown": 404,
+  "evidence-malformed": 400,
+  "request-malformed": 400,
+  "host-invalid": 400,
+  "quote-invalid": 400,
+  "tpm-changed": 409,
+};
+
+const hostParameter = z.object({ host: z.string().max(63) });
+const fromQuery = z.object({ from: z.coerce.number().int().min(0).default(0) });
+const waitQuery = z.object({ waitMs: z.coerce.number().int().min(0).max(MAX_WAIT_MS).default(0) });
+
+/**
+ * The verifier's HTTP interface. Agents show their host's token; enrolling and asking for an attestation take the join
+ * token; reading verdicts takes neither, so the service listens on loopback unless it is told otherwise.
+ */
+export function buildApi(verifier: Verifier, joinToken: string): FastifyInstance {
+  const app = Fastify({ bodyLimit: MAX_EVIDENCE_BYTES, forceCloseConnections: true, requestTimeout: 120_000 });
+
+  app.setErrorHandler((error, _request, reply) => {
+    if (error instanceof PimsError)
+      return reply.code(STATUS[error.code] ?? 500).send({ error: error.code, text: describeError(error) });
+    const status = (error as { statusCode?: number }).statusCode ?? 500;
+    return reply
+      .code(status)
+      .send({ error: status < 500 ? "request-malformed" : "internal", text: describeError(error) });
+  });
+  app.setNotFoundHandler((request, reply) =>
+    reply.code(404).send({ error: "not-found", text: `there is no ${request.method} ${request.url.slice(0, 100)}` }),
+  );
+
+  const hostOf = (request: FastifyRequest): string => parse(hostParameter, request.params).host;
+  const requireHost = (request: FastifyRequest): string => {
+    const host = hostOf(request);
+    if (!verifier.isHostToken(host, bearer(request))) throw notAuthorized("the host's token");
+    return host;
+  };
+  const requireJoin = (request: FastifyRequest): void => {
+    if (!equalTokens(bearer(request), joinToken)) throw notAuthorized("the join token");
+  };
+
+  app.post("/v1/hosts", (request) => {
+    requireJoin(request);
+    const { host, akPublic } = parse(enrollRequestSchema, request.body);
+    return { token: verifier.enroll(host, new Uint8Array(Buffer.from(akPublic, "base64"))) };
+  });
+  app.post("/v1/hosts/:host/nonce", (request) => verifier.nonce(requireHost(request)));
+  app.post("/v1/hosts/:host/evidence", (request) =>
+    verifier.appraise(requireHost(request), parseEvidence(request.body)),
+  );
+  app.get("/v1/hosts/:host/wanted", async (request) => {
+    const { waitMs } = parse(waitQuery, request.query);
+    const gone = new AbortController();
+    request.raw.on("close", () => gone.abort());
+    return { wanted: await verifier.waitForWanted(requireHost(request), waitMs, gone.signal) };
+  });
+  app.post("/v1/hosts/:host/attest", async (request) => {
+    requireJoin(request);
+    const host = hostOf(request);
+    const { waitMs } = parse(waitQuery, request.query);
+    const outcome = await verifier.attestNow(host, waitMs);
+    return { schema: "pims.attest/v1", outcome, host: await verifier.reportHost(host) };
+  });
+  app.get("/v1/hosts/:host/records", (request) => {
+    const { from } = parse(fromQuery, request.query);
+    return { records: verifier.records(hostOf(request), from) };
+  });
+  app.get("/v1/hosts/:host", (request) => verifier.reportHost(hostOf(request)));
+  app.get("/v1/status", async () => ({ schema: "pims.status/v1", hosts: await verifier.report() }));
+  return app;
+}
+
+function parse<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new PimsError("request-malformed", `the request is malformed (${issue?.path.join(".")}: ${issue?.message})`);
+}
+
+function bearer(request: FastifyRequest): string {
+  return /^Bearer ([0-9a-f]{64})$/.exec(request.headers.authorization ?? "")?.[1] ?? "";
+}
+
+function equalTokens(a: string, b: string): boolean {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(digest(a), digest(b));
+}
+
+function notAuthorized(what: string): PimsError {
+  return new PimsError("not-authorized", `the request does not show ${what}`);
+}

@@ -1,0 +1,14 @@
+import { z } from "zod";
+import { ledgerSchema } from "../ledger/config.ts";
+
+export const verifierConfigSchema = z.strictObject({
+  /** Folder for the database and the join token. */
+  state: z.string().default("/var/lib/pims/verifier"),
+  listen: z
+    .strictObject({ host: z.string().default("127.0.0.1"), port: z.int().min(0).max(65535).default(7467) })
+    .prefault({}),
+  ledger: ledgerSchema,
+  pcr: z.int().min(0).max(23).default(13),
+  staleAfterMs: z.int().min(100).default(60_000),
+});
+export type VerifierConfig = z.infer<typeof verifierConfigSchema>;

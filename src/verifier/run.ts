@@ -1,0 +1,74 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { lookUpBaseline } from "../attest/reference-values.ts";
+import { systemClock } from "../core/clock.ts";
+import { errorCode, PimsError } from "../core/errors.ts";
+import { BaselineCache } from "../ledger/baseline-cache.ts";
+import { buildApi } from "./api.ts";
+import type { VerifierConfig } from "./config.ts";
+import { Store } from "./store.ts";
+import { Verifier } from "./verifier.ts";
+
+export interface RunningVerifier {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Name of the file in the state folder that holds the token with which hosts are enrolled. */
+export const JOIN_TOKEN_FILE = "join-token";
+
+/** Starts the service. Throws `port-in-use`, `store-unusable`. A chain that does not answer does not stop it. */
+export async function runVerifier(config: VerifierConfig): Promise<RunningVerifier> {
+  await mkdir(config.state, { recursive: true, mode: 0o700 });
+  const joinToken = await readOrMakeToken(join(config.state, JOIN_TOKEN_FILE));
+  const store = Store.open(join(config.state, "verifier.sqlite"));
+  const cache = new BaselineCache(config.ledger, {
+    read: (identity) => store.baseline(identity),
+    write: (identity, copy) => store.saveBaseline(identity, copy),
+    forget: (identity) => store.forgetBaseline(identity),
+    foreignWrites: () => store.foreignWrites(),
+  });
+  const verifier = new Verifier(config, {
+    store,
+    clock: systemClock,
+    lookUp: (identity) => lookUpBaseline(cache, identity),
+  });
+  const app = buildApi(verifier, joinToken);
+  const { host, port } = config.listen;
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    store.close();
+    if (errorCode(error) === "EADDRINUSE")
+      throw new PimsError("port-in-use", `port ${port} of ${host} is already in use`, {
+        hint: "stop what listens there or give another port",
+        cause: error,
+      });
+    if (errorCode(error) === "EADDRNOTAVAIL" || errorCode(error) === "ENOTFOUND")
+      throw new PimsError("port-in-use", `this machine has no address ${host} to listen on`, { cause: error });
+    throw error;
+  }
+  return {
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${(app.server.address() as AddressInfo).port}`,
+    async close() {
+      await app.close();
+      store.close();
+    },
+  };
+}
+
+async function readOrMakeToken(path: string): Promise<string> {
+  try {
+    await writeFile(path, `${randomBytes(32).toString("hex")}\n`, { mode: 0o600, flag: "wx" });
+  } catch (error) {
+    if (errorCode(error) !== "EEXIST") throw error;
+  }
+  const token = (await readFile(path, "utf8")).trim();
+  if (!/^[0-9a-f]{64}$/.test(token))
+    throw new PimsError("token-invalid", `the join token in ${path} is damaged`, {
+      hint: "delete the file to get a new one",
+    });
+  return token;
+}

@@ -1,0 +1,232 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { NOTHING_PROVED, type Proved } from "../attest/appraise.ts";
+import { PimsError } from "../core/errors.ts";
+import type { BaselineCopy } from "../ledger/baseline-cache.ts";
+
+/** A host as it was enrolled, and what its last evidence came to. */
+export interface HostRow {
+  readonly name: string;
+  /** TPMT_PUBLIC of the attestation key. */
+  readonly akPublic: Uint8Array;
+  /** SHA-256 of the token that the host shows with every request. */
+  readonly tokenDigest: string;
+  readonly proved: Proved;
+  /** Wall clock of the last accepted evidence, milliseconds; null before the first. */
+  readonly acceptedAt: number | null;
+  /** Set while the last evidence was refused. */
+  readonly refused: { readonly reason: string; readonly text: string; readonly at: number } | null;
+}
+
+/** A verdict that differs from the one before it. */
+export interface VerdictRow {
+  readonly host: string;
+  readonly container: string;
+  readonly time: string;
+  readonly status: string;
+  readonly reasons: readonly string[];
+}
+
+const SCHEMA = `
+CREATE TABLE IF NOT EXISTS hosts (
+  name TEXT PRIMARY KEY,
+  ak_public BLOB NOT NULL,
+  token_digest TEXT NOT NULL,
+  proved_length INTEGER NOT NULL,
+  proved_value TEXT NOT NULL,
+  tpm TEXT,
+  accepted_at INTEGER,
+  refused TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS records (
+  host TEXT NOT NULL REFERENCES hosts(name) ON DELETE CASCADE,
+  recnum INTEGER NOT NULL,
+  line TEXT NOT NULL,
+  PRIMARY KEY (host, recnum)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS verdicts (
+  id INTEGER PRIMARY KEY,
+  host TEXT NOT NULL REFERENCES hosts(name) ON DELETE CASCADE,
+  container TEXT NOT NULL,
+  time TEXT NOT NULL,
+  status TEXT NOT NULL,
+  reasons TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS verdicts_of ON verdicts (host, container, id);
+CREATE TABLE IF NOT EXISTS baselines (
+  identity TEXT PRIMARY KEY,
+  root TEXT NOT NULL,
+  lines TEXT NOT NULL
+) STRICT;
+`;
+const VERSION = 1;
+
+/** The verifier's memory: hosts, proved records, verdicts, and copies of baselines, in SQLite. */
+export class Store {
+  readonly #database: DatabaseSync;
+
+  private constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  /** Opens or creates the file. Throws `store-unusable`. */
+  static open(path: string): Store {
+    try {
+      if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      const database = new DatabaseSync(path);
+      // What was acknowledged to an agent must survive a power failure: FULL syncs at every commit.
+      database.exec(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;",
+      );
+      const { user_version: version } = database.prepare("PRAGMA user_version").get() as { user_version: number };
+      if (version > VERSION) throw new Error(`it was written by a newer version (${version})`);
+      database.exec(`BEGIN; ${SCHEMA} PRAGMA user_version = ${VERSION}; COMMIT;`);
+      return new Store(database);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new PimsError("store-unusable", `the verifier's database ${path} cannot be used (${why})`, {
+        hint: "give another state folder, or move the file away to start anew",
+        cause,
+      });
+    }
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  hosts(): HostRow[] {
+    return this.#database.prepare("SELECT * FROM hosts ORDER BY name").all().map(toHost);
+  }
+
+  host(name: string): HostRow | null {
+    const row = this.#database.prepare("SELECT * FROM hosts WHERE name = ?").get(name);
+    return row === undefined ? null : toHost(row);
+  }
+
+  /** Enrolls a host, or enrolls it anew: then nothing is proved and its records and verdicts are gone. */
+  enroll(name: string, akPublic: Uint8Array, tokenDigest: string): void {
+    this.#transaction(() => {
+      this.#database.prepare("DELETE FROM hosts WHERE name = ?").run(name);
+      this.#database
+        .prepare(
+          "INSERT INTO hosts (name, ak_public, token_digest, proved_length, proved_value) VALUES (?, ?, ?, ?, ?)",
+        )
+        .run(name, akPublic, tokenDigest, NOTHING_PROVED.length, NOTHING_PROVED.value);
+    });
+  }
+
+  /** A host that shows the same key again gets a new token and keeps what was proved. */
+  renewToken(name: string, tokenDigest: string): void {
+    this.#database.prepare("UPDATE hosts SET token_digest = ? WHERE name = ?").run(tokenDigest, name);
+  }
+
+  /** Takes in accepted evidence: all of it or nothing. */
+  accept(host: string, from: number, lines: readonly string[], proved: Proved, at: number): void {
+    this.#transaction(() => {
+      const insert = this.#database.prepare("INSERT INTO records (host, recnum, line) VALUES (?, ?, ?)");
+      for (const [index, line] of lines.entries()) insert.run(host, from + index, line);
+      this.#database
+        .prepare(
+          "UPDATE hosts SET proved_length = ?, proved_value = ?, tpm = ?, accepted_at = ?, refused = NULL WHERE name = ?",
+        )
+        .run(proved.length, proved.value, tpmText(proved), at, host);
+    });
+  }
+
+  refuse(host: string, reason: string, text: string, at: number): void {
+    this.#database
+      .prepare("UPDATE hosts SET refused = ? WHERE name = ?")
+      .run(JSON.stringify({ reason, text, at }), host);
+  }
+
+  /** Proved records of a host from `from` on, at most `limit`. */
+  records(host: string, from: number, limit: number): string[] {
+    return this.#database
+      .prepare("SELECT line FROM records WHERE host = ? AND recnum >= ? ORDER BY recnum LIMIT ?")
+      .all(host, from, limit)
+      .map((row) => String(row.line));
+  }
+
+  addVerdicts(rows: readonly VerdictRow[]): void {
+    this.#transaction(() => {
+      const insert = this.#database.prepare(
+        "INSERT INTO verdicts (host, container, time, status, reasons) VALUES (?, ?, ?, ?, ?)",
+      );
+      for (const { host, container, time, status, reasons } of rows)
+        insert.run(host, container, time, status, JSON.stringify(reasons));
+    });
+  }
+
+  /** The last verdict that was stored for each container of a host. */
+  lastVerdicts(host: string): Map<string, VerdictRow> {
+    const rows = this.#database
+      .prepare("SELECT * FROM verdicts WHERE id IN (SELECT max(id) FROM verdicts WHERE host = ? GROUP BY container)")
+      .all(host)
+      .map((row) => ({
+        host: String(row.host),
+        container: String(row.container),
+        time: String(row.time),
+        status: String(row.status),
+        reasons: JSON.parse(String(row.reasons)) as string[],
+      }));
+    return new Map(rows.map((row) => [row.container, row]));
+  }
+
+  /** The copy of a baseline as it is on disk now: whoever reads it checks it. */
+  baseline(identity: string): BaselineCopy | null {
+    const row = this.#database.prepare("SELECT root, lines FROM baselines WHERE identity = ?").get(identity);
+    return row === undefined ? null : { root: String(row.root), lines: String(row.lines).split("\n") };
+  }
+
+  saveBaseline(identity: string, copy: BaselineCopy): void {
+    this.#database
+      .prepare("INSERT OR REPLACE INTO baselines (identity, root, lines) VALUES (?, ?, ?)")
+      .run(identity, copy.root, copy.lines.join("\n"));
+  }
+
+  forgetBaseline(identity: string): void {
+    this.#database.prepare("DELETE FROM baselines WHERE identity = ?").run(identity);
+  }
+
+  /** A number that changes whenever another connection wrote to the file. */
+  foreignWrites(): number {
+    return Number((this.#database.prepare("PRAGMA data_version").get() as { data_version: number }).data_version);
+  }
+
+  #transaction(work: () => void): void {
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      work();
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      this.#database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+}
+
+function tpmText(proved: Proved): string | null {
+  if (proved.tpm === null) return null;
+  return JSON.stringify({ ...proved.tpm, clock: proved.tpm.clock.toString() });
+}
+
+function toHost(row: Record<string, unknown>): HostRow {
+  const tpm =
+    row.tpm === null
+      ? null
+      : (JSON.parse(String(row.tpm)) as { resetCount: number; restartCount: number; clock: string });
+  return {
+    name: String(row.name),
+    akPublic: row.ak_public as Uint8Array,
+    tokenDigest: String(row.token_digest),
+    proved: {
+      length: Number(row.proved_length),
+      value: String(row.proved_value),
+      tpm: tpm === null ? null : { ...tpm, clock: BigInt(tpm.clock) },
+    },
+    acceptedAt: row.accepted_at === null ? null : Number(row.accepted_at),
+    refused: row.refused === null ? null : (JSON.parse(String(row.refused)) as NonNullable<HostRow["refused"]>),
+  };
+}

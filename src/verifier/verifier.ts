@@ -1,0 +1,278 @@
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { appraise } from "../attest/appraise.ts";
+import type { Evidence } from "../attest/evidence.ts";
+import { applyRecords, type ContainerState, emptyHostState, type HostState, keyOf } from "../attest/host-state.ts";
+import type { ContainerReport, HostReport } from "../attest/report.ts";
+import { type BaselineLookup, decide, type HostStanding } from "../attest/verdict.ts";
+import { bytesEqual } from "../core/bytes.ts";
+import { type Clock, rfc3339 } from "../core/clock.ts";
+import { PimsError } from "../core/errors.ts";
+import { type Reason, reasonSchema } from "../log/finding.ts";
+import { parseRecord } from "../log/record.ts";
+import { isRestrictedSigningKey } from "../tpm/public.ts";
+import { Nonces } from "./nonces.ts";
+import type { HostRow, Store, VerdictRow } from "./store.ts";
+
+export interface VerifierOptions {
+  /** Index of the PCR that agents extend. */
+  readonly pcr: number;
+  /** Without accepted evidence for so long, a host's containers are `stale`. */
+  readonly staleAfterMs: number;
+}
+
+export interface VerifierModules {
+  readonly store: Store;
+  readonly clock: Clock;
+  /** The reference values for an image identity, or why there are none. */
+  lookUp(identity: string): Promise<BaselineLookup>;
+}
+
+export type Outcome =
+  | { readonly accepted: true; readonly records: number }
+  | { readonly accepted: false; readonly reason: Reason; readonly text: string };
+
+interface HostMemory {
+  readonly nonces: Nonces;
+  readonly state: HostState;
+  /** Woken when an attestation is wanted before the agent's next interval. */
+  wanted: boolean;
+  readonly wakeAgent: Set<() => void>;
+  readonly waiters: Set<(outcome: Outcome) => void>;
+}
+
+const RECORDS_A_READ = 1024;
+const HOST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+
+/**
+ * Knows the hosts, appraises their evidence and decides on their containers. Believes nothing of a host that no accepted
+ * quote has proved; all that it believes is in the store, so it starts again where it stopped.
+ */
+export class Verifier {
+  readonly #options: VerifierOptions;
+  readonly #modules: VerifierModules;
+  readonly #memories = new Map<string, HostMemory>();
+  /** One appraisal at a time for each host, since each builds on what the one before proved. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  constructor(options: VerifierOptions, modules: VerifierModules) {
+    this.#options = options;
+    this.#modules = modules;
+    for (const host of modules.store.hosts()) this.#memories.set(host.name, this.#remember(host));
+  }
+
+  /**
+   * Takes a host's attestation key on the word of whoever holds the join token, which the caller has checked. The same key
+   * again only renews the token; another key is PimsError `tpm-changed`. Returns the host's own token.
+   */
+  enroll(host: string, akPublic: Uint8Array): string {
+    if (!HOST_NAME.test(host))
+      throw new PimsError("host-invalid", "a host's name is 1 to 63 letters, digits, dots or dashes");
+    if (!isRestrictedSigningKey(akPublic))
+      throw new PimsError(
+        "quote-invalid",
+        "the attestation key is not a restricted signing key that is fixed to its TPM",
+      );
+    const token = randomBytes(32).toString("hex");
+    const { store } = this.#modules;
+    const known = store.host(host);
+    if (known !== null) {
+      if (!bytesEqual(known.akPublic, akPublic)) {
+        this.#refuse(host, "tpm-changed", "another attestation key was shown under this host's name");
+        throw new PimsError("tpm-changed", `${host} is enrolled with another attestation key`);
+      }
+      store.renewToken(host, tokenDigest(token));
+      return token;
+    }
+    store.enroll(host, akPublic, tokenDigest(token));
+    this.#memories.set(host, this.#remember(store.host(host)!));
+    return token;
+  }
+
+  /** Whether a token is the host's. */
+  isHostToken(host: string, token: string): boolean {
+    const row = this.#modules.store.host(host);
+    return row !== null && timingSafeEqual(Buffer.from(row.tokenDigest, "hex"), Buffer.from(tokenDigest(token), "hex"));
+  }
+
+  /** A nonce for the next evidence, and the number of the first record that the verifier lacks. */
+  nonce(host: string): { nonce: string; from: number } {
+    const memory = this.#memory(host);
+    memory.wanted = false;
+    return { nonce: memory.nonces.give(this.#modules.clock.monotonicMs()), from: this.#row(host).proved.length };
+  }
+
+  /** Appraises evidence and stores what it proves. A refusal is an answer, not an error. */
+  appraise(host: string, evidence: Evidence): Promise<Outcome> {
+    const work = async () => {
+      const memory = this.#memory(host);
+      const outcome = await this.#appraise(host, memory, evidence);
+      for (const waiter of memory.waiters) waiter(outcome);
+      memory.waiters.clear();
+      return outcome;
+    };
+    const result = (this.#turns.get(host) ?? Promise.resolve()).then(work);
+    this.#turns.set(
+      host,
+      result.catch(() => undefined),
+    );
+    return result;
+  }
+
+  async #appraise(host: string, memory: HostMemory, evidence: Evidence): Promise<Outcome> {
+    const { store, clock } = this.#modules;
+    if (!memory.nonces.take(evidence.nonce, clock.monotonicMs()))
+      return this.#refuse(host, "nonce-mismatch", "the evidence answers a nonce that is not open");
+    const { akPublic, proved } = this.#row(host);
+    const result = appraise(evidence, { akPublic, nonce: evidence.nonce, pcr: this.#options.pcr }, proved);
+    if (!result.accepted) return this.#refuse(host, result.reason, result.text);
+    store.accept(host, proved.length, result.lines, result.proved, clock.now());
+    applyRecords(memory.state, result.records);
+    await this.#storeVerdicts(host);
+    return { accepted: true, records: result.proved.length };
+  }
+
+  #refuse(host: string, reason: Reason, text: string): Outcome {
+    this.#modules.store.refuse(host, reason, text, this.#modules.clock.now());
+    return { accepted: false, reason, text };
+  }
+
+  /** Every host with its containers, judged now. */
+  async report(): Promise<HostReport[]> {
+    return Promise.all(this.#modules.store.hosts().map((row) => this.#reportHost(row)));
+  }
+
+  /** One host. Throws `host-unknown`. */
+  async reportHost(host: string): Promise<HostReport> {
+    return this.#reportHost(this.#row(host));
+  }
+
+  /** Asks the agent for evidence now and waits for its appraisal, at most `timeoutMs`; null when none came. */
+  async attestNow(host: string, timeoutMs: number): Promise<Outcome | null> {
+    const memory = this.#memory(host);
+    const { promise, resolve } = Promise.withResolvers<Outcome | null>();
+    memory.waiters.add(resolve);
+    const timer = setTimeout(() => resolve(null), timeoutMs);
+    memory.wanted = true;
+    for (const wake of memory.wakeAgent) wake();
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      memory.waiters.delete(resolve);
+    }
+  }
+
+  /** Waits until somebody wants an attestation of this host, at most `timeoutMs`. */
+  async waitForWanted(host: string, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    const memory = this.#memory(host);
+    if (memory.wanted) return true;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, timeoutMs);
+    signal.addEventListener("abort", () => resolve(), { once: true });
+    memory.wakeAgent.add(resolve);
+    await promise;
+    clearTimeout(timer);
+    memory.wakeAgent.delete(resolve);
+    return memory.wanted;
+  }
+
+  /** Proved records of a host, as it sent them. */
+  records(host: string, from: number): string[] {
+    this.#row(host);
+    return this.#modules.store.records(host, from, RECORDS_A_READ);
+  }
+
+  async #reportHost(row: HostRow): Promise<HostReport> {
+    const { state } = this.#memory(row.name);
+    const standing = this.#standing(row);
+    const containers = await Promise.all(
+      [...state.containers.values()].map((container) => this.#reportContainer(state, container, standing)),
+    );
+    return {
+      host: row.name,
+      evidence: row.acceptedAt === null && row.refused === null ? "none" : standing.standing,
+      reason: standing.standing === "refused" ? standing.reason : null,
+      text: standing.standing === "good" ? "" : standing.text,
+      acceptedAt: row.acceptedAt === null ? null : rfc3339(row.acceptedAt),
+      records: row.proved.length,
+      containers,
+    };
+  }
+
+  async #reportContainer(
+    state: HostState,
+    container: ContainerState,
+    standing: HostStanding,
+  ): Promise<ContainerReport> {
+    const identity = container.container.image;
+    const lookup: BaselineLookup =
+      identity === null
+        ? {
+            found: false,
+            reason: "no-baseline",
+            text: "the container's runtime does not say which image it was made of",
+          }
+        : await this.#modules.lookUp(identity);
+    const { startedAt, stoppedAt, actions } = container;
+    return { ...decide(state, container, lookup, standing), startedAt, stoppedAt, actions };
+  }
+
+  #standing(row: HostRow): HostStanding {
+    if (row.refused !== null)
+      return { standing: "refused", reason: reasonSchema.parse(row.refused.reason), text: row.refused.text };
+    const age = row.acceptedAt === null ? Number.POSITIVE_INFINITY : this.#modules.clock.now() - row.acceptedAt;
+    if (age <= this.#options.staleAfterMs) return { standing: "good" };
+    const seconds = Math.round(this.#options.staleAfterMs / 1000);
+    return { standing: "stale", text: `no evidence of the host for more than ${seconds} s` };
+  }
+
+  /** Keeps a line for every container whose verdict is another than before. */
+  async #storeVerdicts(host: string): Promise<void> {
+    const { store, clock } = this.#modules;
+    const before = store.lastVerdicts(host);
+    const changed: VerdictRow[] = [];
+    for (const { container, status, reasons, findings } of (await this.reportHost(host)).containers) {
+      const key = keyOf(container);
+      const why = [...new Set([...findings, ...reasons].map(({ reason }) => reason))];
+      const last = before.get(key);
+      if (last?.status === status && last.reasons.join() === why.join()) continue;
+      changed.push({ host, container: key, time: rfc3339(clock.now()), status, reasons: why });
+    }
+    if (changed.length > 0) store.addVerdicts(changed);
+  }
+
+  #row(host: string): HostRow {
+    const row = this.#modules.store.host(host);
+    if (row === null) throw unknownHost(host);
+    return row;
+  }
+
+  #memory(host: string): HostMemory {
+    const memory = this.#memories.get(host);
+    if (memory === undefined) throw unknownHost(host);
+    return memory;
+  }
+
+  /** Builds the state of a host from its stored records. */
+  #remember(row: HostRow): HostMemory {
+    const state = emptyHostState();
+    for (let from = 0; from < row.proved.length; from += RECORDS_A_READ) {
+      const lines = this.#modules.store.records(row.name, from, RECORDS_A_READ);
+      applyRecords(
+        state,
+        lines.map((line, index) => parseRecord(line, from + index)),
+      );
+    }
+    return { nonces: new Nonces(), state, wanted: false, wakeAgent: new Set(), waiters: new Set() };
+  }
+}
+
+function tokenDigest(token: string): string {
+  return createHash("sha256").update(token).digest("hex");
+}
+
+function unknownHost(host: string): PimsError {
+  return new PimsError("host-unknown", `no host ${JSON.stringify(host.slice(0, 64))} is enrolled`, {
+    hint: "'pims status' lists the hosts",
+  });
+}
