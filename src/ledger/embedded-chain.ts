@@ -35,6 +35,8 @@ export class EmbeddedChain {
   readonly #anvil: AnvilProcess;
   readonly #journal: Journal;
   #last: Block;
+  /** Time of the latest attempt: anvil's clock takes no step back, also not after a block that it took back. */
+  #lastTime: number;
   #turn: Promise<unknown> = Promise.resolve();
   #failed: PimsError | undefined;
 
@@ -43,6 +45,7 @@ export class EmbeddedChain {
     this.#journal = journal;
     this.chainId = chainId;
     this.#last = genesis;
+    this.#lastTime = genesis.timestamp;
   }
 
   /**
@@ -91,7 +94,7 @@ export class EmbeddedChain {
     const parsed = rawSchema.safeParse(params);
     if (!parsed.success) return refused("oversized or malformed transaction");
     const [raw] = parsed.data;
-    const time = Math.max(Math.floor(Date.now() / 1000), this.#last.timestamp + 1);
+    const time = Math.max(Math.floor(Date.now() / 1000), this.#lastTime + 1);
     const { answer, block } = await this.#execute(raw, time);
     if (block === undefined) return answer;
     try {
@@ -117,24 +120,33 @@ export class EmbeddedChain {
   /** Puts one transaction into one block of the given time (seconds). Without a block, `answer` says why. */
   async #execute(raw: Hex, time: number): Promise<{ answer: ChainAnswer; block?: Block }> {
     const { rpc } = this.#anvil;
+    this.#lastTime = time;
     await rpc.send({ method: "evm_setNextBlockTimestamp", params: [time] });
     const answer = await rpc.send({ method: "eth_sendRawTransaction", params: [raw] });
     if (answer.error !== undefined) return { answer };
-    const hash = keccak256(raw);
     const { pending } = poolSchema.parse((await rpc.send({ method: "txpool_status", params: [] })).result);
     if (pending !== 1) {
       // Kept for a nonce that is still missing, it would come into a later block unseen.
-      await rpc.send({ method: "anvil_dropTransaction", params: [hash] });
+      await rpc.send({ method: "anvil_dropAllTransactions", params: [] });
       return { answer: refused("nonce too high") };
     }
     await rpc.send({ method: "evm_mine", params: [] });
     const block = await latestBlock(this.#anvil);
-    if (block.number !== this.#last.number + 1 || block.timestamp !== time || block.transactions[0] !== hash) {
-      this.#failed = new PimsError("anvil-failed", "the embedded chain made a block that was not asked for");
-      throw this.#failed;
+    if (block.transactions.length === 0) {
+      // anvil queues some transactions that it then cannot mine, those for another chain among them.
+      await rpc.send({ method: "anvil_rollback", params: [1] });
+      if ((await latestBlock(this.#anvil)).hash !== this.#last.hash) throw this.#fail();
+      return { answer: refused("invalid transaction") };
     }
+    if (block.number !== this.#last.number + 1 || block.timestamp !== time) throw this.#fail();
+    if (block.transactions[0] !== keccak256(raw)) throw this.#fail();
     this.#last = block;
     return { answer, block };
+  }
+
+  #fail(): PimsError {
+    this.#failed = new PimsError("anvil-failed", "the embedded chain made a block that was not asked for");
+    return this.#failed;
   }
 }
 

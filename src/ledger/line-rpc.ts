@@ -8,13 +8,14 @@ export interface LineRpc {
   close(): void;
 }
 
-const answerDeadlineMs = 30_000;
-const maxAnswerBytes = 64 * 1024 * 1024;
+/** An answer without an end, or none in time, ends the connection; one above the bound is left out. */
+const defaults = { maxAnswerBytes: 32 * 1024 * 1024, deadlineMs: 30_000 };
 
 /** Connects to the socket at `path`. Rejects with the system's error while nobody listens there. */
-export async function openLineRpc(path: string): Promise<LineRpc> {
+export async function openLineRpc(path: string, bounds: Partial<typeof defaults> = {}): Promise<LineRpc> {
+  const { maxAnswerBytes, deadlineMs } = { ...defaults, ...bounds };
   const socket = await connected(path);
-  let waiting: { resolve: (line: string) => void; reject: (error: PimsError) => void } | undefined;
+  let waiting: { resolve: (line: string | undefined) => void; reject: (error: PimsError) => void } | undefined;
   let parts: Buffer[] = [];
   let length = 0;
   let turn: Promise<unknown> = Promise.resolve();
@@ -30,11 +31,11 @@ export async function openLineRpc(path: string): Promise<LineRpc> {
   socket.on("error", fail);
   socket.on("close", () => fail());
   socket.on("data", (data: Buffer) => {
-    parts.push(data);
     length += data.length;
-    if (length > maxAnswerBytes) return fail();
+    if (length > maxAnswerBytes) parts = [];
+    else parts.push(data);
     if (data.at(-1) !== 0x0a) return;
-    const line = Buffer.concat(parts).toString("utf8");
+    const line = length > maxAnswerBytes ? undefined : Buffer.concat(parts).toString("utf8");
     parts = [];
     length = 0;
     waiting?.resolve(line);
@@ -44,12 +45,13 @@ export async function openLineRpc(path: string): Promise<LineRpc> {
   const exchange = async (request: { method: string; params: unknown }) => {
     if (failed) throw failed;
     const id = ++lastId;
-    const timer = setTimeout(fail, answerDeadlineMs);
+    const timer = setTimeout(fail, deadlineMs);
     try {
-      const line = await new Promise<string>((resolve, reject) => {
+      const line = await new Promise<string | undefined>((resolve, reject) => {
         waiting = { resolve, reject };
         socket.write(JSON.stringify({ jsonrpc: "2.0", id, ...request }));
       });
+      if (line === undefined) return { error: { code: -32005, message: "the answer is too large, ask for less" } };
       const answer = JSON.parse(line) as { id?: unknown; result?: unknown; error?: unknown };
       if (answer.id === id) return answer;
     } catch (error) {

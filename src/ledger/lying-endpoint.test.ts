@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, type TestContext, test } from "node:test";
+import { deflateSync } from "node:zlib";
+import { bytesToHex, encodeAbiParameters, parseAbiParameters } from "viem";
 import { describeError, PimsError } from "../core/errors.ts";
 import { approveBaseline } from "./approve.ts";
 import { proposeBaseline } from "./propose.ts";
@@ -70,6 +72,20 @@ test("an altered piece of entry data is refused, wherever it is altered", async 
   }
 });
 
+test("the same lines compressed otherwise are not what was signed", async (t) => {
+  const actions = testActions(ledger.place);
+  const lines = testLines("compressed", 20);
+  const { id } = await actions.propose(ledger.publishers[0], lines);
+  await actions.approve(ledger.publishers[1], id);
+  const other = bytesToHex(deflateSync(`${lines.join("\n")}\n`, { level: 1 }));
+  const data = encodeAbiParameters(parseAbiParameters("bytes"), [other]);
+  const url = await lyingEndpoint(t, (method, result) =>
+    method === "eth_getLogs" ? asLogs(result).map((log) => ({ ...log, data })) : result,
+  );
+  const read = readBaseline({ url, registry: ledger.place.registry, identity: testIdentity("compressed") });
+  await assert.rejects(read, { code: "baseline-altered", message: /entry data/ });
+});
+
 test("pieces that are missing, doubled, exchanged, cut or of no form are refused", async (t) => {
   const first: { result?: unknown } = {};
   const lies: [string, (result: unknown) => unknown][] = [
@@ -114,6 +130,12 @@ test("another proposal's id or root for the image is noticed", async (t) => {
     );
     await assert.rejects(readFrom(url), { code: "ledger-unverified" });
   }
+  const isBaselineOf = (method: string, result: unknown) =>
+    method === "eth_call" && (result as string).length === 2 + 3 * 64;
+  const url = await lyingEndpoint(t, (method, result) =>
+    isBaselineOf(method, result) ? `${(result as string).slice(0, -64)}${"7".repeat(64)}` : result,
+  );
+  await assert.rejects(readFrom(url), { code: "ledger-unverified" });
 });
 
 test("endless, oversized, slow, broken and foreign answers end with one clear error", async (t) => {
