@@ -33,7 +33,7 @@ const PREFIX = new WireWriter()
   .done();
 
 /** Never changed: another template would be another key, and every host would have to be enrolled anew. */
-const TEMPLATE = new WireWriter().bytes(PREFIX).u16(0).u16(0).done();
+export const AK_TEMPLATE = new WireWriter().bytes(PREFIX).u16(0).u16(0).done();
 
 /**
  * The attestation key: an ECC P-256 restricted signing key of the endorsement hierarchy, the same one each time as long
@@ -44,7 +44,7 @@ const TEMPLATE = new WireWriter().bytes(PREFIX).u16(0).u16(0).done();
  * unless nobody else uses the TPM; a `quote` that ends in TPM_RC_REFERENCE_H0 says that somebody has: call this again.
  */
 export async function createAk(tpm: Tpm): Promise<LoadedKey> {
-  return (await findLoaded(tpm)) ?? (await createPrimary(tpm, TPM_RH_ENDORSEMENT, TEMPLATE));
+  return (await findLoaded(tpm)) ?? (await createPrimary(tpm, TPM_RH_ENDORSEMENT, AK_TEMPLATE));
 }
 
 async function findLoaded(tpm: Tpm): Promise<LoadedKey | undefined> {

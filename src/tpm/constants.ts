@@ -32,6 +32,7 @@ export type CommandName = keyof typeof TPM_CC;
 export const TPM_SU_CLEAR = 0x0000;
 
 /** TPM_RH and TPM_RS, "Permanent Handles". */
+export const TPM_RH_OWNER = 0x40000001;
 export const TPM_RH_ENDORSEMENT = 0x4000000b;
 /** The session of a plain password; all our authorisation values are empty. */
 export const TPM_RS_PW = 0x40000009;

@@ -5,8 +5,8 @@ import { chmod, mkdir } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { delimiter, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { PimsError } from "../core/errors.ts";
-import { openSocket } from "./transport/socket.ts";
+import { errorCode, PimsError } from "../core/errors.ts";
+import { checkSocketPath, openSocket } from "./transport/socket.ts";
 import type { TpmTransport } from "./transport/transport.ts";
 
 export interface Swtpm {
@@ -33,9 +33,14 @@ export async function startSwtpm(options: { folder: string }): Promise<Swtpm> {
       hint: "install the Debian package swtpm, or use a real TPM",
     });
   const folder = resolve(options.folder);
+  checkSocketPath(join(folder, `${SOCKET}.ctrl`));
   await refuseSecond(join(folder, SOCKET));
-  await mkdir(join(folder, "state"), { recursive: true, mode: 0o700 });
-  await chmod(folder, 0o700);
+  try {
+    await mkdir(join(folder, "state"), { recursive: true, mode: 0o700 });
+    await chmod(folder, 0o700);
+  } catch (cause) {
+    throw new PimsError("tpm-unreachable", `swtpm's folder ${folder} cannot be made (${errorCode(cause)})`, { cause });
+  }
   // Relative paths, since swtpm's options cannot contain every character of a path.
   const args = [
     ...["socket", "--tpm2", "--server", `type=unixio,path=${SOCKET}`],

@@ -1,4 +1,4 @@
-import { concatBytes, toHex } from "../core/bytes.ts";
+import { concatBytes } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
 
 /**
@@ -123,10 +123,7 @@ export class WireWriter {
   #number(size: number, set: (view: DataView) => void, value: number | bigint, maximum: number | bigint): this {
     // A number that is cut to fit would be a valid, different command.
     if (value < 0 || value > maximum || (typeof value === "number" && !Number.isInteger(value)))
-      throw new PimsError(
-        "tpm-malformed",
-        `${value} does not fit into ${size} bytes (${toHex(this.done())} before it)`,
-      );
+      throw new PimsError("tpm-malformed", `${value} does not fit into ${size} bytes`);
     const bytes = new Uint8Array(size);
     set(new DataView(bytes.buffer));
     return this.bytes(bytes);

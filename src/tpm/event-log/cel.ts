@@ -27,7 +27,8 @@ export function parseCel(bytes: Uint8Array): UnverifiedCelRecord[] {
   const records: UnverifiedCelRecord[] = [];
   while (reader.remaining > 0) {
     const record = readRecord(reader);
-    if (record.recnum !== BigInt(records.length)) reader.fail(`record ${record.recnum} where ${records.length} comes next`);
+    if (record.recnum !== BigInt(records.length))
+      reader.fail(`record ${record.recnum} where ${records.length} comes next`);
     records.push(record);
   }
   return records;
@@ -79,7 +80,8 @@ function readDigests(bytes: Uint8Array): Map<HashName, Uint8Array> {
     const { type, value } = readTlv(reader, MAX_DIGEST_BYTES);
     const algorithm = hashById(type);
     if (algorithm === undefined) continue;
-    if (value.length !== algorithm.size || digests.has(algorithm.name)) reader.fail(`a ${algorithm.name} digest that cannot be`);
+    if (value.length !== algorithm.size || digests.has(algorithm.name))
+      reader.fail(`a ${algorithm.name} digest that cannot be`);
     digests.set(algorithm.name, value);
   }
   return digests;

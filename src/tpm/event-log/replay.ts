@@ -27,7 +27,10 @@ export function replayBootLog(log: UnverifiedBootLog, bank: HashName): Map<numbe
     const before = values.get(event.pcr);
     const digest = event.digests.get(bank);
     if (before === undefined || digest === undefined)
-      throw new PimsError("tpm-malformed", `malformed event log: an event of PCR ${event.pcr} without a ${bank} digest`);
+      throw new PimsError(
+        "tpm-malformed",
+        `malformed event log: an event of PCR ${event.pcr} without a ${bank} digest`,
+      );
     values.set(event.pcr, new Uint8Array(hash(bank, concatBytes(before, digest), "buffer")));
   }
   return values;
@@ -35,5 +38,7 @@ export function replayBootLog(log: UnverifiedBootLog, bank: HashName): Map<numbe
 
 function startupLocality({ pcr, data }: BootEvent): number | undefined {
   if (pcr !== 0 || data.length !== STARTUP_LOCALITY.length + 1) return undefined;
-  return Buffer.from(data).toString("latin1", 0, STARTUP_LOCALITY.length) === STARTUP_LOCALITY ? data.at(-1) : undefined;
+  return Buffer.from(data).toString("latin1", 0, STARTUP_LOCALITY.length) === STARTUP_LOCALITY
+    ? data.at(-1)
+    : undefined;
 }

@@ -4,14 +4,15 @@ import { concatBytes } from "../../core/bytes.ts";
 import { errorCode, PimsError } from "../../core/errors.ts";
 import { DEFAULT_TIMEOUT_MS, isWholeResponse, Row, type TpmTransport } from "./transport.ts";
 
+const MAX_SOCKET_PATH_BYTES = 107;
+
 /**
  * The server socket of a swtpm (`--server type=unixio,path=…`). It serves one connection at a time and lets the others
  * wait, so every command has a connection of its own: programs take turns, none can keep the TPM. What was loaded stays
  * loaded. `timeoutMs` bounds one command with its wait for the turn.
  */
 export async function openSocket(path: string, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<TpmTransport> {
-  if (Buffer.byteLength(path) > 107)
-    throw new PimsError("tpm-unreachable", `the path ${path} is too long for a unix socket (107 bytes)`);
+  checkSocketPath(path);
   const row = new Row();
   // Says at once when there is nobody.
   const probe = await connect(path, performance.now() + timeoutMs);
@@ -20,6 +21,14 @@ export async function openSocket(path: string, timeoutMs = DEFAULT_TIMEOUT_MS): 
     send: (command) => row.enter(() => exchange(path, command, timeoutMs)),
     close: () => row.close(),
   };
+}
+
+/** PimsError `tpm-unreachable` for a path that is too long for a unix socket (unix(7): 108 bytes with the final zero). */
+export function checkSocketPath(path: string): void {
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES)
+    throw new PimsError("tpm-unreachable", `the path ${path} is too long for a unix socket`, {
+      hint: `choose a folder with which it has at most ${MAX_SOCKET_PATH_BYTES} bytes`,
+    });
 }
 
 async function exchange(path: string, command: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
