@@ -81,6 +81,7 @@ export class Agent {
     const { clock, sweeper } = this.#modules;
     const { version, sweepIntervalMs } = this.#options;
     await this.#append([
+      ...this.#gapSinceLastRecord(),
       { type: "agent-start", time: this.#time(), version, pid: process.pid, intervalMs: sweepIntervalMs },
     ]);
     this.#loops.push(this.#sweepLoop(), this.#attestLoop(), this.#wantedLoop());
@@ -110,16 +111,22 @@ export class Agent {
   }
 
   async #sweepLoop(): Promise<void> {
-    const { clock, sweeper } = this.#modules;
+    const { clock } = this.#modules;
     while (!this.#stopping.signal.aborted) {
       const startMs = clock.monotonicMs();
-      const result = await sweeper.sweep();
-      await this.#inTurn(async () => {
-        this.#coverage.add(result, startMs, clock.monotonicMs());
-        await this.#take(result, true);
-      });
+      await this.#sweep();
       await this.#pause(Math.max(0, this.#options.sweepIntervalMs - (clock.monotonicMs() - startMs)));
     }
+  }
+
+  async #sweep(): Promise<void> {
+    const { clock, sweeper } = this.#modules;
+    const startMs = clock.monotonicMs();
+    const result = await sweeper.sweep();
+    await this.#inTurn(async () => {
+      this.#coverage.add(result, startMs, clock.monotonicMs());
+      await this.#take(result, true);
+    });
   }
 
   async #attestLoop(): Promise<void> {
@@ -154,10 +161,18 @@ export class Agent {
     }
   }
 
+  /** Between the end of the log and now nobody watched. */
+  #gapSinceLastRecord(): LogEvent[] {
+    const last = this.#modules.records.at(-1)?.events.at(-1);
+    if (last === undefined) return [];
+    return [{ type: "gap", time: this.#time(), text: `not watched since ${last.time}, the time of the last record` }];
+  }
+
   /** Nonce, sweep record, quote, records: so a fresh quote proves fresh measuring. */
   async #attest(): Promise<void> {
     const { verifier, log, quote, clock } = this.#modules;
     const { nonce, from } = await verifier.nonce();
+    if (this.#coverage.sweeps === 0) await this.#sweep();
     const evidence = await this.#inTurn(async () => {
       await this.#append([this.#coverage.take(nonce, this.#time(), clock.monotonicMs())]);
       return collectEvidence({ logPath: log.path, from, nonce: new Uint8Array(Buffer.from(nonce, "hex")), quote });

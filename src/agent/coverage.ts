@@ -18,6 +18,11 @@ export class CoverageCounter {
     this.#lastEndMs = nowMs;
   }
 
+  /** Sweeps since the last attestation. */
+  get sweeps(): number {
+    return this.#sweeps;
+  }
+
   add(result: SweepResult, startMs: number, endMs: number): void {
     this.#sweeps++;
     this.#longestPauseMs = Math.max(this.#longestPauseMs, startMs - this.#lastEndMs);

@@ -30,7 +30,8 @@ export type Appraisal =
 
 /**
  * The checklist. Pure: evidence, what was enrolled and what was proved before in; a decision out. Each step names the
- * reason for which it alone refuses.
+ * reason for which it alone refuses. The quote comes first: after a reboot the log is another one too, and the reset
+ * count is what says why.
  */
 export function appraise(
   evidence: Evidence,
@@ -38,8 +39,6 @@ export function appraise(
   before: Proved,
 ): Appraisal {
   try {
-    checkContinuity(evidence, before);
-    const records = parseRecords(evidence, expected.pcr);
     const quote = verifyQuote({
       publicArea: expected.akPublic,
       attest: new Uint8Array(Buffer.from(evidence.attest, "base64")),
@@ -48,6 +47,8 @@ export function appraise(
       pcrs: [expected.pcr],
     });
     checkClock(quote, before);
+    checkContinuity(evidence, before);
+    const records = parseRecords(evidence, expected.pcr);
     const { count, value } = findQuoted(records, fromHex(before.value), quote.pcrDigest);
     const believed = records.slice(0, count);
     checkFreshSweep(believed, expected.nonce);
@@ -98,13 +99,23 @@ function parseRecords(evidence: Evidence, pcr: number): LogRecord[] {
   });
 }
 
-/** The reset count only rises, and the clock only grows within one reset (TPM 2.0 Library, part 1, "Clock"). */
-function checkClock(now: { resetCount: number; restartCount: number; clock: bigint }, before: Proved): void {
-  if (before.tpm === null) return;
-  if (now.resetCount > before.tpm.resetCount)
-    throw new PimsError("host-rebooted", "the TPM was reset since the last evidence, so its PCR started anew");
-  if (now.resetCount < before.tpm.resetCount || now.clock < before.tpm.clock)
-    throw new PimsError("tpm-rolled-back", "the TPM's reset count or clock went back");
+/**
+ * The reset count only rises, the restart count rises within one reset, and the clock grows within both (TPM 2.0 Library,
+ * part 1, "Startup" and "Clock"). A restart counts like a reset: after TPM2_Shutdown(STATE) and a power cycle the reset
+ * count is the same and the PCR is zero, so root could extend the proved records once more and go on without those that
+ * no quote had shown yet. A resume from suspension keeps the PCR, and nothing in a quote tells it from a restart.
+ */
+function checkClock(now: { resetCount: number; restartCount: number; clock: bigint }, { tpm: before }: Proved): void {
+  if (before === null) return;
+  const resets = now.resetCount - before.resetCount;
+  const restarts = resets === 0 ? now.restartCount - before.restartCount : 0;
+  if (resets > 0 || restarts > 0)
+    throw new PimsError(
+      "host-rebooted",
+      "the TPM was reset or restarted since the last evidence, so its PCR started anew",
+    );
+  if (resets < 0 || restarts < 0 || now.clock < before.clock)
+    throw new PimsError("tpm-rolled-back", "the TPM's reset count, restart count or clock went back");
 }
 
 /**
@@ -127,8 +138,13 @@ function findQuoted(
   throw new PimsError("pcr-mismatch", "the log does not lead to the quoted PCR value");
 }
 
-/** A fresh quote over an old log proves a living TPM; only a sweep record with the nonce proves a living sweeper. */
+/**
+ * A fresh quote over an old log proves a living TPM; only a sweep record with the nonce, and with sweeps in it, proves a
+ * living sweeper.
+ */
 function checkFreshSweep(believed: readonly LogRecord[], nonce: string): void {
-  const fresh = believed.at(-1)?.events.some((event) => event.type === "sweep" && event.nonce === nonce);
-  if (!fresh) throw new PimsError("coverage-stale", "the quoted log does not end with a sweep that answers the nonce");
+  const sweep = believed.at(-1)?.events.find((event) => event.type === "sweep" && event.nonce === nonce);
+  if (sweep?.type !== "sweep")
+    throw new PimsError("coverage-stale", "the quoted log does not end with a sweep record that answers the nonce");
+  if (sweep.sweeps === 0) throw new PimsError("coverage-stale", "the host was not swept since its last evidence");
 }

@@ -5,6 +5,7 @@ import { describeDemoEnd, runDemo } from "../demo/demo.ts";
 import type { Platform } from "../demo/platform.ts";
 import type { DemoReport } from "../demo/report.ts";
 import { action, untilSignal } from "./command.ts";
+import { describeFinding } from "./describe.ts";
 import { colourStatus, EXIT, printJson, printLine, say, table } from "./output.ts";
 
 interface Options {
@@ -110,7 +111,8 @@ function printReport(report: DemoReport): void {
       ]),
     ]),
   );
-  for (const { text } of report.attacks) if (text !== "") printLine(pc.dim(`  ${text}`));
+  for (const { finding } of report.attacks)
+    if (finding !== null) for (const line of describeFinding(finding)) printLine(pc.dim(`  ${line}`));
   printLine();
   printLine(
     table([

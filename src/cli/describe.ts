@@ -7,6 +7,11 @@ export function shortDigest(digest: string | null): string {
   return digest === null ? "-" : digest.replace(/^sha256:/, "").slice(0, 12);
 }
 
+/** Ids of 64 digits are cut as the runtimes do; others are names that people gave. */
+export function shortId(id: string): string {
+  return /^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : id;
+}
+
 /** A finding as lines for a person: the sentence, then process, file, pages and container. */
 export function describeFinding(finding: Finding): string[] {
   const { reason, text, pid, startTime, comm, exe, container, object, pages } = finding;
@@ -21,7 +26,7 @@ export function describeFinding(finding: Finding): string[] {
     );
   if (container !== null)
     lines.push(
-      `  container  ${printable(container.name)} (${container.runtime} ${container.id.slice(0, 12)}, image ${shortDigest(container.image)})`,
+      `  container  ${printable(container.name)} (${container.runtime} ${shortId(container.id)}, image ${shortDigest(container.image)})`,
     );
   return lines;
 }
@@ -59,7 +64,7 @@ function path(text: JsonText): string {
 
 function container(event: { container: { name: string; runtime: string; id: string } }): string {
   const { name, runtime, id } = event.container;
-  return `${printable(name)} (${runtime} ${id.slice(0, 12)})`;
+  return `${printable(name)} (${runtime} ${shortId(id)})`;
 }
 
 function process(event: { pid: number; exe: JsonText }): string {

@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import { requestJson } from "../attest/http.ts";
-import { attestSchema, type HostReport, statusSchema } from "../attest/report.ts";
+import { attestSchema, type ContainerReport, type HostReport, statusSchema } from "../attest/report.ts";
 import { exitStatusOf } from "../attest/verdict.ts";
 import { printable } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
 import { action } from "./command.ts";
-import { describeFinding, shortDigest } from "./describe.ts";
+import { describeFinding, shortDigest, shortId } from "./describe.ts";
 import { colourStatus, EXIT, printJson, printLine, say, table } from "./output.ts";
 import { readJoinToken, verifierUrl } from "./verifier-address.ts";
 
@@ -94,26 +94,29 @@ function printHosts(hosts: readonly HostReport[], whole: boolean): void {
     );
     const rows = host.containers.map(({ container, imageName, status, reasons, findings, actions, stoppedAt }) => [
       `  ${printable(container.name)}`,
-      `${container.runtime} ${container.id.slice(0, 12)}`,
+      `${container.runtime} ${shortId(container.id)}`,
       `${printable(imageName ?? "-")} ${shortDigest(container.image)}`,
       colourStatus(status) + (stoppedAt === null ? "" : " (stopped)"),
       [...new Set([...findings, ...reasons].map(({ reason }) => reason))].join(" ") || "-",
       actions.map(({ action: done, outcome }) => `${done} ${outcome}`).join(" ") || "-",
     ]);
     if (rows.length > 0) printLine(table([["  CONTAINER", "ID", "IMAGE", "VERDICT", "REASONS", "ACTIONS"], ...rows]));
-    for (const { findings, reasons, status, container } of host.containers) {
-      if (status === "trusted") continue;
-      printLine();
-      printLine(`${printable(container.name)}:`);
-      for (const { reason, text } of reasons) printLine(`  ${reason}: ${printable(text)}`);
-      for (const finding of whole ? findings : findings.slice(0, 8))
-        printLine(
-          describeFinding(finding)
-            .map((line) => `  ${line}`)
-            .join("\n"),
-        );
-      if (!whole && findings.length > 8)
-        printLine(`  and ${findings.length - 8} more: pims status ${printable(container.name)}`);
-    }
+    for (const report of host.containers) if (report.status !== "trusted") printDetails(report, whole);
   }
+}
+
+const SHOWN_FINDINGS = 8;
+
+/** What somebody needs who is woken by it: why, which process and file, what was done already, where to read on. */
+function printDetails({ container, findings, reasons, actions }: ContainerReport, whole: boolean): void {
+  const name = printable(container.name);
+  printLine();
+  printLine(`${name}:`);
+  for (const { reason, text } of reasons) printLine(`  ${reason}: ${printable(text)}`);
+  const shown = whole ? findings : findings.slice(0, SHOWN_FINDINGS);
+  for (const line of shown.flatMap(describeFinding)) printLine(`  ${line}`);
+  if (shown.length < findings.length) printLine(`  and ${findings.length - shown.length} more: pims status ${name}`);
+  for (const { action, outcome, time, by, text } of actions)
+    printLine(`  ${action} ${outcome} at ${time} by ${by}: ${printable(text)}`);
+  printLine("  what each reason means and what to do: docs/findings.md");
 }

@@ -5,7 +5,7 @@ import { tpmInfo } from "../tpm/info.ts";
 import { publicKeyPem } from "../tpm/public-key.ts";
 import { openTpm } from "../tpm/tpm.ts";
 import { action } from "./command.ts";
-import { EXIT, printJson, printLine } from "./output.ts";
+import { EXIT, printJson, printLine, table } from "./output.ts";
 
 export function addTpm(program: Command): void {
   const tpm = program.command("tpm").description("the TPM 2.0 of this host");
@@ -28,8 +28,17 @@ export function addTpm(program: Command): void {
               attestationKey: key,
             });
           else {
-            for (const [name, value] of Object.entries(info)) printLine(`${name.padEnd(18)} ${plain(value)}`);
-            printLine(`${"attestation key".padEnd(18)} ${key.name}`);
+            printLine(
+              table([
+                ["TPM", `${info.family}, revision ${info.revision}`],
+                ["manufacturer", `${info.manufacturer} (${info.vendor})`],
+                ["firmware", info.firmwareVersion.toString(16)],
+                ["PCR banks", info.banks.map(({ bank, pcrs }) => `${bank ?? "?"}: ${pcrs.length} PCRs`).join(", ")],
+                ["loaded keys", String(info.transientHandles.length)],
+                ["persistent keys", String(info.persistentHandles.length)],
+                ["attestation key", key.name],
+              ]),
+            );
             printLine(key.pem.trimEnd());
           }
           return EXIT.good;
@@ -42,8 +51,4 @@ export function addTpm(program: Command): void {
 
 function bigIntsAsText(_key: string, value: unknown): unknown {
   return typeof value === "bigint" ? value.toString() : value;
-}
-
-function plain(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value, bigIntsAsText);
 }

@@ -1,4 +1,3 @@
-import { printable } from "../core/bytes.ts";
 import { describeError } from "../core/errors.ts";
 import type { Finding, Reason } from "../log/finding.ts";
 import { readLog } from "../log/read-log.ts";
@@ -109,7 +108,7 @@ export async function runAttack(
     detectMs: logged.violation === null ? null : logged.violation.time - startTime,
     verdictMs,
     action: logged.action,
-    text: logged.violation === null ? "" : printable(logged.violation.finding.text),
+    finding: logged.violation?.finding ?? null,
     problems,
   };
 }
@@ -159,8 +158,10 @@ async function findInLog(
   let action = "none";
   for (const [index, line] of (await readLog(path)).lines.entries()) {
     for (const event of parseRecord(line, index).events) {
-      if (event.type === "violation" && event.container?.id === id && isExpected(event, expected))
-        violation ??= { finding: event, time: Date.parse(event.time) };
+      if (event.type === "violation" && event.container?.id === id && isExpected(event, expected)) {
+        const { type: _type, time, ...finding } = event;
+        violation ??= { finding, time: Date.parse(time) };
+      }
       if (event.type === "action" && event.container.id === id) action = `${event.action} ${event.outcome}`;
     }
   }

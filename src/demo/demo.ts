@@ -1,4 +1,6 @@
 import { describeError } from "../core/errors.ts";
+import { readLog } from "../log/read-log.ts";
+import { parseRecord } from "../log/record.ts";
 import { requireRoot } from "../process/root.ts";
 import { type Attack, type AttackSite, dropProgram, injectLibrary, overwriteCode, runAttack } from "./attacks.ts";
 import { type DemoContainer, type DemoRuntime, openDemoRuntime } from "./containers.ts";
@@ -88,7 +90,7 @@ class Demo {
     const tampering = await this.#step("attacks on the evidence", () =>
       runTampering(this.#platform, control.container),
     );
-    const problems = await this.#problems(containers, control);
+    const problems = [...(await this.#problems(containers, control)), ...(await this.#mixedUp(control, app))];
     const report = this.#report(containers, attacks, tampering, problems);
     if (this.#options.keep) {
       await this.#step("agent started again on its log", () => this.#platform.startAgent());
@@ -194,6 +196,16 @@ class Demo {
     return problems;
   }
 
+  /** Both images have a program at the same path: the log must keep the two apart. */
+  async #mixedUp(web: Served, app: Served): Promise<string[]> {
+    const [path] = web.image.entrypoint;
+    const [inWeb, inApp] = await Promise.all(
+      [web, app].map(({ container }) => digestsInLog(this.#platform.logPath, container.ref.id, path!)),
+    );
+    const apart = inWeb!.length === 1 && inApp!.length === 1 && inWeb![0] !== inApp![0];
+    return apart ? [] : [`the log does not keep the two files called ${path} apart`];
+  }
+
   #report(
     containers: readonly DemoContainerReport[],
     attacks: readonly AttackReport[],
@@ -221,4 +233,19 @@ class Demo {
 /** One sentence about why a demo did not come to its end. */
 export function describeDemoEnd(error: unknown, signal: AbortSignal): string {
   return signal.aborted ? "the demo was interrupted; everything that it started has ended" : describeError(error);
+}
+
+/** Digests of the code that the log saw at a path in a container. */
+async function digestsInLog(logPath: string, id: string, path: string): Promise<string[]> {
+  const digests = new Set<string>();
+  for (const [index, line] of (await readLog(logPath)).lines.entries())
+    for (const event of parseRecord(line, index).events)
+      if (
+        event.type === "code" &&
+        event.container.id === id &&
+        event.object.path === path &&
+        event.object.digest !== null
+      )
+        digests.add(event.object.digest);
+  return [...digests];
 }

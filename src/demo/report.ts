@@ -1,5 +1,5 @@
 import type { VerdictStatus } from "../attest/verdict.ts";
-import type { Reason } from "../log/finding.ts";
+import type { Finding, Reason } from "../log/finding.ts";
 
 /** One container at the end of the demo. */
 export interface DemoContainerReport {
@@ -25,8 +25,8 @@ export interface AttackReport {
   /** Until the verifier's verdict said it. */
   readonly verdictMs: number | null;
   readonly action: string;
-  /** Process, file and page as the finding names them. */
-  readonly text: string;
+  /** Names process, file and, for changed code, the page with its expected and actual digest. */
+  readonly finding: Finding | null;
   /** What did not hold, in sentences; empty when all did. */
   readonly problems: readonly string[];
 }

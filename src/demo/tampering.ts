@@ -1,6 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { CoverageCounter } from "../agent/coverage.ts";
 import { openTpmAnchor, type TpmAnchor } from "../agent/tpm-anchor.ts";
 import { VerifierClient } from "../agent/verifier-client.ts";
 import { collectEvidence } from "../attest/collect.ts";
@@ -12,6 +13,7 @@ import { sha256Hex } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
 import type { Reason } from "../log/finding.ts";
 import { MeasurementLog } from "../log/measurement-log.ts";
+import { Sweeper } from "../measure/sweep.ts";
 import type { DemoContainer } from "./containers.ts";
 import { openForeignKey } from "./foreign-key.ts";
 import { PCR, type Platform } from "./platform.ts";
@@ -41,6 +43,7 @@ export async function runTampering(platform: Platform, bystander: DemoContainer)
     ];
     return reports;
   } finally {
+    attacker.close();
     await log.close();
     await anchor.close();
   }
@@ -53,6 +56,8 @@ class Attacker {
   readonly #verifier: VerifierClient;
   readonly #folder: string;
   readonly #bystander: DemoContainer;
+  readonly #sweeper = new Sweeper({ scope: "containers" });
+  readonly #coverage = new CoverageCounter(performance.now());
 
   constructor(
     platform: Platform,
@@ -68,6 +73,10 @@ class Attacker {
     this.#verifier = verifier;
     this.#folder = folder;
     this.#bystander = bystander;
+  }
+
+  close(): void {
+    this.#sweeper.close();
   }
 
   /** Changes the log on disk between extending and sending. */
@@ -136,8 +145,9 @@ class Attacker {
     const { nonce, from } = await this.#verifier.nonce();
     const time = rfc3339(Date.now());
     await this.#log.append([{ type: "gap", time, text: "the agent is stopped while the demo plays root on the host" }]);
-    const nothing = { sweeps: 0, longestPauseMs: 0, processes: 0, mappings: 0, pagesCompared: 0, unreadable: 0 };
-    await this.#log.append([{ type: "sweep", time, nonce, ...nothing, incomplete: [] }]);
+    const startMs = performance.now();
+    this.#coverage.add(await this.#sweeper.sweep(), startMs, performance.now());
+    await this.#log.append([this.#coverage.take(nonce, time, performance.now())]);
     return { nonce, from };
   }
 
