@@ -6,11 +6,13 @@ import { type JsonText, jsonTextBytes } from "../core/bytes.ts";
  */
 const runtimes: readonly RegExp[] = [
   // JavaScript and WebAssembly
-  /^(node|nodejs|deno|bun|d8)$/,
+  /^(node|nodejs|deno|bun|d8|gjs|gjs-console)$/,
+  /^(chrome|chromium|electron|firefox|firefox-esr|thunderbird|msedge)$/,
   /^lib(node|v8|v8_.*|mozjs-.*|javascriptcoregtk-.*|wasmtime|wasmer)\.so(\..*)?$/,
   /^(wasmtime|wasmer|wasmedge)$/,
   // Java and what else has its virtual machine
-  /^(java|javac|jshell)$/,
+  /^(java|javac|javadoc|javap|jar|jarsigner|jcmd|jdb|jdeprscan|jdeps|jfr|jhsdb|jimage|jinfo|jlink|jmap|jmod)$/,
+  /^(jpackage|jps|jrunscript|jshell|jstack|jstat|jstatd|jwebserver|keytool|rmiregistry|serialver)$/,
   /^(libjvm|libj9jit[0-9]*|libjvmcicompiler)\.so$/,
   // .NET and Mono
   /^(dotnet|mono|mono-sgen)$/,
@@ -30,8 +32,8 @@ const runtimes: readonly RegExp[] = [
   // Julia, R's and PostgreSQL's compilers go through LLVM
   /^(julia|lli(-[0-9]+)?)$/,
   /^(libjulia(-.*)?|llvmjit)\.so(\..*)?$/,
-  // Emulators
-  /^qemu-.*$/,
+  // Emulators, without the tools that come with them
+  /^qemu-(?!(?:img|nbd|io|ga|edid|keymap)$)(system-)?[a-z0-9_]+(-static)?$/,
 ];
 
 /** Whether a program or library with this path or file name is a well-known just-in-time runtime. */

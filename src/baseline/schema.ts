@@ -16,7 +16,10 @@ export const decimal = z
 
 export const sha256Text = z.string().regex(/^[0-9a-f]{64}$/);
 
-export const portText = z.string().regex(/^(tcp|udp|sctp)\/[1-9][0-9]{0,4}$/);
+export const portText = z
+  .string()
+  .regex(/^(tcp|udp|sctp)\/[1-9][0-9]{0,4}$/)
+  .refine((port) => Number(port.split("/")[1]) <= 65_535);
 
 export const pathText: z.ZodType<JsonText> = z.union([
   z.string().max(MAX_PATH_BYTES),

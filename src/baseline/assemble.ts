@@ -1,0 +1,57 @@
+import { jsonTextBytes, toJsonText } from "../core/bytes.ts";
+import { PimsError } from "../core/errors.ts";
+import { architectureOf } from "./architecture.ts";
+import { parseBaseline } from "./format.ts";
+import { isJitRuntime } from "./jit.ts";
+import { type Baseline, type BaselineEntry, formatEntry, formatHeader } from "./lines.ts";
+import type { Code } from "./scan-file.ts";
+import { MAX_PATH_BYTES } from "./schema.ts";
+
+/** A file of an image, as far as a baseline needs it. */
+export interface ImageFile {
+  /** Inside the image, absolute. */
+  readonly path: Uint8Array;
+  readonly size?: bigint;
+  readonly sha256?: string | null;
+  readonly code: Code | null;
+}
+
+/** What an image says about itself. */
+export interface ImageFacts {
+  readonly identity: string;
+  readonly name: string;
+  /** Undefined where only the programs themselves tell. */
+  readonly architecture?: string | undefined;
+  readonly ports: readonly string[];
+  readonly entrypoint: readonly string[];
+}
+
+/** Makes a baseline of an image's files, in whatever order they come. */
+export function assembleBaseline(facts: ImageFacts, files: Iterable<ImageFile>): Baseline {
+  const entries: BaselineEntry[] = [];
+  const machines: number[] = [];
+  for (const { path, size, sha256, code } of files) {
+    if (code === null || size === undefined || typeof sha256 !== "string") continue;
+    if (path.length > MAX_PATH_BYTES) throw new PimsError("image-too-large", "a path in the image is too long");
+    entries.push({ path: toJsonText(path), kind: code.kind, size, sha256, segments: code.segments });
+    if (code.machine !== null) machines.push(code.machine);
+  }
+  const keyed = entries.map((entry) => ({ entry, path: jsonTextBytes(entry.path) }));
+  const ordered = keyed.sort((a, b) => Buffer.compare(a.path, b.path)).map(({ entry }) => entry);
+  const header = formatHeader({
+    identity: facts.identity,
+    name: facts.name,
+    architecture: facts.architecture ?? architectureOf(machines),
+    ports: sortPorts(facts.ports),
+    entrypoint: facts.entrypoint,
+    jit: ordered.filter(({ path, kind }) => kind !== "script" && isJitRuntime(path)).map(({ path }) => path),
+    entries: ordered.length,
+  });
+  return parseBaseline([header, ...ordered.map(formatEntry)]);
+}
+
+/** By number, then by protocol, each once: an image's configuration keeps them in no order. */
+function sortPorts(ports: readonly string[]): string[] {
+  const number = (port: string): number => Number(port.slice(port.indexOf("/") + 1));
+  return [...new Set(ports)].sort((a, b) => number(a) - number(b) || (a < b ? -1 : 1));
+}

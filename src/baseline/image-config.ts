@@ -1,0 +1,67 @@
+import { z } from "zod";
+import { sha256Hex } from "../core/digest.ts";
+import { PimsError } from "../core/errors.ts";
+import { portText } from "./schema.ts";
+
+/** What an image's configuration says, as far as a baseline needs it. */
+export interface ImageConfig {
+  /** `sha256:` and the digest of the configuration's bytes: the image's name in every engine. */
+  readonly identity: string;
+  readonly architecture: string;
+  readonly ports: readonly string[];
+  /** Entry point and command, as the container's first process gets them. */
+  readonly entrypoint: readonly string[];
+  /** SHA-256 of each layer uncompressed, lowest first, in hexadecimal. */
+  readonly diffIds: readonly string[];
+}
+
+const words = z.array(z.string()).nullish();
+
+/** OCI image specification, "Image Configuration". */
+const shape = z.object({
+  architecture: z.string().min(1).max(256),
+  config: z
+    .object({ ExposedPorts: z.record(z.string(), z.unknown()).nullish(), Entrypoint: words, Cmd: words })
+    .nullish(),
+  rootfs: z.object({ diff_ids: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/)).nullish() }),
+});
+
+/** Throws `image-malformed`. */
+export function parseImageConfig(bytes: Uint8Array): ImageConfig {
+  const { architecture, config, rootfs } = parseJson(bytes, shape, "configuration");
+  return {
+    identity: `sha256:${sha256Hex(bytes)}`,
+    architecture,
+    ports: Object.keys(config?.ExposedPorts ?? {}).map(portOf),
+    entrypoint: [...(config?.Entrypoint ?? []), ...(config?.Cmd ?? [])],
+    diffIds: (rootfs.diff_ids ?? []).map((id) => id.slice("sha256:".length)),
+  };
+}
+
+/** `80/tcp` or `80` → `tcp/80`. */
+function portOf(text: string): string {
+  const [number, protocol = "tcp"] = text.split("/");
+  const port = portText.safeParse(`${protocol}/${number}`);
+  if (!port.success || text.split("/").length > 2) {
+    throw new PimsError(
+      "image-malformed",
+      `the image's configuration exposes ${JSON.stringify(text)}, which is no port`,
+    );
+  }
+  return port.data;
+}
+
+/** JSON of the image's own, in the shape that it must have. `what` is for the message. Throws `image-malformed`. */
+export function parseJson<T>(bytes: Uint8Array, expected: z.ZodType<T>, what: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new PimsError("image-malformed", `the image's ${what} is not JSON`, { cause });
+  }
+  const parsed = expected.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const where = issue?.path.length ? ` at ${issue.path.join(".")}` : "";
+  throw new PimsError("image-malformed", `the image's ${what} is wrong${where}: ${issue?.message ?? "another shape"}`);
+}

@@ -1,0 +1,115 @@
+import { readSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
+import { errorCode, PimsError } from "../core/errors.ts";
+import { type ElfFile, isElf, readElf } from "./elf.ts";
+import { hashRanges } from "./hash-ranges.ts";
+import type { BaselineSegment, EntryKind } from "./lines.ts";
+
+const CHUNK_BYTES = 1024 * 1024;
+
+/** What makes a file code. */
+export interface Code {
+  readonly kind: EntryKind;
+  readonly segments: readonly BaselineSegment[];
+  /** e_machine, where it is known. */
+  readonly machine: number | null;
+}
+
+export interface ScannedFile {
+  readonly size: bigint;
+  /** Null where nobody asked for the digest of a file that is no code. */
+  readonly sha256: string | null;
+  readonly code: Code | null;
+}
+
+/** What is known of a file before its content is. */
+export interface FileFacts {
+  readonly size: number;
+  /** Permission bits; a script is code only when somebody may execute it. */
+  readonly mode: number;
+  /** Whether to hash the file also when it is no code. */
+  readonly hashAlways: boolean;
+}
+
+/** `#!`: execve hands the file to an interpreter. */
+function isScript(prefix: Uint8Array, mode: number): boolean {
+  return (mode & 0o111) !== 0 && prefix[0] === 0x23 && prefix[1] === 0x21;
+}
+
+/** Whether a file with these first four bytes has to be looked at in full. */
+export function isWorthReading(prefix: Uint8Array, facts: FileFacts): boolean {
+  return facts.hashAlways || isElf(prefix) || isScript(prefix, facts.mode);
+}
+
+/**
+ * The digest of a file and what code it is. `read` gives bytes at random, `chunks` the whole file in order; both are of
+ * the same file. Throws nothing of its own: a file that starts like ELF and is not valid is listed without segments, so
+ * that it is the image's file by its digest, and no place in it is one for code.
+ */
+export async function scanContent(
+  facts: FileFacts,
+  read: (offset: bigint, length: number) => Uint8Array,
+  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<ScannedFile> {
+  const size = BigInt(facts.size);
+  const prefix = read(0n, 4);
+  if (!isWorthReading(prefix, facts)) return { size, sha256: null, code: null };
+  const elf = isElf(prefix) ? tryElf(read, size) : null;
+  const segments = elf === "malformed" ? [] : (elf?.segments ?? []);
+  const hash = hashRanges(segments.map(({ offset, fileSize }) => ({ offset, size: fileSize })));
+  for await (const chunk of chunks) hash.update(chunk);
+  const { sha256, ranges } = hash.end();
+  if (elf === null) {
+    const code: Code | null = isScript(prefix, facts.mode) ? { kind: "script", segments: [], machine: null } : null;
+    return { size, sha256, code };
+  }
+  return { size, sha256, code: codeOf(elf, ranges) };
+}
+
+function tryElf(read: (offset: bigint, length: number) => Uint8Array, size: bigint): ElfFile | "malformed" {
+  try {
+    return readElf(read, size);
+  } catch (error) {
+    if (errorCode(error) === "elf-malformed") return "malformed";
+    throw error;
+  }
+}
+
+/** Object files, kernel modules and core dumps are ELF too, but no process runs them. */
+function codeOf(elf: ElfFile | "malformed", segments: readonly BaselineSegment[]): Code | null {
+  if (elf === "malformed") return { kind: "library", segments: [], machine: null };
+  if (elf.type !== "executable" && elf.type !== "shared") return null;
+  const kind = elf.interpreter || elf.type === "executable" ? "executable" : "library";
+  return { kind, segments, machine: elf.machine };
+}
+
+/** Scans an open regular file of `facts.size` bytes. Throws `image-unreadable` when it ends earlier or cannot be read. */
+export function scanOpenFile(fd: number, facts: FileFacts, path: string): Promise<ScannedFile> {
+  const read = (offset: bigint, length: number): Uint8Array => {
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, readFully(fd, bytes, Number(offset)));
+  };
+  return scanContent(facts, read, readInOrder(fd, facts.size, path));
+}
+
+async function* readInOrder(fd: number, size: number, path: string): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(Math.min(size, CHUNK_BYTES));
+  for (let at = 0; at < size; ) {
+    const length = readFully(fd, buffer.subarray(0, Math.min(buffer.length, size - at)), at);
+    if (length === 0) throw new PimsError("image-unreadable", `${path} became shorter while it was being read`);
+    yield buffer.subarray(0, length);
+    at += length;
+    if (size > CHUNK_BYTES) await setImmediate();
+  }
+}
+
+/** read(2) may give less than asked for; only nothing means the end. */
+function readFully(fd: number, into: Uint8Array, position: number): number {
+  let length = 0;
+  while (length < into.length) {
+    const got = readSync(fd, into, length, into.length - length, position + length);
+    if (got === 0) break;
+    length += got;
+  }
+  return length;
+}
