@@ -1,0 +1,220 @@
+import assert from "node:assert/strict";
+import { execFile, spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { promisify } from "node:util";
+import { agentConfigSchema } from "../src/agent/config.ts";
+import { openTpmAnchor } from "../src/agent/tpm-anchor.ts";
+import { toHex } from "../src/core/bytes.ts";
+import { sha256, sha256Hex } from "../src/core/digest.ts";
+import { REASONS } from "../src/log/finding.ts";
+import { MeasurementLog } from "../src/log/measurement-log.ts";
+import { tctiOf } from "../src/tpm/address.ts";
+import { pcrRead } from "../src/tpm/commands/pcr-read.ts";
+import { startSwtpm } from "../src/tpm/swtpm.ts";
+import { openTpm } from "../src/tpm/tpm.ts";
+import { verifierConfigSchema } from "../src/verifier/config.ts";
+
+const root = join(import.meta.dirname, "..");
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+
+/** The code blocks of a document whose info string is this. */
+function blocks(path: string, info: string): string[] {
+  return [...read(path).matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)]
+    .filter(([, found]) => found === info)
+    .map(([, , code]) => code!);
+}
+
+const EVIDENCE = "docs/checking-evidence.md";
+
+/** A software TPM with a log in its PCR 13, and a shell that runs lines of the document on it. */
+async function measuredHost(t: TestContext) {
+  const folder = await mkdtemp(join(tmpdir(), "pims-docs-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const swtpm = await startSwtpm({ folder: join(folder, "tpm") });
+  t.after(() => swtpm.stop());
+  const anchor = await openTpmAnchor(swtpm.address, 13);
+  const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+  const { log } = await MeasurementLog.open(join(folder, "log"), anchor.register, bootId);
+  const time = "2025-01-31T12:00:00.000Z";
+  await log.append([{ type: "boot", time, bootId, previous: null }]);
+  await log.append([{ type: "gap", time, text: 'a brace }, a quote ", "content": and ünïcode' }]);
+  await log.append([
+    { type: "gap", time, text: "one" },
+    { type: "agent-stop", time },
+  ]);
+  await log.close();
+  await anchor.close();
+  await writeFile(join(folder, "check.py"), blocks(EVIDENCE, "python")[0]!);
+  const run = (lines: string, more: Record<string, string> = {}) =>
+    spawnSync("bash", ["-euo", "pipefail", "-c", lines], {
+      cwd: root,
+      encoding: "utf8",
+      timeout: 30_000,
+      env: {
+        ...process.env,
+        TPM: swtpm.address,
+        TPM2TOOLS_TCTI: tctiOf(swtpm.address),
+        LOG: log.path,
+        OUT: folder,
+        ...more,
+      },
+    });
+  return { address: swtpm.address, folder, logPath: log.path, run };
+}
+
+test("the document's lines check a log and a quote of a real TPM", async (t) => {
+  const { address, run } = await measuredHost(t);
+  const tpm = await openTpm(address);
+  const value = (await pcrRead(tpm, "sha256", [13])).get(13)!;
+  await tpm.close();
+
+  const shell = blocks(EVIDENCE, "sh");
+  const { status, stdout, stderr } = run(shell.join("\n"));
+  assert.equal(status, 0, stderr);
+  const lines = stdout.split("\n");
+  assert.equal(lines[0], toHex(value));
+  assert.equal(lines[1], toHex(sha256(value)));
+  const tool = /13\s*: 0x([0-9A-F]{64})/.exec(stdout);
+  assert.equal(tool?.[1]?.toLowerCase(), lines[0], "tpm2_pcrread");
+  assert.match(stdout, new RegExp(`pcrDigest: ${lines[1]}`), "tpm2_print");
+  assert.match(stdout, /3 records replay to [0-9a-f]{64}\nthe log agrees/);
+
+  const check = shell.find((block) => block.startsWith("tpm2_checkquote"))!;
+  const prepare = shell.find((block) => block.startsWith("NONCE="))!;
+  assert.equal(run(prepare + check).status, 0);
+  const other = run(`${prepare}NONCE=${"0".repeat(64)}\n${check}`);
+  assert.notEqual(other.status, 0, "tpm2_checkquote accepts another nonce");
+  assert.match(other.stderr, /nonce|qualification|extraData/i);
+});
+
+test("the document's ten lines find an altered log", async (t) => {
+  const { folder, logPath, run } = await measuredHost(t);
+  const check = blocks(EVIDENCE, "sh").find((block) => block.startsWith("python3"))!;
+  const honest = run(check);
+  assert.equal(honest.status, 0, honest.stderr);
+  const lines = (await readFile(logPath, "utf8")).trimEnd().split("\n");
+  const checkLines = async (altered: string[]) => {
+    const path = join(folder, "altered.jsonl");
+    await writeFile(path, `${altered.join("\n")}\n`);
+    return run(check, { LOG: path });
+  };
+
+  const text = await checkLines(lines.with(1, lines[1]!.replace("brace", "BRACE")));
+  assert.notEqual(text.status, 0);
+  assert.match(text.stderr, /record 1 was altered or is missing/);
+  const removed = await checkLines(lines.toSpliced(1, 1));
+  assert.match(removed.stderr, /record 1 was altered or is missing/);
+  // These fit in themselves; only the PCR's value tells.
+  const content = lines[1]!.slice(lines[1]!.indexOf('"content":') + 10, -1).replace("brace", "BRACE");
+  const rewritten = lines[1]!
+    .replace("brace", "BRACE")
+    .replace(/"digest":"[0-9a-f]{64}"/, `"digest":"${sha256Hex(content)}"`);
+  for (const altered of [lines.with(1, rewritten), lines.slice(0, -1)]) {
+    const other = await checkLines(altered);
+    assert.equal(other.status, 0, other.stderr);
+    assert.notEqual(other.stdout, honest.stdout);
+  }
+});
+
+/** `a`, `a.b`, … of everything in a value. */
+function keysOf(value: object, prefix = ""): string[] {
+  return Object.entries(value).flatMap(([key, inner]) => [
+    prefix + key,
+    ...(typeof inner === "object" && inner !== null ? keysOf(inner as object, `${prefix}${key}.`) : []),
+  ]);
+}
+
+test("the documented configurations are valid, complete, and have the documented defaults", () => {
+  const path = "docs/configuration.md";
+  for (const [name, schema] of [
+    ["agent", agentConfigSchema],
+    ["verifier", verifierConfigSchema],
+  ] as const) {
+    const section = read(path)
+      .split(/^## /m)
+      .find((text) => text.toLowerCase().startsWith(`the ${name}`))!;
+    const [full] = blocks(path, `json ${name}`);
+    const [least] = blocks(path, `json ${name} least`);
+    const example = keysOf(JSON.parse(full!) as object);
+    schema.parse(JSON.parse(full!));
+    const defaults = schema.parse(JSON.parse(least!)) as Record<string, unknown>;
+    const rows = new Map(
+      [...section.matchAll(/^\| `([A-Za-z.]+)` \| (.*?) \|/gm)].map(([, key, value]) => [key!, value!]),
+    );
+    const known = new Set(Object.keys(schema.shape));
+    for (const key of known) assert.ok(example.includes(key), `${name}: ${key} is not in the full example`);
+    for (const key of example)
+      if (!key.startsWith("policy.actions."))
+        assert.ok(
+          rows.has(key) || key.split(".").length < 2 || rows.has(key.split(".")[0]!),
+          `${name}: ${key} is not described`,
+        );
+    for (const [key, written] of rows) {
+      assert.ok(example.includes(key), `${name}: ${key} is described and not in the full example`);
+      const value = key
+        .split(".")
+        .reduce<unknown>((at, part) => (at as Record<string, unknown> | undefined)?.[part], defaults);
+      const code = /^`(.*)`$/.exec(written)?.[1];
+      if (code !== undefined) assert.deepEqual(value, JSON.parse(code), `${name}: default of ${key}`);
+    }
+  }
+});
+
+test("every reason is described, and no other", () => {
+  const described = [...read("docs/findings.md").matchAll(/^### `([a-z-]+)`$/gm)].map(([, reason]) => reason!);
+  assert.deepEqual(described.toSorted(), [...REASONS].toSorted());
+});
+
+test("every command and option is described, and no other command", async () => {
+  const text = read("docs/commands.md");
+  const described = [...text.matchAll(/^### `pims ([a-z ]+)`$/gm)].map(([, command]) => command!);
+  const found: string[] = [];
+  const visit = async (words: string[]): Promise<void> => {
+    const { stdout } = await promisify(execFile)(join(root, "bin/pims"), [...words, "--help"], { timeout: 60_000 });
+    const [, list] = stdout.split(/^Commands:$/m);
+    if (list === undefined) {
+      found.push(words.join(" "));
+      const section = text.split(/^### /m).find((part) => part.startsWith(`\`pims ${words.join(" ")}\``)) ?? "";
+      for (const [, option] of stdout.matchAll(/^ {2}(--[a-z-]+)/gm))
+        assert.ok(section.includes(`\`${option}`), `pims ${words.join(" ")} ${option} is not described`);
+      return;
+    }
+    const names = [...list.matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name!).filter((name) => name !== "help");
+    await Promise.all(names.map((name) => visit([...words, name])));
+  };
+  await visit([]);
+  assert.ok(found.length > 10);
+  assert.deepEqual(described.toSorted(), found.toSorted());
+});
+
+test("every relative link leads somewhere", () => {
+  const documents = readdirSync(root)
+    .filter((name) => !["node_modules", ".git", ".cache"].includes(name))
+    .flatMap((name) =>
+      statSync(join(root, name)).isDirectory()
+        ? readdirSync(join(root, name), { recursive: true, encoding: "utf8" }).map((path) => join(name, path))
+        : [name],
+    )
+    .filter((path) => path.endsWith(".md"));
+  assert.ok(documents.length > 10);
+  for (const document of documents) {
+    for (const [, target] of read(document).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target!)) continue;
+      const [path, anchor] = target!.split("#");
+      const file = path === "" ? document : join(dirname(document), path!);
+      assert.ok(existsSync(join(root, file)), `${document}: ${target} leads nowhere`);
+      if (anchor === undefined) continue;
+      const anchors = [...read(file).matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
+        title!
+          .toLowerCase()
+          .replaceAll(/[^\w\s-]/g, "")
+          .replaceAll(" ", "-"),
+      );
+      assert.ok(anchors.includes(anchor), `${document}: ${target} leads to no heading`);
+    }
+  }
+});
