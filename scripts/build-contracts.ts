@@ -41,22 +41,24 @@ type Item = z.infer<typeof itemSchema>;
 
 const outputSchema = z.object({
   errors: z.array(z.object({ severity: z.string(), formattedMessage: z.string() })).optional(),
-  contracts: z.record(
-    z.string(),
-    z.record(
+  contracts: z
+    .record(
       z.string(),
-      z.object({
-        abi: z.array(itemSchema),
-        evm: z.object({
-          bytecode: z.object({ object: z.string().regex(/^[0-9a-f]+$/) }),
-          deployedBytecode: z.object({ object: z.string().regex(/^[0-9a-f]+$/) }),
+      z.record(
+        z.string(),
+        z.object({
+          abi: z.array(itemSchema),
+          evm: z.object({
+            bytecode: z.object({ object: z.string().regex(/^[0-9a-f]+$/) }),
+            deployedBytecode: z.object({ object: z.string().regex(/^[0-9a-f]+$/) }),
+          }),
+          storageLayout: z.object({
+            storage: z.array(z.object({ label: z.string(), slot: z.string(), offset: z.number(), type: z.string() })),
+          }),
         }),
-        storageLayout: z.object({
-          storage: z.array(z.object({ label: z.string(), slot: z.string(), offset: z.number(), type: z.string() })),
-        }),
-      }),
-    ),
-  ),
+      ),
+    )
+    .optional(),
 });
 
 /** The two generated files' texts, by path from the root of the checkout. Throws `contract-malformed` on any warning. */
@@ -90,7 +92,7 @@ export function buildContracts(): Map<string, string> {
   const output = outputSchema.parse(JSON.parse(solc.compile(JSON.stringify(input), { import: find })));
   const complaint = output.errors?.[0];
   if (complaint) throw new PimsError("contract-malformed", complaint.formattedMessage);
-  const compiled = output.contracts[contractFile]?.[contractName];
+  const compiled = output.contracts?.[contractFile]?.[contractName];
   if (!compiled) throw new PimsError("contract-malformed", `the compiler gave no ${contractName}`);
   const artifact = {
     contractName,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -45,6 +45,8 @@ async function start(t: TestContext, folder: string): Promise<RunningChain> {
   t.after(() => chain.stop());
   return chain;
 }
+
+const startAndStop = async (options: { folder: string; port?: number }) => (await startAnvil(options)).stop();
 
 /** A process of its own that runs the chain, as `pims ledger start` does. */
 async function startElsewhere(t: TestContext, folder: string): Promise<{ url: string; child: ChildProcess }> {
@@ -130,15 +132,32 @@ test("a torn last line is cut, wherever it was torn; the chain goes on from ther
     } finally {
       await chain.stop();
     }
-    await (await startAnvil({ folder })).stop();
+    await startAndStop({ folder });
   }
+});
+
+test("what is cut off is gone, also when what comes after it is shorter", async (t) => {
+  const folder = await temporaryFolder(t);
+  const first = await startAnvil({ folder });
+  const { registry, a } = await publish(first.url);
+  await first.stop();
+  const whole = await readFile(journalOf(folder));
+  await appendFile(journalOf(folder), "x".repeat(100_000));
+  const second = await startAnvil({ folder });
+  try {
+    assert.deepEqual(await readFile(journalOf(folder)), whole);
+    await testActions({ url: second.url, registry }).propose(a, testLines("after", 1));
+  } finally {
+    await second.stop();
+  }
+  await startAndStop({ folder });
 });
 
 test("a torn first line is a chain that never began", async (t) => {
   const folder = await temporaryFolder(t);
   await writeFile(journalOf(folder), '{"format":"pims.ledger-jour');
-  await (await startAnvil({ folder })).stop();
-  await (await startAnvil({ folder })).stop();
+  await startAndStop({ folder });
+  await startAndStop({ folder });
 });
 
 test("an altered journal is refused", async (t) => {
@@ -170,27 +189,27 @@ test("an altered journal is refused", async (t) => {
   };
   for (const [name, altered] of Object.entries(alterations)) {
     await writeFile(journalOf(folder), `${altered.join("\n")}\n`);
-    await assert.rejects(startAnvil({ folder }), { code: "ledger-journal-broken" }, name);
+    await assert.rejects(startAndStop({ folder }), { code: "ledger-journal-broken" }, name);
     assert.deepEqual(processesOf(folder), [], name);
   }
   await writeFile(journalOf(folder), `${lines.join("\n")}\n`);
-  await (await startAnvil({ folder })).stop();
+  await startAndStop({ folder });
 });
 
 test("one process at a time has a folder, and a port that is taken is said", async (t) => {
   const folder = await temporaryFolder(t);
   const chain = await start(t, folder);
-  await assert.rejects(startAnvil({ folder }), { code: "ledger-in-use" });
+  await assert.rejects(startAndStop({ folder }), { code: "ledger-in-use" });
   const other = await temporaryFolder(t);
   const port = Number(new URL(chain.url).port);
-  await assert.rejects(startAnvil({ folder: other, port }), { code: "port-in-use" });
+  await assert.rejects(startAndStop({ folder: other, port }), { code: "port-in-use" });
   assert.deepEqual(processesOf(other), []);
-  await (await startAnvil({ folder: other })).stop();
+  await startAndStop({ folder: other });
 });
 
 test("a folder whose path is too long for a socket is said", async (t) => {
   const folder = join(await temporaryFolder(t), "x".repeat(100));
-  await assert.rejects(startAnvil({ folder }), { code: "anvil-failed", message: /too long/ });
+  await assert.rejects(startAndStop({ folder }), { code: "anvil-failed", message: /too long/ });
 });
 
 test("when the disk is full, nothing is acknowledged and nothing more is served", async (t) => {

@@ -45,6 +45,7 @@ test("incomplete entry data cannot be approved, and only the proposed pieces fit
   const wrong = reverts("WrongChunk");
   await assert.rejects(actions.send(b, data), reverts("IncompleteData"));
   await assert.rejects(actions.deliver(a, id, 1, chunks[1]!, links[2]!), wrong);
+  await assert.rejects(actions.deliver(a, id, 1, chunks[0]!, links[1]!), wrong);
   await assert.rejects(actions.deliver(a, id, 0, randomBytes(100), links[1]!), wrong);
   await assert.rejects(actions.deliver(a, id, 0, chunks[0]!, links[2]!), wrong);
   await assert.rejects(actions.deliver(a, id, 0, chunks[0]!, zeroHash), wrong);

@@ -19,6 +19,7 @@ import {
   testActions,
   testIdentity,
   testLines,
+  testParts,
 } from "./testing.ts";
 
 /** The reason in the contract's words, which `refusal` keeps as the cause. */
@@ -90,6 +91,7 @@ test("the deployer and strangers can do nothing, and nobody can change who publi
   for (const key of [ledger.deployer, createKey()]) {
     const refused = reverts("AccessControlUnauthorizedAccount");
     await assert.rejects(actions.propose(key, testLines("other", 1)), refused);
+    await assert.rejects(actions.proposeOnly(key, testParts("other", [new Uint8Array(1)])), refused);
     await assert.rejects(actions.approve(key, id), refused);
     await assert.rejects(actions.deliver(key, id, 0, new Uint8Array(1), zeroHash), refused);
   }
