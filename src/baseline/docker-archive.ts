@@ -18,9 +18,19 @@ export interface ArchiveOptions {
   readonly limits?: Partial<ImageLimits>;
 }
 
-const manifestShape = z.array(
-  z.object({ Config: z.string(), RepoTags: z.array(z.string()).nullish(), Layers: z.array(z.string()).nullish() }),
-);
+/** Bounds on what is read again and again; engines stop at 127 layers or a few more. */
+const MAX_IMAGES = 256;
+const MAX_LAYERS = 512;
+
+const manifestShape = z
+  .array(
+    z.object({
+      Config: z.string(),
+      RepoTags: z.array(z.string()).nullish(),
+      Layers: z.array(z.string()).max(MAX_LAYERS).nullish(),
+    }),
+  )
+  .max(MAX_IMAGES);
 
 type Manifest = z.infer<typeof manifestShape>[number];
 type Members = ReadonlyMap<string, ArchiveMember>;

@@ -64,8 +64,8 @@ export function readElf(read: ReadAt, fileSize: bigint): ElfFile {
 /** Where the program headers are in the file. Throws `elf-malformed`. */
 export function tableRange(header: ElfHeader, fileSize: bigint): { offset: bigint; size: number } {
   const { tableOffset: offset, tableEntrySize, tableEntries } = header;
+  if (tableEntries === 0) return { offset: 0n, size: 0 };
   const size = tableEntries * tableEntrySize;
-  if (size === 0) return { offset: 0n, size };
   if (tableEntrySize !== (header.class === 64 ? 56 : 32)) throw malformed("its program headers have another size");
   if (size > MAX_TABLE_BYTES) throw malformed("it has too many program headers");
   if (offset + BigInt(size) > fileSize) throw malformed("its program headers lie outside the file");
