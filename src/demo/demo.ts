@@ -56,11 +56,11 @@ class Demo {
   }
 
   async run(): Promise<DemoReport> {
+    const { runtime, tpm, signal } = this.#options;
+    this.#runtime = await openDemoRuntime(runtime === undefined ? {} : { kind: runtime });
     this.#images = await this.#step("images from Debian packages", () =>
       prepareImages({ onProgress: this.#options.onProgress }),
     );
-    const { runtime, tpm, signal } = this.#options;
-    this.#runtime = await openDemoRuntime(runtime === undefined ? {} : { kind: runtime });
     this.#folder = await makeRunFolder();
     this.#platform = new Platform(this.#folder);
     await this.#step(tpm === "swtpm" ? "TPM 2.0 (swtpm)" : "TPM 2.0 (/dev/tpmrm0)", () => this.#platform.startTpm(tpm));

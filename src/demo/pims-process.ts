@@ -16,6 +16,8 @@ export interface PimsProcess {
   waitFor(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray>;
   /** Ends it in order, and by force when it does not. */
   stop(): Promise<void>;
+  /** Ends it at once, with no chance to do anything more. */
+  kill(): Promise<void>;
 }
 
 /** Starts `pims ARGS`. The kernel kills it when this process ends in whatever way. */
@@ -55,6 +57,10 @@ export function startPims(args: readonly string[], onLine: (line: string) => voi
         clearTimeout(timer);
         listeners.delete(resolve);
       }
+    },
+    async kill() {
+      child.kill("SIGKILL");
+      await ended.promise;
     },
     async stop() {
       if (ended.done) return;

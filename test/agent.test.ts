@@ -1,0 +1,242 @@
+import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { AgentConfig } from "../src/agent/config.ts";
+import type { HostReport } from "../src/attest/report.ts";
+import { buildFromFolder } from "../src/baseline/build.ts";
+import { type DemoContainer, type DemoRuntime, openDemoRuntime } from "../src/demo/containers.ts";
+import { type DemoImages, prepareImages } from "../src/demo/images.ts";
+import { overwriteEntryPoint, workerOf } from "../src/demo/patch-memory.ts";
+import { type PimsProcess, startPims } from "../src/demo/pims-process.ts";
+import { VerifierView } from "../src/demo/verifier-view.ts";
+import { startAnvil } from "../src/ledger/anvil.ts";
+import { approveBaseline } from "../src/ledger/approve.ts";
+import { deployRegistry } from "../src/ledger/deploy.ts";
+import { createKey } from "../src/ledger/keys.ts";
+import { proposeBaseline } from "../src/ledger/propose.ts";
+import { readLog } from "../src/log/read-log.ts";
+import { parseRecord } from "../src/log/record.ts";
+import { startSwtpm } from "../src/tpm/swtpm.ts";
+import { pims, temporaryFolder } from "./pims.ts";
+
+const READY_MS = 30_000;
+const never = new AbortController().signal;
+
+/** A TPM, a chain, a verifier, an agent and runc containers; what is killed in a test can be started again. */
+class Site {
+  readonly folder: string;
+  readonly publishers = [createKey(), createKey()] as const;
+  readonly #closing: (() => Promise<void>)[] = [];
+  images!: DemoImages;
+  runtime!: DemoRuntime;
+  tpm = "";
+  ledger = { url: "", registry: "" };
+  view!: VerifierView;
+  agent!: PimsProcess;
+  verifier!: PimsProcess;
+  #port = 0;
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  static async open(t: TestContext): Promise<Site> {
+    const site = new Site(temporaryFolder(t));
+    // Set before anything starts, so that a half-way failure is cleaned up too; the folder goes last.
+    t.after(() => site.close());
+    site.images = await prepareImages();
+    site.runtime = await openDemoRuntime({ kind: "runc" });
+    site.#closing.push(() => site.runtime.cleanup());
+    const swtpm = await startSwtpm({ folder: join(site.folder, "tpm") });
+    site.#closing.push(() => swtpm.stop());
+    site.tpm = swtpm.address;
+    const chain = await startAnvil({ folder: join(site.folder, "ledger") });
+    site.#closing.push(() => chain.stop());
+    const { address } = await deployRegistry({
+      url: chain.url,
+      deployerKey: createKey(),
+      publishers: site.publishers.map((key) => key.address),
+      quorum: 2,
+    });
+    site.ledger = { url: chain.url, registry: address };
+    await site.startVerifier();
+    return site;
+  }
+
+  async startVerifier(): Promise<void> {
+    const state = join(this.folder, "verifier");
+    const config = join(this.folder, "verifier.json");
+    await writeFile(
+      config,
+      JSON.stringify({ state, listen: { port: this.#port }, ledger: this.ledger, staleAfterMs: 5000 }),
+    );
+    this.verifier = startPims(["verifier", "run", "--config", config]);
+    const [, url] = await this.verifier.waitFor(/listens on (http:\S+)/, READY_MS);
+    this.#port = Number(new URL(url!).port);
+    this.view = new VerifierView(url!, "host-1");
+  }
+
+  async startAgent(changes: Partial<AgentConfig> = {}): Promise<void> {
+    const config = join(this.folder, "agent.json");
+    const content = {
+      host: "host-1",
+      state: join(this.folder, "agent"),
+      tpm: this.tpm,
+      verifier: { url: this.view.url, joinTokenFile: join(this.folder, "verifier", "join-token") },
+      ledger: this.ledger,
+      sweepIntervalMs: 200,
+      attestIntervalMs: 300,
+      ...changes,
+    };
+    await writeFile(config, JSON.stringify(content));
+    this.agent = startPims(["agent", "run", "--config", config]);
+    await this.agent.waitFor(/the agent watches/, READY_MS);
+  }
+
+  get logPath(): string {
+    return join(this.folder, "agent", "log", "measurements.jsonl");
+  }
+
+  async events() {
+    const { lines } = await readLog(this.logPath);
+    return lines.flatMap((line, index) => parseRecord(line, index).events);
+  }
+
+  async startWeb(name: string, identity: string): Promise<DemoContainer> {
+    await this.runtime.provideImage(this.images.web);
+    const volume = join(this.folder, `web-${name}`);
+    return this.runtime.start({ name, image: this.images.web, identity, volume: await made(volume) });
+  }
+
+  until(
+    what: string,
+    container: DemoContainer,
+    wished: (one: HostReport["containers"][number], host: HostReport) => boolean,
+  ) {
+    return this.view.waitUntil(what, READY_MS, never, (host) =>
+      host.containers.some((one) => one.container.id === container.ref.id && wished(one, host)),
+    );
+  }
+
+  status(...args: string[]) {
+    return pims(["status", "--verifier", this.view.url, ...args]);
+  }
+
+  async close(): Promise<void> {
+    await this.agent?.stop();
+    await this.verifier?.stop();
+    for (const close of this.#closing.splice(0).reverse()) await close();
+  }
+}
+
+async function made(folder: string): Promise<string> {
+  const { mkdir } = await import("node:fs/promises");
+  await mkdir(folder, { recursive: true });
+  return folder;
+}
+
+test("no baseline, one signature, two signatures: unknown, unknown, trusted", async (t) => {
+  const site = await Site.open(t);
+  const baseline = await buildFromFolder({ root: site.images.web.rootfs, name: "web" });
+  const { identity } = baseline.header;
+  const container = await site.startWeb("one", identity);
+  await site.startAgent();
+  await site.until(
+    "no-baseline",
+    container,
+    ({ status, reasons }) => status === "unknown" && reasons[0]?.reason === "no-baseline",
+  );
+  const before = site.status();
+  assert.equal(before.status, 3, before.stderr);
+  assert.match(before.stdout, /no-baseline/);
+
+  const [proposer, approver] = site.publishers;
+  const { id } = await proposeBaseline({ ...site.ledger, key: proposer, lines: baseline.lines });
+  await site.until(
+    "baseline-unapproved",
+    container,
+    ({ status, reasons }) => status === "unknown" && reasons[0]?.reason === "baseline-unapproved",
+  );
+  await approveBaseline({ ...site.ledger, key: approver, id });
+  await site.until("trusted", container, ({ status }) => status === "trusted");
+  const trusted = site.status();
+  assert.equal(trusted.status, 0, trusted.stdout);
+});
+
+test("a killed agent goes on with log and PCR in agreement; a killed verifier with its verdicts", async (t) => {
+  const site = await Site.open(t);
+  const baseline = await buildFromFolder({ root: site.images.web.rootfs, name: "web" });
+  const [proposer, approver] = site.publishers;
+  const { id } = await proposeBaseline({ ...site.ledger, key: proposer, lines: baseline.lines });
+  await approveBaseline({ ...site.ledger, key: approver, id });
+  const container = await site.startWeb("one", baseline.header.identity);
+  const bystander = await site.startWeb("two", baseline.header.identity);
+  await site.startAgent({ method: "fallback" });
+  await site.until("trusted", container, ({ status }) => status === "trusted");
+  await site.until("trusted", bystander, ({ status }) => status === "trusted");
+
+  // Changed while nobody watches, and found by the next agent; the policy is alert only.
+  await site.agent.kill();
+  await overwriteEntryPoint(workerOf(container.ref));
+  await site.startAgent({ method: "fallback" });
+  await site.until(
+    "untrusted",
+    container,
+    ({ status, findings }) => status === "untrusted" && findings[0]?.reason === "code-modified",
+  );
+  const gaps = (await site.events()).filter(({ type }) => type === "gap");
+  assert.equal(gaps.length, 1);
+  assert.ok(!(await site.events()).some(({ type }) => type === "action"), "alert is the default");
+
+  // Many kills at random instants, and each time the log goes on where the TPM is.
+  for (let round = 0; round < 5; round++) {
+    await sleep(Math.random() * 400);
+    await site.agent.kill();
+    await site.startAgent();
+  }
+  await site.view.waitUntil("evidence after the kills", READY_MS, never, ({ evidence }) => evidence === "good");
+
+  const proved = (await site.view.report()).records;
+  await site.verifier.kill();
+  await site.startVerifier();
+  const after = await site.view.report();
+  assert.ok(after.records >= proved);
+  assert.equal(after.containers.find(({ container: { id: one } }) => one === container.ref.id)?.status, "untrusted");
+  await site.until("fresh evidence", bystander, ({ status }, { records }) => status === "trusted" && records > proved);
+
+  // Put back or ended, what was seen stays true for the container's life; the neighbour is not condemned for it.
+  const last = site.status("--json");
+  assert.equal(last.status, 2);
+  await site.agent.stop();
+  const verified = pims(["log", "verify", site.logPath, "--tpm", site.tpm]);
+  assert.equal(verified.status, 0, verified.stderr);
+  await site.view.waitUntil("stale", READY_MS, never, ({ evidence }) => evidence === "stale");
+  await site.until("stale", bystander, ({ status }) => status === "stale");
+  await site.until("still untrusted", container, ({ status }) => status === "untrusted");
+});
+
+test("an altered or shortened log stops the agent before it says anything", async (t) => {
+  const site = await Site.open(t);
+  await site.startAgent();
+  await site.view.waitUntil("evidence", READY_MS, never, ({ evidence }) => evidence === "good");
+  await site.agent.stop();
+  const log = await readFile(site.logPath, "utf8");
+  const lines = log.trimEnd().split("\n");
+  const config = join(site.folder, "agent.json");
+  for (const [altered, reason] of [
+    [log.replace(/"sweeps":\d+/, '"sweeps":99'), /record \d+ of the log has another content/],
+    [`${lines.slice(0, -3).join("\n")}\n`, /does not match the log's/],
+    ["", /already in use, and there is no log/],
+  ] as const) {
+    await writeFile(site.logPath, altered);
+    const { status, stderr } = pims(["agent", "run", "--config", config]);
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, reason);
+  }
+  // With its last line torn off, as by a power failure, it is mended.
+  await writeFile(site.logPath, `${log}{"recnum":${lines.length},"pcr":13,"dig`);
+  await site.startAgent();
+  await site.view.waitUntil("evidence again", READY_MS, never, ({ evidence }) => evidence === "good");
+});

@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { startDockerd } from "./dockerd.ts";
+import { PROGRAM, pims } from "./pims.ts";
+
+const TAMPERING = [
+  ["record-altered", "log-broken"],
+  ["record-removed", "log-broken"],
+  ["record-rewritten", "pcr-mismatch"],
+  ["log-cut-off", "log-rollback"],
+  ["quote-replayed", "nonce-mismatch"],
+  ["foreign-key", "quote-invalid"],
+  ["baseline-altered", "baseline-altered"],
+];
+const ATTACKS = [
+  ["overwrite-code", "web-2", "code-modified"],
+  ["drop-program", "app-1", "unknown-executable"],
+  ["inject-library", "web-3", "unknown-library"],
+];
+
+type Named = Record<string, unknown> & { name: string };
+
+for (const runtime of ["runc", "docker"]) {
+  test(`the demo on ${runtime} catches every attack and refuses every altered evidence`, async (t) => {
+    const env = { ...process.env };
+    if (runtime === "docker") env.DOCKER_HOST = `unix://${(await startDockerd(t)).socketPath}`;
+    const child = spawn(PROGRAM, ["demo", "--json", "--runtime", runtime], { env, stdio: ["ignore", "pipe", "pipe"] });
+    const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
+    const [status] = (await once(child, "close")) as [number];
+    assert.equal(status, 0, `${stdout.text}\n${stderr.text}`);
+    const report = JSON.parse(stdout.text);
+    assert.equal(report.schema, "pims.demo/v1");
+    assert.equal(report.runtime, runtime);
+    assert.equal(report.ok, true);
+    assert.deepEqual(
+      report.attacks.map(({ name, container, reason }: Named) => [name, container, reason]),
+      ATTACKS,
+    );
+    for (const attack of report.attacks) {
+      assert.equal(attack.detected, true);
+      assert.equal(attack.action, "pause done");
+      assert.ok(attack.detectMs >= 0 && attack.verdictMs >= attack.detectMs - 50, JSON.stringify(attack));
+    }
+    const [page] = report.attacks[0].finding.pages;
+    assert.match(page.expected, /^[0-9a-f]{64}$/);
+    assert.match(page.actual, /^[0-9a-f]{64}$/);
+    assert.notEqual(page.expected, page.actual);
+    assert.deepEqual(
+      report.tampering.map(({ name, reason }: Named) => [name, reason]),
+      TAMPERING,
+    );
+    assert.deepEqual(
+      report.containers.map(({ name, verdict, answers }: Named) => [name, verdict, answers]),
+      [
+        ["web-1", "trusted", true],
+        ["web-2", "untrusted", false],
+        ["app-1", "untrusted", false],
+        ["web-3", "untrusted", false],
+      ],
+    );
+  });
+}
+
+test("a kept demo can be looked around in, and Ctrl-C removes everything", async (t) => {
+  const { child, lines, line } = startKept(t);
+  const [, url] = await line(/status --verifier (\S+)/);
+  const [, log, address] = await line(/log verify (\S+) --tpm (\S+)/);
+  const [, host, token] = await line(/attest (\S+) --verifier \S+ --join-token (\S+)/);
+  const status = pims(["status", "--verifier", url!]);
+  assert.equal(status.status, 2, status.stderr);
+  assert.match(status.stdout, /web-1 .*trusted/);
+  assert.match(status.stdout, /unknown-executable: process \d+ \(\/tmp\/\.cache\/kworker\)/);
+  assert.equal(pims(["attest", host!, "--verifier", url!, "--join-token", token!, "--json"]).status, 2);
+  const unknown = pims(["status", "no-such", "--verifier", url!]);
+  assert.equal(unknown.status, 1);
+  assert.match(unknown.stderr, /no container "no-such"/);
+  // The agent goes on appending while the log is read, so the PCR may be a record ahead of what was read.
+  const verified = [1, 2, 3].map(() => pims(["log", "verify", log!, "--tpm", address!]).status);
+  assert.ok(verified.includes(0), String(verified));
+  assert.match(pims(["log", "show", log!, "--type", "action"]).stdout, /pause done by policy because of code-modified/);
+  assert.equal(pims(["scan", "--json"]).status, 0);
+  child.kill("SIGINT");
+  const [code] = (await once(child, "exit")) as [number];
+  assert.equal(code, 0, lines.join("\n"));
+  assert.equal(existsSync(log!), false);
+});
+
+test("Ctrl-C in the middle ends everything that was started", async (t) => {
+  const { child, lines, line } = startKept(t);
+  await line(/attack on web-2/);
+  child.kill("SIGINT");
+  const [code] = (await once(child, "exit")) as [number];
+  assert.equal(code, 1);
+  assert.match(lines.at(-1)!, /^pims: the demo was interrupted/);
+});
+
+function collect(stream: NodeJS.ReadableStream): { text: string } {
+  const collected = { text: "" };
+  stream.on("data", (chunk: Buffer) => {
+    collected.text += chunk;
+  });
+  return collected;
+}
+
+/** A demo that goes on running, and a way to wait for a line that it says. */
+function startKept(t: TestContext) {
+  const child = spawn(PROGRAM, ["demo", "--runtime", "runc", "--keep"], { stdio: ["ignore", "ignore", "pipe"] });
+  t.after(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGINT");
+    await once(child, "exit");
+  });
+  const lines: string[] = [];
+  createInterface({ input: child.stderr }).on("line", (text) => lines.push(text));
+  const line = async (pattern: RegExp): Promise<RegExpExecArray> => {
+    for (;;) {
+      for (const text of lines) {
+        const match = pattern.exec(text);
+        if (match) return match;
+      }
+      assert.equal(child.exitCode, null, lines.join("\n"));
+      await sleep(20);
+    }
+  };
+  return { child, lines, line };
+}
