@@ -1,4 +1,4 @@
-// Imports go downwards in this list, never up, and never sideways into another room's inside by way of a cycle.
+// Imports go downwards in this list, never up. So no two rooms can need each other.
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 

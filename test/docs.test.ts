@@ -123,7 +123,8 @@ test("the document's ten lines find an altered log", async (t) => {
 /** `a`, `b.c`, … of every setting in a configuration; the policy's reasons count as one setting. */
 function settingsOf(value: object, prefix = ""): string[] {
   return Object.entries(value).flatMap(([key, inner]) => {
-    const isGroup = typeof inner === "object" && inner !== null && prefix + key !== "policy.actions";
+    const isGroup =
+      typeof inner === "object" && inner !== null && !Array.isArray(inner) && prefix + key !== "policy.actions";
     return isGroup ? settingsOf(inner as object, `${prefix}${key}.`) : [prefix + key];
   });
 }

@@ -46,8 +46,9 @@ export interface AgentModules {
   report(text: string): void;
 }
 
-/** Events in one record: one extend carries them all. */
+/** What one record carries, and with it one extend. A single event is never larger than this. */
 const EVENTS_A_RECORD = 64;
+const BYTES_A_RECORD = 512 * 1024;
 /** How long the verifier may hold the request that asks whether evidence is wanted. */
 const WANTED_WAIT_MS = 25_000;
 const RETRY_MS = 1000;
@@ -267,7 +268,7 @@ export class Agent {
   async #respond(violations: readonly Finding[], result: SweepResult): Promise<void> {
     for (const finding of violations) {
       const { container, reason } = finding;
-      if (container === null || actionFor(this.#options.policy, reason) !== "pause") continue;
+      if (container === null || actionFor(this.#options.policy, reason, container.name) !== "pause") continue;
       const known = this.#state.containers.get(keyOf(container));
       if (known?.actions.some(({ outcome }) => outcome === "done")) continue;
       const [outcome, text] = await this.#pauseContainer(container, finding, result);
@@ -302,8 +303,7 @@ export class Agent {
 
   /** Appends events and adds them to the state. */
   async #append(events: readonly LogEvent[]): Promise<void> {
-    for (let from = 0; from < events.length; from += EVENTS_A_RECORD) {
-      const part = events.slice(from, from + EVENTS_A_RECORD);
+    for (const part of recordSizes(events)) {
       const { recnum, digest } = await this.#modules.log.append(part);
       applyRecords(this.#state, [{ recnum, pcr: 0, digest, events: part }]);
     }
@@ -342,4 +342,21 @@ function isFatal(error: unknown): boolean {
 
 function isSystemWriteError(error: unknown): boolean {
   return ["EIO", "ENOSPC", "EROFS", "EDQUOT"].includes(errorCode(error) ?? "");
+}
+
+/** Cuts events into records: hostile paths and many pages make events large. */
+function* recordSizes(events: readonly LogEvent[]): Generator<LogEvent[]> {
+  let part: LogEvent[] = [];
+  let bytes = 0;
+  for (const event of events) {
+    const size = Buffer.byteLength(JSON.stringify(event));
+    if (part.length === EVENTS_A_RECORD || (part.length > 0 && bytes + size > BYTES_A_RECORD)) {
+      yield part;
+      part = [];
+      bytes = 0;
+    }
+    part.push(event);
+    bytes += size;
+  }
+  if (part.length > 0) yield part;
 }

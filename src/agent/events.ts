@@ -1,4 +1,4 @@
-import { printable } from "../core/bytes.ts";
+import { brief, printable } from "../core/bytes.ts";
 import type { CodeEvent, LogEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { CodeObject, Fact, ProcessRef } from "../measure/facts.ts";
@@ -50,7 +50,7 @@ export function modifiedFinding(
     container,
     object: objectFields(object),
     pages: pages.map(({ offset, expected, actual }) => ({ offset: offset.toString(), expected, actual })),
-    text: `${count} of ${printable(object.path)} in the memory of process ${process.pid} (${printable(process.exe)}) differs from the file`,
+    text: `${count} of ${brief(object.path)} in the memory of process ${process.pid} (${brief(process.exe)}) differs from the file`,
   };
 }
 

@@ -7,7 +7,7 @@ import { describeError, errorCode, PimsError } from "../core/errors.ts";
 import { VERSION } from "../core/version.ts";
 import { openProcConnector } from "../kernel/proc-connector.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
-import { MeasurementLog } from "../log/measurement-log.ts";
+import { LOG_FOLDER, MeasurementLog } from "../log/measurement-log.ts";
 import { Sweeper } from "../measure/sweep.ts";
 import { requireRoot } from "../process/root.ts";
 import { pauseContainer } from "../respond/pause.ts";
@@ -64,7 +64,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
 
 async function openLog(config: AgentConfig, register: Parameters<typeof MeasurementLog.open>[1]) {
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-  const opened = await MeasurementLog.open(join(config.state, "log"), register, bootId);
+  const opened = await MeasurementLog.open(join(config.state, LOG_FOLDER), register, bootId);
   if (opened.log.length === 0)
     await opened.log.append([{ type: "boot", time: rfc3339(Date.now()), bootId, previous: opened.previous }]);
   return opened;

@@ -1,4 +1,4 @@
-import { type JsonText, printable } from "../core/bytes.ts";
+import { brief, type JsonText } from "../core/bytes.ts";
 import type { CodeEvent } from "../log/event.ts";
 import type { ContainerName, Finding, Reason } from "../log/finding.ts";
 
@@ -33,8 +33,8 @@ function judge(
   reference: ReferenceValues | null,
   knownCompiler: boolean,
 ): [Reason, string] | null {
-  const path = printable(object.path);
-  const who = `process ${pid} (${printable(exe)})`;
+  const path = brief(object.path);
+  const who = `process ${pid} (${brief(exe)})`;
   if (backing === "memfd") return ["memfd-executable", `${who} executes code from a memory file, ${path}`];
   if (backing === "anonymous") {
     if (reference?.mayCompile(exe) ?? knownCompiler) return null;

@@ -117,7 +117,7 @@ export function addBaseline(program: Command): void {
     .argument("<file|identity|proposal>", "a file, sha256:… or 0x…")
     .option("--ledger <url>", "JSON-RPC endpoint", DEFAULT_LEDGER)
     .option("--registry <address>", "address of the registry")
-    .option("--json", "print one object (pims.baseline/v1)")
+    .option("--json", "print one object (pims.baseline-show/v1)")
     .addHelpText("after", "\nExit status: 0 shown, 1 failed, 3 the ledger has no approved baseline for the image")
     .action(
       action(async (which: string, options: { ledger: string; registry?: string; json?: boolean }) => {
@@ -128,7 +128,7 @@ export function addBaseline(program: Command): void {
         }
         if (options.json)
           printJson({
-            schema: "pims.baseline/v1",
+            schema: "pims.baseline-show/v1",
             ...summary(found.baseline),
             status: found.status,
             lines: found.baseline.lines.map((line) => JSON.parse(line)),

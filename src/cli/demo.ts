@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import pc from "picocolors";
 import { PimsError } from "../core/errors.ts";
 import { describeDemoEnd, runDemo } from "../demo/demo.ts";
@@ -9,8 +9,8 @@ import { describeFinding } from "./describe.ts";
 import { colourStatus, EXIT, printJson, printLine, say, table } from "./output.ts";
 
 interface Options {
-  runtime?: string;
-  tpm: string;
+  runtime?: "docker" | "runc";
+  tpm: "swtpm" | "device";
   json?: boolean;
   keep?: boolean;
 }
@@ -19,8 +19,13 @@ export function addDemo(program: Command): void {
   program
     .command("demo")
     .description("the whole system on this machine: TPM, chain, containers, agent, verifier, and attacks on them")
-    .option("--runtime <runtime>", "docker or runc; without it Docker when its engine answers, else runc")
-    .option("--tpm <tpm>", "swtpm, or device for /dev/tpmrm0", "swtpm")
+    .addOption(
+      new Option("--runtime <runtime>", "without it Docker when its engine answers, else runc").choices([
+        "docker",
+        "runc",
+      ]),
+    )
+    .addOption(new Option("--tpm <tpm>", "swtpm, or /dev/tpmrm0").choices(["swtpm", "device"]).default("swtpm"))
     .option("--json", "print one object (pims.demo/v1)")
     .option("--keep", "leave it running afterwards, to look around")
     .addHelpText(
@@ -32,9 +37,6 @@ export function addDemo(program: Command): void {
 
 async function demo(options: Options): Promise<number> {
   const { runtime, tpm } = options;
-  if (runtime !== undefined && runtime !== "docker" && runtime !== "runc")
-    throw new PimsError("usage", "the runtime is docker or runc");
-  if (tpm !== "swtpm" && tpm !== "device") throw new PimsError("usage", "the TPM is swtpm or device");
   const stop = untilSignal();
   const started = performance.now();
   const onProgress = (text: string) =>
@@ -71,7 +73,7 @@ async function lookAround(
     `  bin/pims attest ${platform.host} --verifier ${platform.view.url} --join-token ${platform.verifierState}/join-token`,
   );
   say(`  bin/pims log show ${platform.logPath}`);
-  say(`  bin/pims log verify ${platform.logPath} --tpm ${platform.tpmAddress}`);
+  say(`  bin/pims log verify ${platform.logPath} --tpm ${platform.tpmAddress} --pcr ${platform.pcr}`);
   say(`  bin/pims baseline list --ledger ${platform.ledger.url} --registry ${platform.ledger.registry}`);
   say("  bin/pims scan");
   say("Ctrl-C ends it and removes everything.");

@@ -1,19 +1,19 @@
-import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import type { Command } from "commander";
 import { verifyLog } from "../attest/verify-log.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
-import { LOG_FILE } from "../log/measurement-log.ts";
-import { MAX_LINE_BYTES, parseRecord } from "../log/record.ts";
+import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
+import { logLines } from "../log/read-log.ts";
+import { parseRecord } from "../log/record.ts";
 import { pcrRead } from "../tpm/commands/pcr-read.ts";
 import { openTpm } from "../tpm/tpm.ts";
 import { action } from "./command.ts";
 import { describeEvent } from "./describe.ts";
 import { EXIT, printJson, printLine, say } from "./output.ts";
 
-const DEFAULT_LOG = `/var/lib/pims/agent/${LOG_FILE}`;
+/** The agent's state folder; the log is in it. */
+const DEFAULT_LOG = "/var/lib/pims/agent";
 
 export function addLog(program: Command): void {
   const log = program.command("log").description("read and check a measurement log");
@@ -31,8 +31,8 @@ export function addLog(program: Command): void {
       action(async (file: string, options: { type?: string; json?: boolean }) => {
         const types = options.type?.split(",");
         let recnum = 0;
-        for await (const line of linesOf(await logPath(file))) {
-          const record = parseRecord(line, recnum++);
+        for await (const line of logLines(await logPath(file))) {
+          const record = parseRecord(line.replace(/\n$/, ""), recnum++);
           for (const event of record.events) {
             if (types !== undefined && !types.includes(event.type)) continue;
             if (options.json) printJson({ recnum: record.recnum, ...event });
@@ -126,24 +126,24 @@ async function readSmall(path: string): Promise<Buffer> {
   }
 }
 
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
 async function logPath(file: string): Promise<string> {
   try {
     const stats = await stat(file);
-    return stats.isDirectory() ? await logPath(join(file, LOG_FILE)) : file;
+    if (!stats.isDirectory()) return file;
+    const inState = join(file, LOG_FOLDER, LOG_FILE);
+    return (await exists(inState)) ? inState : await logPath(join(file, LOG_FILE));
   } catch (error) {
     if (error instanceof PimsError) throw error;
     throw new PimsError("log-unreadable", `there is no measurement log at ${file} (${errorCode(error)})`, {
       hint: "give the agent's state folder or the log's path",
       cause: error,
     });
-  }
-}
-
-/** Lines of a log of any length, without keeping it in memory. */
-async function* linesOf(path: string): AsyncGenerator<string> {
-  const lines = createInterface({ input: createReadStream(path, "utf8"), crlfDelay: Number.POSITIVE_INFINITY });
-  for await (const line of lines) {
-    if (line.length > MAX_LINE_BYTES) throw new PimsError("log-broken", "a line of the log is too long");
-    yield line;
   }
 }

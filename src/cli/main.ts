@@ -1,15 +1,22 @@
 import { Command } from "commander";
 import { VERSION } from "../core/version.ts";
-import { addAgent } from "./agent.ts";
-import { addBaseline } from "./baseline.ts";
-import { addDemo } from "./demo.ts";
-import { addLedger } from "./ledger.ts";
-import { addLog } from "./log.ts";
 import { complain, EXIT } from "./output.ts";
-import { addScan } from "./scan.ts";
-import { addStatus } from "./status.ts";
-import { addTpm } from "./tpm.ts";
-import { addVerifier } from "./verifier.ts";
+
+type Add = (program: Command) => void;
+
+/** Each command's file, and all that it needs, is loaded only for that command: `pims log` needs no chain. */
+const commands: Readonly<Record<string, () => Promise<Add>>> = {
+  scan: async () => (await import("./scan.ts")).addScan,
+  demo: async () => (await import("./demo.ts")).addDemo,
+  status: async () => (await import("./status.ts")).addStatus,
+  attest: async () => (await import("./attest.ts")).addAttest,
+  log: async () => (await import("./log.ts")).addLog,
+  baseline: async () => (await import("./baseline.ts")).addBaseline,
+  ledger: async () => (await import("./ledger.ts")).addLedger,
+  agent: async () => (await import("./agent.ts")).addAgent,
+  verifier: async () => (await import("./verifier.ts")).addVerifier,
+  tpm: async () => (await import("./tpm.ts")).addTpm,
+};
 
 const program = new Command("pims")
   .description("Watches the code that containers execute in memory, and proves what it found to a verifier.")
@@ -17,8 +24,9 @@ const program = new Command("pims")
   .showHelpAfterError("(run with --help for what it takes)")
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "pims: ")) });
 
-for (const add of [addScan, addDemo, addStatus, addLog, addBaseline, addLedger, addAgent, addVerifier, addTpm])
-  add(program);
+const [name] = process.argv.slice(2);
+const wanted = name !== undefined && Object.hasOwn(commands, name) ? [name] : Object.keys(commands);
+for (const one of wanted) (await commands[one]!())(program);
 
 // A reader that has seen enough closes the pipe: no reason to complain.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -1,25 +1,31 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import pc from "picocolors";
 import { scan } from "../agent/scan.ts";
+import type { Method } from "../process/address-space.ts";
 import { requireRoot } from "../process/root.ts";
 import { action } from "./command.ts";
 import { describeFinding } from "./describe.ts";
 import { EXIT, printJson, printLine } from "./output.ts";
+
+function methodOption(): Option {
+  const text = "which kernel interfaces to use: the newest there are, or what kernels before 6.7 offer";
+  return new Option("--method <method>", text).choices(["auto", "fallback"]).default("auto");
+}
 
 export function addScan(program: Command): void {
   program
     .command("scan")
     .description("sweep this machine's containers once: does anything run changed code? Needs no set-up")
     .option("--all", "every process, not only those of containers")
-    .option("--method <method>", "auto, or fallback for what kernels before 6.7 offer", "auto")
+    .addOption(methodOption())
     .option("--json", "print one object (pims.scan/v1)")
     .addHelpText("after", "\nExit status: 0 nothing found, 1 failed, 2 findings, 3 something could not be read")
     .action(
-      action(async (options: { all?: boolean; method: string; json?: boolean }) => {
+      action(async (options: { all?: boolean; method: Method; json?: boolean }) => {
         requireRoot("pims scan");
         const report = await scan({
           scope: options.all ? "all" : "containers",
-          method: options.method === "fallback" ? "fallback" : "auto",
+          method: options.method,
         });
         const { findings, notes, coverage } = report;
         if (options.json) printJson(report);

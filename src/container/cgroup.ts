@@ -10,7 +10,7 @@ const COMPONENTS: readonly (readonly [RegExp, Runtime])[] = [
   [new RegExp(`^cri-containerd-(${ID})\\.scope$`), "containerd"],
   [new RegExp(`^crio-(${ID})(?:\\.scope)?$`), "crio"],
   [new RegExp(`^libpod-(${ID})(?:\\.scope)?$`), "podman"],
-  [/^runc-([\w+.-]{1,128})\.scope$/, "runc"],
+  [/^runc-([\w+.-]{1,1024})\.scope$/, "runc"],
 ];
 
 /** A component that holds the bare id below the runtime's own folder. */
@@ -34,7 +34,7 @@ export function containerOfCgroupPath(path: string): ContainerRef | null {
     const parent = components[index - 1];
     if (parent === undefined) continue;
     const folder = FOLDERS.get(parent);
-    if (folder === "runc" && /^[\w+.-]{1,128}$/.test(component)) return { runtime: folder, id: component };
+    if (folder === "runc" && /^[\w+.-]{1,1024}$/.test(component)) return { runtime: folder, id: component };
     if (!/^[0-9a-f]{64}$/.test(component)) continue;
     if (folder !== undefined) return { runtime: folder, id: component };
     // The cgroupfs driver of Kubernetes: /kubepods/burstable/pod<uid>/<id>.

@@ -22,6 +22,8 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
 /** A path or an argument as JSON carries it: a string, or its bytes in hexadecimal when they are not valid UTF-8. */
 export type JsonText = string | { hex: string };
 
+const MAX_BRIEF = 160;
+
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export function toJsonText(bytes: Uint8Array): JsonText {
@@ -35,6 +37,12 @@ export function toJsonText(bytes: Uint8Array): JsonText {
 /** The bytes that `toJsonText` was given. */
 export function jsonTextBytes(text: JsonText): Uint8Array {
   return typeof text === "string" ? new Uint8Array(Buffer.from(text, "utf8")) : fromHex(text.hex);
+}
+
+/** `printable`, cut so that a sentence stays one. The whole text stands where the sentence's facts are listed. */
+export function brief(text: JsonText): string {
+  const shown = printable(text);
+  return shown.length <= MAX_BRIEF ? shown : `${shown.slice(0, MAX_BRIEF)}…`;
 }
 
 /**

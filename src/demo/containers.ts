@@ -39,6 +39,8 @@ export interface StartOptions {
 /** What the demo needs of a container runtime. All that it starts, `cleanup` removes. */
 export interface DemoRuntime {
   readonly kind: "docker" | "runc";
+  /** Matches the names of this run's containers, and of no others on this machine. */
+  readonly namePattern: string;
   provideImage(image: RootImage): Promise<ProvidedImage>;
   /** Comes back when the server answers. */
   start(options: StartOptions): Promise<DemoContainer>;

@@ -73,7 +73,7 @@ class Demo {
     const control = await this.#serve("web-1", this.#images.web);
     const web = await this.#serve("web-2", this.#images.web);
     const app = await this.#serve("app-1", this.#images.app);
-    await this.#step("agent", () => this.#platform.startAgent());
+    await this.#step("agent", () => this.#platform.startAgent(this.#runtime!.namePattern));
     await this.#trusted("all three containers trusted", [control, web, app]);
 
     const attacks: AttackReport[] = [];
@@ -93,7 +93,7 @@ class Demo {
     const problems = [...(await this.#problems(containers, control)), ...(await this.#mixedUp(control, app))];
     const report = this.#report(containers, attacks, tampering, problems);
     if (this.#options.keep) {
-      await this.#step("agent started again on its log", () => this.#platform.startAgent());
+      await this.#step("agent started again on its log", () => this.#platform.startAgent(this.#runtime!.namePattern));
       await this.#trusted("web-1 still trusted", [control]);
       await this.#options.keep(this.#platform, report);
     }

@@ -37,6 +37,7 @@ export async function openDockerRuntime(address: DockerAddress): Promise<DemoRun
   const tag = (image: RootImage): string => `${image.name}:${run}`;
   return {
     kind: "docker",
+    namePattern: `pims-demo-${run}-*`,
     provideImage: (image) => importImage(address, image, tag(image), mark),
     start: (options) =>
       start(address, options, { image: tag(options.image), name: `pims-demo-${run}-${options.name}`, mark }),

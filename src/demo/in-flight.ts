@@ -20,6 +20,7 @@ export function withOrderlyCleanup(runtime: DemoRuntime): DemoRuntime {
   };
   return {
     kind: runtime.kind,
+    namePattern: runtime.namePattern,
     provideImage: track(runtime.provideImage),
     start: track(runtime.start),
     exec: track(runtime.exec),

@@ -12,14 +12,18 @@ import { deployRegistry } from "../ledger/deploy.ts";
 import { createKey, type LedgerKey } from "../ledger/keys.ts";
 import { proposeBaseline } from "../ledger/propose.ts";
 import { readBaseline } from "../ledger/read-baseline.ts";
-import { LOG_FILE } from "../log/measurement-log.ts";
+import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
+import { pcrReset } from "../tpm/commands/pcr-reset.ts";
 import { startSwtpm } from "../tpm/swtpm.ts";
+import { openTpm } from "../tpm/tpm.ts";
 import type { DemoRuntime } from "./containers.ts";
 import type { RootImage } from "./images.ts";
 import { type PimsProcess, startPims } from "./pims-process.ts";
 import { VerifierView } from "./verifier-view.ts";
 
-export const PCR = 13;
+const PCR = 13;
+/** Resettable by anyone, for debugging: so a demo on the host's own TPM leaves no mark and can be run again. */
+const DEBUG_PCR = 16;
 const READY_MS = 30_000;
 
 /** Everything of PIMS that the demo runs on this machine, each the real thing, and how to end it. */
@@ -32,6 +36,7 @@ export class Platform {
   #ledger: LedgerConfig | undefined;
   #view: VerifierView | undefined;
   tpmAddress = "";
+  pcr = PCR;
 
   constructor(folder: string) {
     this.folder = folder;
@@ -40,7 +45,7 @@ export class Platform {
 
   /** Folder of the agent's log and the file in it. */
   get logFolder(): string {
-    return join(this.folder, "agent", "log");
+    return join(this.folder, "agent", LOG_FOLDER);
   }
 
   get logPath(): string {
@@ -62,6 +67,13 @@ export class Platform {
   async startTpm(kind: "swtpm" | "device"): Promise<void> {
     if (kind === "device") {
       this.tpmAddress = "device";
+      this.pcr = DEBUG_PCR;
+      const tpm = await openTpm(this.tpmAddress);
+      try {
+        await pcrReset(tpm, this.pcr);
+      } finally {
+        await tpm.close();
+      }
       return;
     }
     const swtpm = await startSwtpm({ folder: join(this.folder, "tpm") });
@@ -90,7 +102,7 @@ export class Platform {
     const baseline =
       provided.archive === null
         ? await buildFromFolder({ root: image.rootfs, name: image.name, entrypoint: image.entrypoint })
-        : await buildFromDockerArchive(await provided.archive());
+        : await buildFromDockerArchive(await provided.archive(), { name: image.name });
     const { identity } = baseline.header;
     if (provided.identity !== null && provided.identity !== identity)
       throw new PimsError(
@@ -114,7 +126,7 @@ export class Platform {
         state: this.verifierState,
         listen: { port: 0 },
         ledger: this.ledger,
-        pcr: PCR,
+        pcr: this.pcr,
         staleAfterMs: 15_000,
       }),
     );
@@ -124,20 +136,21 @@ export class Platform {
     this.#view = new VerifierView(url!, this.host);
   }
 
-  /** Starts the agent, or starts it again on the log that it left. */
-  async startAgent(): Promise<void> {
+  /** Starts the agent, or starts it again on the log that it left. It may act on containers whose name matches `actOn`. */
+  async startAgent(actOn: string): Promise<void> {
     const config = join(this.folder, "agent.json");
     const content: Partial<AgentConfig> = {
       host: this.host,
       state: join(this.folder, "agent"),
       tpm: this.tpmAddress,
-      pcr: PCR,
+      pcr: this.pcr,
       verifier: { url: this.view.url, joinTokenFile: join(this.verifierState, "join-token") },
       ledger: this.ledger,
       sweepIntervalMs: 1000,
       attestIntervalMs: 2000,
       policy: {
         actions: { "code-modified": "pause", "unknown-executable": "pause", "unknown-library": "pause" },
+        containers: [actOn],
         maxActionsPerMinute: 10,
       },
     };

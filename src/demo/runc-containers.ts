@@ -20,6 +20,7 @@ export async function openRuncRuntime(): Promise<DemoRuntime> {
   const bundle = (container: DemoContainer): string => join(run, container.ref.id);
   return {
     kind: "runc",
+    namePattern: `${basename(run)}-*`,
     provideImage: async (image) => ({ name: image.name, identity: null, archive: null }),
     start: (options) => start(run, options),
     async exec(container, argv, env = {}) {

@@ -16,7 +16,7 @@ import { MeasurementLog } from "../log/measurement-log.ts";
 import { Sweeper } from "../measure/sweep.ts";
 import type { DemoContainer } from "./containers.ts";
 import { openForeignKey } from "./foreign-key.ts";
-import { PCR, type Platform } from "./platform.ts";
+import type { Platform } from "./platform.ts";
 import type { TamperingReport } from "./report.ts";
 
 /**
@@ -24,7 +24,7 @@ import type { TamperingReport } from "./report.ts";
  * for one thing, so only one check can refuse it; in between and at the end honest evidence is accepted.
  */
 export async function runTampering(platform: Platform, bystander: DemoContainer): Promise<TamperingReport[]> {
-  const anchor = await openTpmAnchor(platform.tpmAddress, PCR);
+  const anchor = await openTpmAnchor(platform.tpmAddress, platform.pcr);
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
   const { log } = await MeasurementLog.open(platform.logFolder, anchor.register, bootId);
   const verifier = new VerifierClient(platform.view.url, platform.host);
@@ -104,7 +104,7 @@ class Attacker {
   async foreignKey(): Promise<TamperingReport> {
     const { nonce, from } = await this.#appendHonestly();
     const evidence = await this.#evidence(nonce, from);
-    const key = await openForeignKey(this.#platform.tpmAddress, PCR);
+    const key = await openForeignKey(this.#platform.tpmAddress, this.#platform.pcr);
     try {
       return await this.#expectRefusal("foreign-key", "quote-invalid", {
         ...evidence,

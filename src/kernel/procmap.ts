@@ -25,6 +25,10 @@ const NAME_BYTES = 4096;
 const query = fixedBuffer(QUERY_BYTES);
 const nameBuffer = fixedBuffer(NAME_BYTES);
 const ENOENT = 2;
+const ENAMETOOLONG = 36;
+
+/** Stands for a path longer than PATH_MAX, which a container can make. */
+export const LONG_NAME = "[path too long]";
 
 /**
  * The first executable area that covers or follows `address`. Null after the last one. `gone` when the address space no
@@ -46,6 +50,10 @@ export function nextExecutableArea(
   if (ioctl(mapsFd, PROCMAP_QUERY, query.pointer) < 0) {
     const error = errno();
     if (error === ENOENT) return null;
+    if (error === ENAMETOOLONG && withName) {
+      const unnamed = nextExecutableArea(mapsFd, address, false);
+      return typeof unnamed === "object" && unnamed !== null ? { ...unnamed, name: LONG_NAME } : unnamed;
+    }
     if (error === ERRNO.ESRCH) return "gone";
     if (error === ERRNO.ENOTTY || error === ERRNO.EINVAL) return "unsupported";
     throw systemCallError("PROCMAP_QUERY", error);

@@ -80,6 +80,7 @@ export class BaselineCache {
       state = await this.#read(identity, known, writes);
     } catch (error) {
       if (!(error instanceof PimsError)) throw error;
+      if (error.code === "baseline-altered") return { status: "altered", text: describeError(error) };
       // An approval that was read a short time ago outlives a chain that does not answer, but not for ever.
       if (known?.state.status === "approved" && this.#clock.monotonicMs() - known.atMs < HOLD_MS) return known.state;
       return { status: "unverified", text: describeError(error) };

@@ -4,6 +4,7 @@ import {
   decimalSchema,
   digestSchema,
   findingSchema,
+  MAX_ID,
   objectSchema,
   processSchema,
   reasonSchema,
@@ -11,6 +12,7 @@ import {
 } from "./finding.ts";
 
 const time = z.iso.datetime();
+export const MAX_IMAGE_NAME = 512;
 const count = z.int().min(0);
 
 const boot = z.strictObject({
@@ -38,7 +40,7 @@ const containerStart = z.strictObject({
   type: z.literal("container-start"),
   time,
   container: containerSchema,
-  imageName: z.string().max(512).nullable(),
+  imageName: z.string().max(MAX_IMAGE_NAME).nullable(),
 });
 
 const containerStop = z.strictObject({ type: z.literal("container-stop"), time, container: containerSchema });
@@ -73,7 +75,7 @@ const sweep = z.strictObject({
   pagesCompared: count,
   unreadable: count,
   /** Containers in which something could not be read, as `runtime:id`; empty with `unreadable` > 0 means: not known whose. */
-  incomplete: z.array(z.strictObject({ container: z.string().max(160), text: textSchema })).max(64),
+  incomplete: z.array(z.strictObject({ container: z.string().max(MAX_ID + 16), text: textSchema })).max(64),
 });
 
 export const actionSchema = z.strictObject({

@@ -44,15 +44,17 @@ export const jsonTextSchema = z.union([
 export const decimalSchema = z.string().regex(/^(0|[1-9]\d{0,19})$/);
 export const digestSchema = z.string().regex(/^[0-9a-f]{64}$/);
 
+/** runc takes ids of up to 1024 characters. */
+export const MAX_ID = 1024;
+export const MAX_NAME = 256;
+export const IDENTITY = /^sha256:[0-9a-f]{64}$/;
+
 export const containerSchema = z.strictObject({
   runtime: z.enum(["docker", "containerd", "podman", "crio", "runc"]),
-  id: z.string().min(1).max(128),
-  name: z.string().max(256),
+  id: z.string().min(1).max(MAX_ID),
+  name: z.string().max(MAX_NAME),
   /** Identity of the image, null when the runtime does not tell one. */
-  image: z
-    .string()
-    .regex(/^sha256:[0-9a-f]{64}$/)
-    .nullable(),
+  image: z.string().regex(IDENTITY).nullable(),
 });
 export type ContainerName = z.infer<typeof containerSchema>;
 

@@ -15,6 +15,8 @@ export interface Register {
   extend(digest: string): Promise<void>;
 }
 
+/** Names of the log in an agent's state folder. */
+export const LOG_FOLDER = "log";
 export const LOG_FILE = "measurements.jsonl";
 
 /** What the log of the boot before ended with. */

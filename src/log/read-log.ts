@@ -1,4 +1,5 @@
-import { open, stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { MAX_LINE_BYTES } from "./record.ts";
 
@@ -8,43 +9,49 @@ export interface LogLines {
   readonly torn: string;
 }
 
+const CHUNK_BYTES = 256 * 1024;
 const MAX_LOG_BYTES = 4 * 1024 * 1024 * 1024;
 
 /** Reads a whole log file. An absent one is empty. Throws `log-unreadable` or `log-broken` (not UTF-8, a line too long). */
 export async function readLog(path: string): Promise<LogLines> {
+  const lines: string[] = [];
+  let torn = "";
   try {
     if ((await stat(path)).size > MAX_LOG_BYTES) throw new PimsError("log-unreadable", `the log ${path} is too large`);
-    const file = await open(path, "r");
-    try {
-      return await splitLines(file.createReadStream({ autoClose: false }), path);
-    } finally {
-      await file.close();
+    for await (const line of logLines(path)) {
+      if (line.endsWith("\n")) lines.push(line.slice(0, -1));
+      else torn = line;
     }
   } catch (error) {
     if (errorCode(error) === "ENOENT") return { lines: [], torn: "" };
     if (error instanceof PimsError) throw error;
     throw new PimsError("log-unreadable", `the log ${path} cannot be read`, { cause: error });
   }
+  return { lines, torn };
 }
 
-async function splitLines(chunks: AsyncIterable<unknown>, path: string): Promise<LogLines> {
+/**
+ * The lines of a log of any length, one after the other, each with its newline; a torn last one has none. Only a newline
+ * ends a line: U+2028, which some readers of lines take for an end too, may stand in a path.
+ */
+export async function* logLines(path: string): AsyncGenerator<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  const lines: string[] = [];
   let rest = "";
-  for await (const chunk of chunks) {
+  let number = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES })) {
     try {
       rest += decoder.decode(chunk as Uint8Array, { stream: true });
     } catch {
-      throw new PimsError(
-        "log-broken",
-        `the log ${path} holds bytes that are not UTF-8 after record ${lines.length - 1}`,
-      );
+      throw new PimsError("log-broken", `the log ${path} holds bytes that are not UTF-8 in or after record ${number}`);
     }
     const parts = rest.split("\n");
     rest = parts.pop() ?? "";
-    for (const part of parts) lines.push(part);
+    for (const part of parts) {
+      number++;
+      yield `${part}\n`;
+    }
     if (rest.length > MAX_LINE_BYTES)
-      throw new PimsError("log-broken", `record ${lines.length} of the log ${path} is too long`);
+      throw new PimsError("log-broken", `record ${number} of the log ${path} is too long`);
   }
-  return { lines, torn: rest };
+  if (rest !== "") yield rest;
 }

@@ -16,7 +16,7 @@ export const MAX_LINE_BYTES = 1024 * 1024;
 export const MAX_EVENTS = 256;
 
 const LINE =
-  /^\{"recnum":(0|[1-9]\d{0,14}),"pcr":(0|[1-9]\d?),"digests":\[\{"hashAlg":"sha256","digest":"([0-9a-f]{64})"\}\],"content_type":"pims","content":(.*)\}$/;
+  /^\{"recnum":(0|[1-9]\d{0,14}),"pcr":(0|[1-9]\d?),"digests":\[\{"hashAlg":"sha256","digest":"([0-9a-f]{64})"\}\],"content_type":"pims","content":([^\n]*)\}$/;
 
 const contentSchema = z.strictObject({ events: z.array(eventSchema).min(1).max(MAX_EVENTS) });
 
@@ -26,6 +26,10 @@ export function formatRecord(
   pcr: number,
   events: readonly LogEvent[],
 ): { line: string; digest: string } {
+  // Whoever reads the record checks it like this: what they would refuse must never reach the register.
+  const checked = contentSchema.safeParse({ events });
+  if (!checked.success)
+    throw new PimsError("event-invalid", `log record ${recnum} would hold ${firstIssue(checked.error)}`);
   const content = JSON.stringify({ events });
   const digest = sha256Hex(content);
   const line = `{"recnum":${recnum},"pcr":${pcr},"digests":[{"hashAlg":"sha256","digest":"${digest}"}],"content_type":"pims","content":${content}}`;
@@ -55,8 +59,11 @@ export function parseRecord(line: string, expectedRecnum: number): LogRecord {
   if (JSON.stringify(parsed) !== content) throw broken("is not in the form that the log is written in");
   const checked = contentSchema.safeParse(parsed);
   if (!checked.success) {
-    const issue = checked.error.issues[0];
-    throw broken(`holds an event that is none (${issue?.path.join(".")}: ${issue?.message})`);
+    throw broken(`holds ${firstIssue(checked.error)}`);
   }
   return { recnum: expectedRecnum, pcr: Number(pcr), digest: digest!, events: checked.data.events };
+}
+
+function firstIssue({ issues: [issue] }: z.ZodError): string {
+  return `an event that is none (${issue?.path.join(".")}: ${issue?.message})`;
 }

@@ -156,6 +156,25 @@ for (const method of ["auto", "fallback"] as const satisfies readonly Method[]) 
     assert.equal(program?.object.sha256, digest);
   });
 
+  test(`${method}: a program at a path longer than any path may be is measured`, async (t) => {
+    const top = folder(t);
+    const script = `import os, shutil
+os.chdir(${JSON.stringify(top)})
+for _ in range(30):
+    os.mkdir("d" * 200)
+    os.chdir("d" * 200)
+shutil.copy(${JSON.stringify(sleep)}, "program")
+os.execv("./program", ["program", "100"])`;
+    const child = await start(t, "python3", ["-c", script]);
+    for (let tries = 0; tries < 200 && readFileSync(`/proc/${child.pid}/comm`, "utf8") !== "program\n"; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    const { facts } = await sweeper(t).measure([child.pid]);
+    const program = code(facts).find(({ object }) => object.role === "executable");
+    assert.equal(program?.object.path, "[path too long]");
+    assert.equal(program?.object.sha256, sha256(readFileSync(sleep)));
+    assert.ok(facts.every(({ kind }) => kind === "code"));
+  });
+
   test(`${method}: a program in a memory file and executable anonymous memory are told apart from files`, async (t) => {
     const script = `import os
 fd = os.memfd_create("x")

@@ -2,7 +2,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync 
 import { type JsonText, toJsonText } from "../core/bytes.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { PAGE_SIZE, type PageList, readAnonymousPages, scanAnonymousPages } from "../kernel/pagemap.ts";
-import { nextExecutableArea } from "../kernel/procmap.ts";
+import { LONG_NAME, nextExecutableArea } from "../kernel/procmap.ts";
 import { backingOf, type Mapping, parseMaps } from "./mapping.ts";
 import { type ProcessStat, parseStat } from "./stat.ts";
 
@@ -37,7 +37,7 @@ export class AddressSpace {
     this.#maps = maps;
     this.#pagemap = pagemap;
     this.stat = parseStat(readFileSync(`${folder}/stat`, "latin1"));
-    this.exe = toJsonText(readlinkSync(`${folder}/exe`, { encoding: "buffer" }));
+    this.exe = readExe(folder);
   }
 
   /**
@@ -187,6 +187,15 @@ export class AddressSpace {
   #mappingsFromText(): Mapping[] | "gone" {
     const text = readWhole(this.#maps, this.pid);
     return text.length === 0 ? "gone" : parseMaps(text);
+  }
+}
+
+function readExe(folder: string): JsonText {
+  try {
+    return toJsonText(readlinkSync(`${folder}/exe`, { encoding: "buffer" }));
+  } catch (error) {
+    if (errorCode(error) === "ENAMETOOLONG") return LONG_NAME;
+    throw error;
   }
 }
 

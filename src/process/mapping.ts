@@ -1,4 +1,5 @@
 import { type JsonText, toJsonText } from "../core/bytes.ts";
+import { LONG_NAME } from "../kernel/procmap.ts";
 
 /**
  * Where the bytes of an executable mapping come from: a file, a memfd, plain or shared anonymous memory, the kernel
@@ -34,6 +35,8 @@ export function backingOf(name: JsonText, inode: bigint): Backing {
   return "file";
 }
 
+const PATH_MAX = 4096;
+
 const LINE = /^([0-9a-f]+)-([0-9a-f]+) ([r-])([w-])([x-])([ps]) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+)/;
 
 /**
@@ -53,7 +56,8 @@ export function parseMaps(text: Uint8Array): Mapping[] {
     const inode = BigInt(match[10]!);
     let nameAt = match[0].length;
     while (line[nameAt] === 0x20) nameAt++;
-    const name = toJsonText(unescapeNewlines(line.subarray(nameAt)));
+    const bytes = unescapeNewlines(line.subarray(nameAt));
+    const name = bytes.length < PATH_MAX ? toJsonText(bytes) : LONG_NAME;
     // The gate page is the kernel's, above every process's own addresses, and in no page table that pagemap shows.
     if (name === "[vsyscall]") continue;
     mappings.push({

@@ -16,6 +16,7 @@ export const TPM_GENERATED_VALUE = 0xff544347;
 /** TPM_CC, "Command Codes". */
 export const TPM_CC = {
   CreatePrimary: 0x131,
+  PCR_Reset: 0x13d,
   Startup: 0x144,
   Quote: 0x158,
   FlushContext: 0x165,
