@@ -23,6 +23,7 @@ const isRunning = (pid: number): boolean => {
 
 test("started again in its folder it is the same TPM; the folder is closed to others", async (t) => {
   const folder = join(await testFolder(t), "of, its own");
+  await mkdir(folder, { mode: 0o755 });
   const names: string[] = [];
   for (let round = 0; round < 2; round++) {
     const swtpm = await startSwtpm({ folder });

@@ -9,7 +9,8 @@ const MAX_RESTARTS = 16;
 
 /**
  * Values of PCRs of one bank, by index. A TPM answers for eight at most (part 3, "TPM2_PCR_Read"); the rest is asked for
- * again, and all again if a PCR was extended in between, so that the values are of one instant.
+ * again, and all again if a PCR was extended in between, so that the values are of one instant. (On a PC's TPM the extends
+ * of PCR 16 and 21 to 23 go unnoticed.)
  * PimsError `tpm-error` when the TPM has not got such a PCR or bank.
  */
 export async function pcrRead(tpm: Tpm, bank: HashName, pcrs: readonly number[]): Promise<Map<number, Uint8Array>> {
