@@ -6,6 +6,7 @@ import type { Socket } from "node:net";
 import { delimiter, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorCode, PimsError } from "../core/errors.ts";
+import { getRandom } from "./commands/get-random.ts";
 import { checkSocketPath, openSocket } from "./transport/socket.ts";
 import type { TpmTransport } from "./transport/transport.ts";
 
@@ -121,7 +122,10 @@ async function answers(child: ChildProcess, socketPath: string, said: () => stri
     if (child.exitCode !== null || child.signalCode !== null || failure !== undefined)
       throw new PimsError("tpm-unreachable", `swtpm ended at once: ${said() || failure}`, { cause: failure });
     try {
-      await (await openSocket(socketPath, 1000)).close();
+      // It listens before it has read its state: only an answer shows that it is a TPM.
+      const transport = await openSocket(socketPath, 1000);
+      await getRandom({ address: `unix:${socketPath}`, ...transport }, 1);
+      await transport.close();
       return;
     } catch (cause) {
       if (performance.now() > deadline)

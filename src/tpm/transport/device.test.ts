@@ -39,7 +39,7 @@ async function device(t: TestContext, target: string) {
     await gone;
   };
   t.after(end);
-  const [line] = await once(relay.stdout, "data");
+  const [line] = await once(relay.stdout, "data", { signal: AbortSignal.timeout(15_000) });
   return { address: `device:${String(line).trim()}`, end };
 }
 

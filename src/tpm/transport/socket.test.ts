@@ -128,7 +128,7 @@ test("a connection that somebody holds makes others wait, not fail", async (t) =
   t.after(() => holder.destroy());
   await once(holder, "connect");
   holder.write(fromHex("80010000000c0000017b0002"));
-  await once(holder, "data");
+  await once(holder, "data", { signal: AbortSignal.timeout(15_000) });
   const waiting = getRandom(tpm, 4);
   const short = await openTpm(tpm.address, { timeoutMs: 300 });
   await assert.rejects(getRandom(short, 4), { code: "tpm-unreachable" });
