@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { printable } from "../core/bytes.ts";
 
 /** Bodies of the verifier's HTTP interface that agents and commands read. Every one is checked where it arrives. */
 export const enrollRequestSchema = z.strictObject({
@@ -20,6 +21,13 @@ export const outcomeSchema = z.discriminatedUnion("accepted", [
 ]);
 
 export const wantedAnswerSchema = z.object({ wanted: z.boolean() });
+
+/** What is wrong with a body and where, in a few words, however large and strange the body is. */
+export function describeIssue(error: z.ZodError): string {
+  const { path, message } = error.issues[0]!;
+  const where = path.length > 0 ? `${path.join(".")}: ` : "";
+  return printable(`${where}${message}`.slice(0, 200));
+}
 
 /** The longest that the verifier holds a request for `wanted`. */
 export const MAX_WAIT_MS = 30_000;

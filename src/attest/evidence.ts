@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
 import { MAX_LINE_BYTES } from "../log/record.ts";
+import { describeIssue } from "./api.ts";
 
 /** Records in one message; a verifier that lacks more gets them in several. */
 export const MAX_RECORDS = 4096;
@@ -30,6 +31,5 @@ export type Evidence = z.infer<typeof evidenceSchema>;
 export function parseEvidence(body: unknown): Evidence {
   const parsed = evidenceSchema.safeParse(body);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new PimsError("evidence-malformed", `the evidence is malformed (${issue?.path.join(".")}: ${issue?.message})`);
+  throw new PimsError("evidence-malformed", `the evidence is malformed (${describeIssue(parsed.error)})`);
 }

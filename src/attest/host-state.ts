@@ -23,8 +23,11 @@ export interface HostState {
   lastSweep: SweepEvent | null;
 }
 
-/** Bounds on what one container may make a verifier remember. Beyond them, what is known already condemns it. */
-const MAX_CODE = 65_536;
+/**
+ * Bounds on what one container may make a verifier remember. With so many violations it is condemned already; with so much
+ * code its coverage is incomplete.
+ */
+export const MAX_CODE = 65_536;
 export const MAX_VIOLATIONS = 4096;
 const MAX_ACTIONS = 1024;
 const MAX_STOPPED = 1024;
@@ -65,12 +68,12 @@ function applyEvent(state: HostState, event: LogEvent): void {
       return;
     }
     case "container-stop":
-      containerOf(state, event.container, event.time).stoppedAt = event.time;
-      forgetOldest(state);
+      stop(state, containerOf(state, event.container, event.time), event.time);
       return;
     case "code": {
       const { code } = containerOf(state, event.container, event.time);
-      if (code.size < MAX_CODE) code.set(codeKey(event), event);
+      // The first of its kind stays: what a finding says does not change when the same code is seen once more.
+      if (code.size < MAX_CODE && !code.has(codeKey(event))) code.set(codeKey(event), event);
       return;
     }
     case "violation": {
@@ -94,13 +97,15 @@ function applyEvent(state: HostState, event: LogEvent): void {
   }
 }
 
-/** Whether this very code was already seen in the container. */
+/** Whether this very code was already seen in the container, or is too much to be remembered. */
 export function knowsCode(state: HostState, event: CodeEvent): boolean {
-  return state.containers.get(keyOf(event.container))?.code.has(codeKey(event)) ?? false;
+  const code = state.containers.get(keyOf(event.container))?.code;
+  return code !== undefined && (code.has(codeKey(event)) || code.size >= MAX_CODE);
 }
 
 function codeKey(event: CodeEvent): string {
-  if (event.object.digest !== null) return `${event.object.digest} ${event.deleted}`;
+  // A listed file's bytes in a memory file are another thing than the file.
+  if (event.object.digest !== null) return `${event.object.digest} ${event.backing} ${event.deleted}`;
   return `${event.backing} ${printable(event.exe)}`;
 }
 
@@ -123,7 +128,12 @@ function containerOf(state: HostState, container: ContainerName, time: string): 
 }
 
 /** Stopped containers are remembered for a while, the longest stopped forgotten first. */
-function forgetOldest(state: HostState): void {
+function stop(state: HostState, container: ContainerState, time: string): void {
+  const key = keyOf(container.container);
+  container.stoppedAt = time;
+  // The map keeps its order: the last that stopped goes to the end.
+  state.containers.delete(key);
+  state.containers.set(key, container);
   const stopped = [...state.containers].filter(([, { stoppedAt }]) => stoppedAt !== null);
   for (const [key] of stopped.slice(0, Math.max(0, stopped.length - MAX_STOPPED))) state.containers.delete(key);
 }

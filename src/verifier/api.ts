@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import Fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { z } from "zod";
-import { enrollRequestSchema, MAX_WAIT_MS } from "../attest/api.ts";
+import { describeIssue, enrollRequestSchema, MAX_WAIT_MS } from "../attest/api.ts";
 import { MAX_EVIDENCE_BYTES, parseEvidence } from "../attest/evidence.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import type { Verifier } from "./verifier.ts";
@@ -84,8 +84,7 @@ export function buildApi(verifier: Verifier, joinToken: string): FastifyInstance
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new PimsError("request-malformed", `the request is malformed (${issue?.path.join(".")}: ${issue?.message})`);
+  throw new PimsError("request-malformed", `the request is malformed (${describeIssue(parsed.error)})`);
 }
 
 function bearer(request: FastifyRequest): string {

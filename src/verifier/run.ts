@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import type { FastifyInstance } from "fastify";
 import { lookUpBaseline } from "../attest/reference-values.ts";
 import { systemClock } from "../core/clock.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
@@ -30,14 +31,15 @@ export async function runVerifier(config: VerifierConfig): Promise<RunningVerifi
     forget: (identity) => store.forgetBaseline(identity),
     foreignWrites: () => store.foreignWrites(),
   });
-  const verifier = new Verifier(config, {
-    store,
-    clock: systemClock,
-    lookUp: (identity) => lookUpBaseline(cache, identity),
-  });
-  const app = buildApi(verifier, joinToken);
   const { host, port } = config.listen;
+  let app: FastifyInstance;
   try {
+    const verifier = new Verifier(config, {
+      store,
+      clock: systemClock,
+      lookUp: (identity) => lookUpBaseline(cache, identity),
+    });
+    app = buildApi(verifier, joinToken);
     await app.listen({ host, port });
   } catch (error) {
     store.close();

@@ -8,9 +8,9 @@ import { bytesEqual } from "../core/bytes.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
 import { type Reason, reasonSchema } from "../log/finding.ts";
-import { parseRecord } from "../log/record.ts";
 import { isRestrictedSigningKey } from "../tpm/public.ts";
 import { Nonces } from "./nonces.ts";
+import { rebuildStates } from "./rebuild.ts";
 import type { HostRow, Store, VerdictRow } from "./store.ts";
 
 export interface VerifierOptions {
@@ -54,10 +54,11 @@ export class Verifier {
   /** One appraisal at a time for each host, since each builds on what the one before proved. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
+  /** Goes on from what the store holds. Throws `store-unusable` when that is not what was proved. */
   constructor(options: VerifierOptions, modules: VerifierModules) {
     this.#options = options;
     this.#modules = modules;
-    for (const host of modules.store.hosts()) this.#memories.set(host.name, this.#remember(host));
+    for (const [host, state] of rebuildStates(modules.store)) this.#memories.set(host, memoryOf(state));
   }
 
   /**
@@ -84,7 +85,7 @@ export class Verifier {
       return token;
     }
     store.enroll(host, akPublic, tokenDigest(token));
-    this.#memories.set(host, this.#remember(store.host(host)!));
+    this.#memories.set(host, memoryOf(emptyHostState()));
     return token;
   }
 
@@ -165,7 +166,7 @@ export class Verifier {
   /** Waits until somebody wants an attestation of this host, at most `timeoutMs`. */
   async waitForWanted(host: string, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
     const memory = this.#memory(host);
-    if (memory.wanted) return true;
+    if (memory.wanted || signal.aborted) return memory.wanted;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, timeoutMs);
     signal.addEventListener("abort", () => resolve(), { once: true });
@@ -221,7 +222,8 @@ export class Verifier {
     if (row.refused !== null)
       return { standing: "refused", reason: reasonSchema.parse(row.refused.reason), text: row.refused.text };
     const age = row.acceptedAt === null ? Number.POSITIVE_INFINITY : this.#modules.clock.now() - row.acceptedAt;
-    if (age <= this.#options.staleAfterMs) return { standing: "good" };
+    // The wall clock may have been set back since; that must not keep a silent host good.
+    if (Math.abs(age) <= this.#options.staleAfterMs) return { standing: "good" };
     const seconds = Math.round(this.#options.staleAfterMs / 1000);
     return { standing: "stale", text: `no evidence of the host for more than ${seconds} s` };
   }
@@ -252,19 +254,10 @@ export class Verifier {
     if (memory === undefined) throw unknownHost(host);
     return memory;
   }
+}
 
-  /** Builds the state of a host from its stored records. */
-  #remember(row: HostRow): HostMemory {
-    const state = emptyHostState();
-    for (let from = 0; from < row.proved.length; from += RECORDS_A_READ) {
-      const lines = this.#modules.store.records(row.name, from, RECORDS_A_READ);
-      applyRecords(
-        state,
-        lines.map((line, index) => parseRecord(line, from + index)),
-      );
-    }
-    return { nonces: new Nonces(), state, wanted: false, wakeAgent: new Set(), waiters: new Set() };
-  }
+function memoryOf(state: HostState): HostMemory {
+  return { nonces: new Nonces(), state, wanted: false, wakeAgent: new Set(), waiters: new Set() };
 }
 
 function tokenDigest(token: string): string {

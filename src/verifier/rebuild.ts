@@ -1,0 +1,39 @@
+import { applyRecords, emptyHostState, type HostState } from "../attest/host-state.ts";
+import { toHex } from "../core/bytes.ts";
+import { describeError, PimsError } from "../core/errors.ts";
+import { parseRecord } from "../log/record.ts";
+import { replay, ZERO_PCR } from "../log/replay.ts";
+import type { HostRow, Store } from "./store.ts";
+
+const RECORDS_A_READ = 1024;
+
+/**
+ * What each host's stored records add up to. They must still lead to the value that its quotes have proved: a record that
+ * is gone from the database may be the one that condemned a container. Throws `store-unusable`.
+ */
+export function rebuildStates(store: Store): Map<string, HostState> {
+  try {
+    return new Map(store.hosts().map((row) => [row.name, rebuildState(store, row)]));
+  } catch (cause) {
+    throw new PimsError("store-unusable", `the verifier's database is damaged (${describeError(cause)})`, {
+      hint: "bring back a copy of it, or move it away to start anew",
+      cause,
+    });
+  }
+}
+
+function rebuildState(store: Store, { name, proved }: HostRow): HostState {
+  const state = emptyHostState();
+  let value = ZERO_PCR;
+  for (let from = 0; from < proved.length; from += RECORDS_A_READ) {
+    const lines = store.records(name, from, Math.min(RECORDS_A_READ, proved.length - from));
+    const records = lines.map((line, index) => parseRecord(line, from + index));
+    applyRecords(state, records);
+    value = replay(
+      records.map(({ digest }) => digest),
+      value,
+    );
+  }
+  if (toHex(value) === proved.value) return state;
+  throw new PimsError("store-unusable", `the records of ${name} are not those that were proved`);
+}
