@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { LogEvent } from "../log/event.ts";
+import {
+  applyRecords,
+  emptyHostState,
+  findingKey,
+  type HostState,
+  keyOf,
+  knowsCode,
+  MAX_CODE,
+  MAX_VIOLATIONS,
+} from "./host-state.ts";
+import {
+  actionEvent,
+  codeEvent,
+  containerOf,
+  digestOf,
+  findingOf,
+  startEvent,
+  stopEvent,
+  sweepEvent,
+  TIME,
+  violationEvent,
+} from "./sample-events.ts";
+import { decide } from "./verdict.ts";
+
+const web = containerOf("web");
+
+function apply(state: HostState, events: readonly LogEvent[]): HostState {
+  applyRecords(state, [{ recnum: 0, pcr: 13, digest: "00".repeat(32), events }]);
+  return state;
+}
+const stateOf = (...events: LogEvent[]) => apply(emptyHostState(), events);
+const only = (state: HostState) => [...state.containers.values()][0]!;
+
+test("a log adds up to its containers, their code, findings and actions, and the last sweep", () => {
+  const app = containerOf("app");
+  const sweep = sweepEvent({ nonce: "77" });
+  const state = stateOf(
+    startEvent(web),
+    codeEvent(web, "/usr/bin/server"),
+    codeEvent(app, "/usr/bin/server"),
+    violationEvent(app),
+    actionEvent(app),
+    sweepEvent(),
+    sweep,
+    stopEvent(app),
+  );
+  assert.deepEqual([...state.containers.keys()], [keyOf(web), keyOf(app)]);
+  const [first, second] = [...state.containers.values()];
+  assert.deepEqual([first!.startedAt, first!.stoppedAt, first!.imageName], [TIME, null, "web:latest"]);
+  assert.deepEqual([first!.code.size, first!.violations.size, first!.actions.length], [1, 0, 0]);
+  assert.deepEqual([second!.code.size, second!.violations.size, second!.actions.length], [1, 1, 1]);
+  assert.equal(second!.stoppedAt, TIME);
+  assert.deepEqual(state.lastSweep, sweep);
+});
+
+test("the same events in many records or in one add up to the same", () => {
+  const events = [startEvent(web), codeEvent(web, "/a"), violationEvent(web), sweepEvent(), stopEvent(web)];
+  const piecewise = emptyHostState();
+  for (const event of events) apply(piecewise, [event]);
+  assert.deepEqual(piecewise, stateOf(...events));
+});
+
+test("containers of two runtimes with the same id are two", () => {
+  const other = { ...web, runtime: "runc" } as const;
+  assert.equal(stateOf(startEvent(web), startEvent(other)).containers.size, 2);
+});
+
+test("an image that is named later is taken, and then never exchanged", () => {
+  const unnamed = { ...web, name: "", image: null };
+  const state = stateOf(
+    startEvent(unnamed),
+    startEvent(web),
+    startEvent({ ...web, image: `sha256:${"0".repeat(64)}` }),
+  );
+  assert.deepEqual(only(state).container, web);
+  assert.deepEqual(only(stateOf(startEvent(web), startEvent(unnamed))).container, web);
+});
+
+test("code is known by its bytes, by how it is held, and where there are none by the program", () => {
+  const anonymous = (exe: string) =>
+    codeEvent(web, "[anonymous]", {
+      ...{ exe, backing: "anonymous", object: { path: "[anonymous]", dev: "0:0", ino: "0", digest: null } },
+    });
+  const state = stateOf(codeEvent(web, "/a"), anonymous("/usr/bin/node"));
+  const moved = codeEvent(web, "/b", { object: { path: "/b", dev: "1:1", ino: "5", digest: digestOf("/a") } });
+  assert.ok(knowsCode(state, codeEvent(web, "/a", { pid: 1 })));
+  assert.ok(knowsCode(state, moved));
+  assert.ok(knowsCode(state, anonymous("/usr/bin/node")));
+  assert.ok(!knowsCode(state, anonymous("/usr/bin/perl")));
+  assert.ok(!knowsCode(state, codeEvent(web, "/b")));
+  assert.ok(!knowsCode(state, codeEvent(web, "/a", { deleted: true })));
+  assert.ok(!knowsCode(state, codeEvent(web, "/a", { backing: "memfd" })));
+  assert.ok(!knowsCode(state, codeEvent(containerOf("other"), "/a")));
+});
+
+test("a finding is one for its reason, process, object and pages, and another for any other", () => {
+  const base = findingOf(web);
+  const page = base.pages[0]!;
+  const others = [
+    { reason: "file-modified" as const },
+    { pid: 1 },
+    { startTime: "1" },
+    { object: { ...base.object, digest: "0".repeat(64) } },
+    { object: { ...base.object, digest: null } },
+    { pages: [] },
+    { pages: [{ ...page, offset: "8192" }] },
+    { pages: [{ ...page, actual: "33".repeat(32) }] },
+  ].map((fields) => findingKey(findingOf(web, fields)));
+  assert.equal(new Set([findingKey(base), ...others]).size, others.length + 1);
+  assert.equal(findingKey(findingOf(web, { text: "other words", comm: "other" })), findingKey(base));
+});
+
+test("a finding that is said twice is kept once, with the first time", () => {
+  const later = { ...violationEvent(web), time: "2027-01-01T00:00:00.000Z" };
+  const { violations } = only(stateOf(violationEvent(web), later));
+  assert.deepEqual(
+    [...violations.values()].map(({ time }) => time),
+    [TIME],
+  );
+});
+
+test("what is remembered of one container is bounded, and beyond the bounds it is not trusted", () => {
+  const state = stateOf(startEvent(web), sweepEvent());
+  const many = (count: number, event: (index: number) => LogEvent) =>
+    apply(
+      state,
+      Array.from({ length: count }, (_, index) => event(index)),
+    );
+  const reference = { hasDigest: () => true, hasPath: () => true, mayCompile: () => true };
+  const status = () => decide(state, only(state), { found: true, reference }, { standing: "good" });
+
+  many(MAX_CODE - 1, (index) => codeEvent(web, `/${index}`));
+  assert.equal(status().status, "trusted");
+  many(10, (index) => codeEvent(web, `/more/${index}`));
+  assert.equal(only(state).code.size, MAX_CODE);
+  assert.deepEqual(
+    [status().status, status().reasons.map(({ reason }) => reason)],
+    ["unknown", ["coverage-incomplete"]],
+  );
+  assert.ok(knowsCode(state, codeEvent(web, "/never/seen")), "an agent does not log it again with every sweep");
+
+  many(MAX_VIOLATIONS + 10, (pid) => violationEvent(web, { pid: pid + 1 }));
+  assert.equal(only(state).violations.size, MAX_VIOLATIONS);
+  assert.equal(status().status, "untrusted");
+  many(2000, () => actionEvent(web));
+  assert.equal(only(state).actions.length, 1024);
+});
+
+test("of the stopped containers the longest stopped are forgotten, living ones never", () => {
+  const names = Array.from({ length: 1030 }, (_, index) => containerOf(String(index)));
+  const state = stateOf(startEvent(web), ...names.map(startEvent));
+  // The first to start is the last to stop.
+  apply(state, names.toReversed().map(stopEvent));
+  assert.equal(state.containers.size, 1 + 1024);
+  assert.ok(state.containers.has(keyOf(web)));
+  const forgotten = names.filter((container) => !state.containers.has(keyOf(container)));
+  assert.deepEqual(
+    forgotten.map(({ name }) => name),
+    ["1024", "1025", "1026", "1027", "1028", "1029"],
+  );
+});

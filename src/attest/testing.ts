@@ -1,0 +1,147 @@
+// What the tests of this room and the verifier's share: a host with a real swtpm and a log.
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fromHex } from "../core/bytes.ts";
+import type { LogEvent } from "../log/event.ts";
+import { MeasurementLog } from "../log/measurement-log.ts";
+import { createAk } from "../tpm/attestation-key.ts";
+import { pcrExtend } from "../tpm/commands/pcr-extend.ts";
+import { pcrRead } from "../tpm/commands/pcr-read.ts";
+import { type Quote, quote } from "../tpm/commands/quote.ts";
+import { type Swtpm, startSwtpm } from "../tpm/swtpm.ts";
+import { openTpm, type Tpm } from "../tpm/tpm.ts";
+import type { Appraisal } from "./appraise.ts";
+import { collectEvidence } from "./collect.ts";
+import type { Evidence } from "./evidence.ts";
+import { sweepEvent, TIME } from "./sample-events.ts";
+
+/** What has to happen at the end: a test's context, or `after` of a file. */
+export interface Ending {
+  after(undo: () => Promise<void>): void;
+}
+
+export const PCR = 13;
+const BOOTS = ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"];
+
+export async function temporaryFolder(t: Ending): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "pims-attest-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** The attester's side without an agent: a TPM, its attestation key, and a log that is extended into it. */
+export class TestHost {
+  readonly folder: string;
+  akPublic: Uint8Array = new Uint8Array();
+  #swtpm: Swtpm | undefined;
+  #tpm: Tpm | undefined;
+  #log: MeasurementLog | undefined;
+  #ak = 0;
+  #boot = 0;
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  /** Ends with the test. Its log holds a `boot` record. */
+  static async start(t: Ending): Promise<TestHost> {
+    const folder = await mkdtemp(join(tmpdir(), "pims-attest-"));
+    const host = new TestHost(folder);
+    t.after(async () => {
+      await host.powerOff();
+      await rm(folder, { recursive: true, force: true });
+    });
+    await host.powerOn();
+    await host.append(bootEvent(0));
+    return host;
+  }
+
+  get tpm(): Tpm {
+    return this.#tpm!;
+  }
+
+  get log(): MeasurementLog {
+    return this.#log!;
+  }
+
+  get tpmState(): string {
+    return join(this.folder, "tpm", "state");
+  }
+
+  /** Without a `log` the TPM runs alone. */
+  async powerOn(options: { log: boolean } = { log: true }): Promise<void> {
+    this.#swtpm = await startSwtpm({ folder: join(this.folder, "tpm") });
+    const tpm = await openTpm(this.#swtpm.address);
+    this.#tpm = tpm;
+    const { handle, publicArea } = await createAk(tpm);
+    this.#ak = handle;
+    this.akPublic = publicArea;
+    if (!options.log) return;
+    const register = {
+      pcr: PCR,
+      read: async () => (await pcrRead(tpm, "sha256", [PCR])).get(PCR)!,
+      extend: (digest: string) => this.extend(digest),
+    };
+    this.#log = (await MeasurementLog.open(join(this.folder, "log"), register, BOOTS[this.#boot]!)).log;
+  }
+
+  async powerOff(): Promise<void> {
+    await this.#log?.close();
+    await this.#tpm?.close();
+    await this.#swtpm?.stop();
+    this.#log = this.#tpm = this.#swtpm = undefined;
+  }
+
+  /** A power cycle of the machine, as the agent lives through it: the log begins anew. */
+  async reboot(): Promise<void> {
+    await this.powerOff();
+    this.#boot++;
+    await this.powerOn();
+    await this.append(bootEvent(this.#boot));
+  }
+
+  async append(...events: LogEvent[]): Promise<void> {
+    await this.log.append(events);
+  }
+
+  extend(digest: string): Promise<void> {
+    return pcrExtend(this.tpm, "sha256", PCR, fromHex(digest));
+  }
+
+  readonly quote = (nonce: Uint8Array): Promise<Quote> => quote(this.tpm, { keyHandle: this.#ak, nonce, pcrs: [PCR] });
+
+  collect(nonce: string, from: number): Promise<Evidence> {
+    return collectEvidence({ logPath: this.log.path, from, nonce: fromHex(nonce), quote: this.quote });
+  }
+
+  /** Events as one record, if there are any, a sweep that answers the nonce, and the evidence of it. */
+  async answer(nonce: string, from: number, ...events: LogEvent[]): Promise<Evidence> {
+    if (events.length > 0) await this.append(...events);
+    await this.append(sweepEvent({ nonce }));
+    return this.collect(nonce, from);
+  }
+}
+
+function bootEvent(boot: number): LogEvent {
+  return { type: "boot", time: TIME, bootId: BOOTS[boot]!, previous: null };
+}
+
+/** A quote as evidence carries it. */
+export function encodeQuote({ attest, signature }: Quote): Pick<Evidence, "attest" | "signature"> {
+  return { attest: Buffer.from(attest).toString("base64"), signature: Buffer.from(signature).toString("base64") };
+}
+
+/** The appraisal must refuse, for this reason, with one sentence. */
+export function assertRefused(appraisal: Appraisal, reason: string, text = /./): void {
+  if (appraisal.accepted) assert.fail(`the evidence was accepted instead of refused for ${reason}`);
+  assert.equal(appraisal.reason, reason);
+  assert.match(appraisal.text, text);
+  assert.ok(!appraisal.text.includes("\n"));
+}
+
+export function assertAccepted(appraisal: Appraisal): Extract<Appraisal, { accepted: true }> {
+  if (appraisal.accepted) return appraisal;
+  return assert.fail(`the evidence was refused (${appraisal.reason}): ${appraisal.text}`);
+}
