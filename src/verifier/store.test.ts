@@ -1,0 +1,203 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile, stat, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { DatabaseSync } from "node:sqlite";
+import { type TestContext, test } from "node:test";
+import { NOTHING_PROVED, type Proved } from "../attest/appraise.ts";
+import { temporaryFolder } from "../attest/testing.ts";
+import { toHex } from "../core/bytes.ts";
+import { describeError, PimsError } from "../core/errors.ts";
+import { replay } from "../log/replay.ts";
+import { Store } from "./store.ts";
+
+const key = Uint8Array.of(1, 2, 3);
+const proved: Proved = {
+  length: 2,
+  value: "ab".repeat(32),
+  tpm: { resetCount: 4_294_967_295, restartCount: 1, clock: 0xffff_ffff_ffff_fffen },
+};
+
+function open(t: TestContext, path = ":memory:"): Store {
+  const store = Store.open(path);
+  t.after(() => store.close());
+  return store;
+}
+
+const unusable = (path: string) => (error: unknown) => {
+  assert.ok(error instanceof PimsError && error.code === "store-unusable", String(error));
+  assert.ok(error.message.includes(path) && error.hint !== undefined);
+  assert.ok(!describeError(error).includes("\n"));
+  return true;
+};
+
+test("a host is what it was enrolled as, then what was accepted of it", (t) => {
+  const store = open(t);
+  assert.equal(store.host("a"), null);
+  store.enroll("a", key, "t1");
+  assert.deepEqual(store.host("a"), {
+    ...{ name: "a", akPublic: key, tokenDigest: "t1", proved: NOTHING_PROVED, acceptedAt: null, refused: null },
+  });
+  store.refuse("a", "pcr-mismatch", "it does not fit", 5);
+  assert.deepEqual(store.host("a")?.refused, { reason: "pcr-mismatch", text: "it does not fit", at: 5 });
+  store.accept("a", 0, ["zero", "one"], proved, 1_767_323_045_678);
+  const { refused, acceptedAt, ...host } = store.host("a")!;
+  assert.deepEqual([refused, acceptedAt, host.proved], [null, 1_767_323_045_678, proved]);
+  store.renewToken("a", "t2");
+  assert.deepEqual([store.host("a")?.tokenDigest, store.host("a")?.proved], ["t2", proved]);
+});
+
+test("records come back in order, from where they are asked for, as many as wanted, and of one host", (t) => {
+  const store = open(t);
+  for (const host of ["a", "b"]) store.enroll(host, key, "t");
+  const lines = Array.from({ length: 20 }, (_, index) => `line ${index} ü \u0000`);
+  store.accept("a", 0, lines.slice(0, 12), proved, 1);
+  store.accept("a", 12, lines.slice(12), proved, 1);
+  assert.deepEqual(store.records("a", 0, 100), lines);
+  assert.deepEqual(store.records("a", 9, 3), lines.slice(9, 12));
+  assert.deepEqual(store.records("a", 20, 3), []);
+  assert.deepEqual(store.records("b", 0, 100), []);
+});
+
+test("evidence is taken in whole or not at all", (t) => {
+  const store = open(t);
+  store.enroll("a", key, "t");
+  store.accept("a", 0, ["zero", "one"], proved, 1);
+  assert.throws(() => store.accept("a", 1, ["another one", "two"], { ...proved, length: 3 }, 2));
+  assert.throws(() => store.accept("a", 2, ["two", null as unknown as string], { ...proved, length: 4 }, 2));
+  assert.throws(() => store.accept("nobody", 0, ["zero"], proved, 2));
+  assert.deepEqual([store.records("a", 0, 9), store.host("a")?.acceptedAt], [["zero", "one"], 1]);
+  assert.deepEqual(store.host("a")?.proved, proved);
+  store.accept("a", 2, ["two"], { ...proved, length: 3 }, 3);
+  assert.equal(store.records("a", 0, 9).length, 3);
+});
+
+test("a host that is enrolled anew has proved nothing and leaves its neighbour alone", (t) => {
+  const store = open(t);
+  for (const host of ["a", "b"]) {
+    store.enroll(host, key, "t");
+    store.accept(host, 0, ["zero", "one"], proved, 1);
+    store.addVerdicts([{ host, container: "docker:1", time: "t", status: "trusted", reasons: [] }]);
+  }
+  store.enroll("a", Uint8Array.of(9), "t");
+  assert.deepEqual([store.host("a")?.proved, store.records("a", 0, 9)], [NOTHING_PROVED, []]);
+  assert.equal(store.lastVerdicts("a").size, 0);
+  assert.deepEqual([store.records("b", 0, 9).length, store.lastVerdicts("b").size], [2, 1]);
+  assert.deepEqual(
+    store.hosts().map(({ name }) => name),
+    ["a", "b"],
+  );
+});
+
+test("the last verdict of each container is the one that was added last", (t) => {
+  const store = open(t);
+  store.enroll("a", key, "t");
+  const row = (container: string, status: string, reasons: string[]) => ({
+    ...{ host: "a", container, time: "t", status, reasons },
+  });
+  store.addVerdicts([row("1", "trusted", []), row("2", "unknown", ["no-baseline"])]);
+  store.addVerdicts([row("1", "untrusted", ["code-modified", "unknown-library"])]);
+  assert.deepEqual(
+    [...store.lastVerdicts("a").values()],
+    [row("2", "unknown", ["no-baseline"]), row("1", "untrusted", ["code-modified", "unknown-library"])],
+  );
+});
+
+test("copies of baselines are kept, replaced and forgotten; only other connections' writes are foreign", async (t) => {
+  const path = join(await temporaryFolder(t), "verifier.sqlite");
+  const store = open(t, path);
+  const other = open(t, path);
+  assert.equal(store.baseline("sha256:1"), null);
+  const before = store.foreignWrites();
+  store.saveBaseline("sha256:1", { root: "aa", lines: ["header", "entry"] });
+  store.saveBaseline("sha256:1", { root: "bb", lines: ["header"] });
+  assert.deepEqual(store.baseline("sha256:1"), { root: "bb", lines: ["header"] });
+  assert.equal(store.foreignWrites(), before);
+  other.saveBaseline("sha256:2", { root: "cc", lines: ["x"] });
+  assert.notEqual(store.foreignWrites(), before);
+  store.forgetBaseline("sha256:1");
+  assert.equal(other.baseline("sha256:1"), null);
+});
+
+test("what was stored is there when the file is opened again, and nobody else may read it", async (t) => {
+  const folder = join(await temporaryFolder(t), "state");
+  const path = join(folder, "verifier.sqlite");
+  const store = Store.open(path);
+  store.enroll("a", key, "t");
+  store.accept("a", 0, ["zero", "one"], proved, 7);
+  const host = store.host("a");
+  store.close();
+  const again = open(t, path);
+  assert.deepEqual(again.host("a"), host);
+  assert.deepEqual(again.records("a", 0, 9), ["zero", "one"]);
+  assert.equal((await stat(folder)).mode & 0o077, 0);
+});
+
+test("a file that is no database, cut off, of a newer version or in no folder is store-unusable", async (t) => {
+  const folder = await temporaryFolder(t);
+  const path = join(folder, "verifier.sqlite");
+  const store = Store.open(path);
+  store.enroll("a", key, "t");
+  store.close();
+  const whole = await readFile(path);
+
+  await writeFile(path, "this is no database, and long enough to be taken for one".repeat(100));
+  assert.throws(() => Store.open(path), unusable(path));
+  await writeFile(path, whole);
+  await truncate(path, 4096);
+  assert.throws(() => Store.open(path), unusable(path));
+  await writeFile(path, whole.fill(0xff, 100, 4096));
+  assert.throws(() => Store.open(path), unusable(path));
+
+  const newer = join(folder, "newer.sqlite");
+  const database = new DatabaseSync(newer);
+  database.exec("PRAGMA user_version = 2");
+  database.close();
+  assert.throws(() => Store.open(newer), unusable(newer));
+  assert.throws(() => Store.open(folder), unusable(folder));
+  assert.throws(() => Store.open(join(path, "below", "a-file")), unusable(path));
+});
+
+/** Accepts one record after the other and says each one's number after it was taken in. */
+const WRITER = `
+const { Store } = await import(process.argv[1]);
+const { extendValue } = await import(process.argv[2]);
+const store = Store.open(process.argv[3]);
+let { length, value, tpm } = store.host("a").proved;
+for (;;) {
+  value = Buffer.from(extendValue(Buffer.from(value, "hex"), length.toString(16).padStart(64, "0"))).toString("hex");
+  store.accept("a", length, ["record " + length], { length: length + 1, value, tpm }, 1);
+  length++;
+  process.stdout.write(length + "\\n");
+}`;
+
+test("killed at any instant, the store holds all that it acknowledged, and records and proof agree", async (t) => {
+  const path = join(await temporaryFolder(t), "verifier.sqlite");
+  const store = open(t, path);
+  store.enroll("a", key, "t");
+  const modules = [join(import.meta.dirname, "store.ts"), join(import.meta.dirname, "../log/replay.ts")];
+  for (let round = 1; round <= 4; round++) {
+    const child = spawn(process.execPath, ["--input-type=module", "-e", WRITER, ...modules, path], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const exit = once(child, "exit");
+    t.after(() => child.kill("SIGKILL"));
+    const from = store.host("a")!.proved.length;
+    let acknowledged = from;
+    for await (const line of createInterface({ input: child.stdout })) {
+      acknowledged = Number(line);
+      if (acknowledged >= from + 10 * round) child.kill("SIGKILL");
+    }
+    assert.deepEqual(await exit, [null, "SIGKILL"]);
+    const { length, value } = store.host("a")!.proved;
+    assert.ok(length >= acknowledged && acknowledged > from);
+    const numbers = Array.from({ length }, (_, index) => index);
+    assert.deepEqual(
+      store.records("a", 0, length + 10),
+      numbers.map((index) => `record ${index}`),
+    );
+    assert.equal(value, toHex(replay(numbers.map((index) => index.toString(16).padStart(64, "0")))));
+  }
+});

@@ -1,0 +1,108 @@
+// What this room's tests share: a verifier on a database file, with a clock of its own.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import type { TestContext } from "node:test";
+import type { Evidence } from "../attest/evidence.ts";
+import { codeEvent, containerOf, digestOf, startEvent } from "../attest/sample-events.ts";
+import { PCR, TestHost, temporaryFolder } from "../attest/testing.ts";
+import type { BaselineLookup } from "../attest/verdict.ts";
+import type { Clock } from "../core/clock.ts";
+import type { LogEvent } from "../log/event.ts";
+import { Store } from "./store.ts";
+import { type Outcome, Verifier } from "./verifier.ts";
+
+export const STALE_MS = 60_000;
+export const web = containerOf("web");
+export const listed = "/usr/bin/server";
+
+export class TestClock implements Clock {
+  wall = Date.parse("2026-01-02T03:04:05.000Z");
+  monotonic = 1000;
+  now = () => this.wall;
+  monotonicMs = () => this.monotonic;
+  pass(milliseconds: number) {
+    this.wall += milliseconds;
+    this.monotonic += milliseconds;
+  }
+}
+
+/** A verifier on a database file, with a clock of its own and one baseline. */
+export class Bench {
+  readonly clock = new TestClock();
+  readonly path: string;
+  store: Store;
+  verifier: Verifier;
+  lookup: BaselineLookup = {
+    found: true,
+    reference: {
+      hasDigest: (sha256) => sha256 === digestOf(listed),
+      hasPath: (path) => path === listed,
+      mayCompile: () => false,
+    },
+  };
+
+  constructor(path: string) {
+    this.path = path;
+    this.store = Store.open(path);
+    this.verifier = this.#start();
+  }
+
+  static async open(t: TestContext): Promise<Bench> {
+    const bench = new Bench(join(await temporaryFolder(t), "verifier.sqlite"));
+    t.after(() => bench.store.close());
+    return bench;
+  }
+
+  #start(): Verifier {
+    const lookUp = async (identity: string): Promise<BaselineLookup> =>
+      identity === web.image ? this.lookup : { found: false, reason: "no-baseline", text: "there is none" };
+    return new Verifier({ pcr: PCR, staleAfterMs: STALE_MS }, { store: this.store, clock: this.clock, lookUp });
+  }
+
+  restart(): void {
+    this.store.close();
+    this.store = Store.open(this.path);
+    this.verifier = this.#start();
+  }
+
+  /** Plays somebody else who writes to the database while the verifier does not run. */
+  restartAltered(sql: string): void {
+    this.store.close();
+    const database = new DatabaseSync(this.path);
+    database.exec(sql);
+    database.close();
+    this.store = Store.open(this.path);
+    this.verifier = this.#start();
+  }
+
+  /** The honest agent's round: nonce, sweep, quote, evidence. */
+  async attest(host: TestHost, ...events: LogEvent[]): Promise<Outcome> {
+    return this.verifier.appraise("node1", await this.evidence(host, ...events));
+  }
+
+  evidence(host: TestHost, ...events: LogEvent[]): Promise<Evidence> {
+    const { nonce, from } = this.verifier.nonce("node1");
+    return host.answer(nonce, from, ...events);
+  }
+
+  /** Of the only container, with the host's standing. */
+  async statuses(): Promise<string[]> {
+    const { evidence, containers } = await this.verifier.reportHost("node1");
+    return [evidence, ...containers.map(({ status }) => status)];
+  }
+}
+
+/** A bench with an enrolled host that has one trusted container. */
+export async function enrolled(t: TestContext): Promise<{ bench: Bench; host: TestHost; token: string }> {
+  const bench = await Bench.open(t);
+  const host = await TestHost.start(t);
+  const token = bench.verifier.enroll("node1", host.akPublic);
+  assert.deepEqual(await bench.attest(host, startEvent(web), codeEvent(web, listed)), { accepted: true, records: 3 });
+  assert.deepEqual(await bench.statuses(), ["good", "trusted"]);
+  return { bench, host, token };
+}
+
+export function reasonOf(outcome: Outcome): string {
+  return outcome.accepted ? "accepted" : outcome.reason;
+}
