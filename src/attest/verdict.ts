@@ -1,6 +1,6 @@
 import { isJitRuntime } from "../baseline/jit.ts";
 import type { ContainerName, Finding, Reason } from "../log/finding.ts";
-import { type ContainerState, findingKey, type HostState, keyOf } from "./host-state.ts";
+import { type ContainerState, findingKey, type HostState, keyOf, MAX_CODE } from "./host-state.ts";
 import { judgeCode, type ReferenceValues } from "./judge.ts";
 
 export const STATUSES = ["trusted", "untrusted", "unknown", "stale", "unreachable"] as const;
@@ -73,12 +73,19 @@ function findingsOf(container: ContainerState, lookup: BaselineLookup): Finding[
   return [...findings.values()];
 }
 
+/** Containers that a sweep's event can name as incomplete (log/event.ts); there may have been more. */
+const MAX_INCOMPLETE = 64;
+
 function incompleteCoverage(state: HostState, container: ContainerState): string | undefined {
+  if (container.code.size >= MAX_CODE) return "more code was seen in the container than is remembered";
+  if (container.stoppedAt !== null) return undefined;
   const sweep = state.lastSweep;
-  if (sweep === null || sweep.unreadable === 0 || container.stoppedAt !== null) return undefined;
+  if (sweep === null) return "no sweep of the host is known";
+  if (sweep.unreadable === 0) return undefined;
   const mine = sweep.incomplete.find(({ container: key }) => key === keyOf(container.container));
   if (mine !== undefined) return mine.text;
-  return sweep.incomplete.length === 0 ? "something on the host could not be read" : undefined;
+  const unnamed = sweep.incomplete.length === 0 || sweep.incomplete.length >= MAX_INCOMPLETE;
+  return unnamed ? "something on the host could not be read" : undefined;
 }
 
 /** Exit status of a command that reports verdicts: the worst wins, 2 before 3 before 0. */

@@ -34,7 +34,7 @@ export interface LogReport {
  * its number. Where only the end value differs, no record can be singled out.
  */
 export async function verifyLog(path: string, pcr: number, expectation: Expectation): Promise<LogReport> {
-  const { lines, torn } = await readLog(path);
+  let torn = "";
   let value = ZERO_PCR;
   let records = 0;
   let agreedAt: number | null = null;
@@ -50,7 +50,9 @@ export async function verifyLog(path: string, pcr: number, expectation: Expectat
   try {
     const matches = expected(expectation, pcr);
     if (matches(value)) agreedAt = 0;
-    for (const [index, line] of lines.entries()) {
+    const log = await readLog(path);
+    torn = log.torn;
+    for (const [index, line] of log.lines.entries()) {
       const record = parseRecord(line, index);
       if (record.pcr !== pcr) throw new PimsError("log-broken", `record ${index} is of PCR ${record.pcr}, not ${pcr}`);
       value = extendValue(value, record.digest);
