@@ -58,7 +58,7 @@ test("truncated, oversized and trailing responses are malformed", async (t) => {
     [fromHex("80010000000900000000"), false], // less than a header
   ] as const) {
     const address = await hostile(t, (socket) => void (end ? socket.end(answer) : socket.write(answer)));
-    const tpm = await openTpm(address);
+    const tpm = await openTpm(address, { timeoutMs: 2000 });
     await assert.rejects(getRandom(tpm, 2), { code: "tpm-malformed" });
     await tpm.close();
   }
