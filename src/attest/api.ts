@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { printable } from "../core/bytes.ts";
+import { brief } from "../core/bytes.ts";
 
 /** Bodies of the verifier's HTTP interface that agents and commands read. Every one is checked where it arrives. */
 export const enrollRequestSchema = z.strictObject({
@@ -26,7 +26,7 @@ export const wantedAnswerSchema = z.object({ wanted: z.boolean() });
 export function describeIssue(error: z.ZodError): string {
   const { path, message } = error.issues[0]!;
   const where = path.length > 0 ? `${path.join(".")}: ` : "";
-  return printable(`${where}${message}`.slice(0, 200));
+  return brief(`${where}${message.slice(0, 1000)}`);
 }
 
 /** The longest that the verifier holds a request for `wanted`. */

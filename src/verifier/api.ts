@@ -1,8 +1,9 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import Fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { z } from "zod";
 import { describeIssue, enrollRequestSchema, MAX_WAIT_MS } from "../attest/api.ts";
 import { MAX_EVIDENCE_BYTES, parseEvidence } from "../attest/evidence.ts";
+import { brief } from "../core/bytes.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import type { Verifier } from "./verifier.ts";
 
@@ -26,47 +27,46 @@ const waitQuery = z.object({ waitMs: z.coerce.number().int().min(0).max(MAX_WAIT
  * token; reading verdicts takes neither, so the service listens on loopback unless it is told otherwise.
  */
 export function buildApi(verifier: Verifier, joinToken: string): FastifyInstance {
-  const app = Fastify({ bodyLimit: MAX_EVIDENCE_BYTES, forceCloseConnections: true, requestTimeout: 120_000 });
-
-  app.setErrorHandler((error, _request, reply) => {
-    if (error instanceof PimsError)
-      return reply.code(STATUS[error.code] ?? 500).send({ error: error.code, text: describeError(error) });
-    const status = (error as { statusCode?: number }).statusCode ?? 500;
-    return reply
-      .code(status)
-      .send({ error: status < 500 ? "request-malformed" : "internal", text: describeError(error) });
+  const app = Fastify({
+    bodyLimit: MAX_EVIDENCE_BYTES,
+    forceCloseConnections: true,
+    requestTimeout: 120_000,
+    frameworkErrors: (error, _request, reply) => void answerError(error, reply),
   });
+
+  app.setErrorHandler((error, _request, reply) => answerError(error, reply));
   app.setNotFoundHandler((request, reply) =>
     reply.code(404).send({ error: "not-found", text: `there is no ${request.method} ${request.url.slice(0, 100)}` }),
   );
 
   const hostOf = (request: FastifyRequest): string => parse(hostParameter, request.params).host;
-  const requireHost = (request: FastifyRequest): string => {
-    const host = hostOf(request);
-    if (!verifier.isHostToken(host, bearer(request))) throw notAuthorized("the host's token");
-    return host;
+  // Who asks is checked before a body is read, so that a stranger's costs nothing.
+  const byHost = {
+    async onRequest(request: FastifyRequest) {
+      if (!verifier.isHostToken(hostOf(request), bearer(request))) throw notAuthorized("the host's token");
+    },
   };
-  const requireJoin = (request: FastifyRequest): void => {
-    if (!equalTokens(bearer(request), joinToken)) throw notAuthorized("the join token");
+  const byJoiner = {
+    async onRequest(request: FastifyRequest) {
+      if (!equalTokens(bearer(request), joinToken)) throw notAuthorized("the join token");
+    },
   };
 
-  app.post("/v1/hosts", (request) => {
-    requireJoin(request);
+  app.post("/v1/hosts", byJoiner, (request) => {
     const { host, akPublic } = parse(enrollRequestSchema, request.body);
     return { token: verifier.enroll(host, new Uint8Array(Buffer.from(akPublic, "base64"))) };
   });
-  app.post("/v1/hosts/:host/nonce", (request) => verifier.nonce(requireHost(request)));
-  app.post("/v1/hosts/:host/evidence", (request) =>
-    verifier.appraise(requireHost(request), parseEvidence(request.body)),
+  app.post("/v1/hosts/:host/nonce", byHost, (request) => verifier.nonce(hostOf(request)));
+  app.post("/v1/hosts/:host/evidence", byHost, (request) =>
+    verifier.appraise(hostOf(request), parseEvidence(request.body)),
   );
-  app.get("/v1/hosts/:host/wanted", async (request) => {
+  app.get("/v1/hosts/:host/wanted", byHost, async (request) => {
     const { waitMs } = parse(waitQuery, request.query);
     const gone = new AbortController();
     request.raw.on("close", () => gone.abort());
-    return { wanted: await verifier.waitForWanted(requireHost(request), waitMs, gone.signal) };
+    return { wanted: await verifier.waitForWanted(hostOf(request), waitMs, gone.signal) };
   });
-  app.post("/v1/hosts/:host/attest", async (request) => {
-    requireJoin(request);
+  app.post("/v1/hosts/:host/attest", byJoiner, async (request) => {
     const host = hostOf(request);
     const { waitMs } = parse(waitQuery, request.query);
     const outcome = await verifier.attestNow(host, waitMs);
@@ -79,6 +79,15 @@ export function buildApi(verifier: Verifier, joinToken: string): FastifyInstance
   app.get("/v1/hosts/:host", (request) => verifier.reportHost(hostOf(request)));
   app.get("/v1/status", async () => ({ schema: "pims.status/v1", hosts: await verifier.report() }));
   return app;
+}
+
+/** One sentence and a code, whatever was thrown. */
+function answerError(error: unknown, reply: FastifyReply): FastifyReply {
+  if (error instanceof PimsError)
+    return reply.code(STATUS[error.code] ?? 500).send({ error: error.code, text: describeError(error) });
+  const status = (error as { statusCode?: number }).statusCode ?? 500;
+  const text = brief(describeError(error));
+  return reply.code(status).send({ error: status < 500 ? "request-malformed" : "internal", text });
 }
 
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {

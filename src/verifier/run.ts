@@ -25,12 +25,7 @@ export async function runVerifier(config: VerifierConfig): Promise<RunningVerifi
   await mkdir(config.state, { recursive: true, mode: 0o700 });
   const joinToken = await readOrMakeToken(join(config.state, JOIN_TOKEN_FILE));
   const store = Store.open(join(config.state, "verifier.sqlite"));
-  const cache = new BaselineCache(config.ledger, {
-    read: (identity) => store.baseline(identity),
-    write: (identity, copy) => store.saveBaseline(identity, copy),
-    forget: (identity) => store.forgetBaseline(identity),
-    foreignWrites: () => store.foreignWrites(),
-  });
+  const cache = new BaselineCache(config.ledger, store.baselines());
   const { host, port } = config.listen;
   let app: FastifyInstance;
   try {

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { NOTHING_PROVED, type Proved } from "../attest/appraise.ts";
 import { PimsError } from "../core/errors.ts";
-import type { BaselineCopy } from "../ledger/baseline-cache.ts";
+import type { BaselineCopy, BaselineStore } from "../ledger/baseline-cache.ts";
 
 /** A host as it was enrolled, and what its last evidence came to. */
 export interface HostRow {
@@ -188,6 +188,16 @@ export class Store {
 
   forgetBaseline(identity: string): void {
     this.#database.prepare("DELETE FROM baselines WHERE identity = ?").run(identity);
+  }
+
+  /** The copies of baselines, as a BaselineCache uses them. */
+  baselines(): BaselineStore {
+    return {
+      read: (identity) => this.baseline(identity),
+      write: (identity, copy) => this.saveBaseline(identity, copy),
+      forget: (identity) => this.forgetBaseline(identity),
+      foreignWrites: () => this.foreignWrites(),
+    };
   }
 
   /** A number that changes whenever another connection wrote to the file. */
