@@ -1,0 +1,173 @@
+// The service as a whole: its folder, its port, and what a killed one leaves behind.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readFile, stat, watch, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { type TestContext, test } from "node:test";
+import { enrollAnswerSchema, nonceAnswerSchema, outcomeSchema } from "../attest/api.ts";
+import { requestJson } from "../attest/http.ts";
+import { hostReportSchema, statusSchema } from "../attest/report.ts";
+import { containerOf, gapEvent, startEvent } from "../attest/sample-events.ts";
+import { TestHost, temporaryFolder } from "../attest/testing.ts";
+import { describeError, errorCode, PimsError } from "../core/errors.ts";
+import { type VerifierConfig, verifierConfigSchema } from "./config.ts";
+import { JOIN_TOKEN_FILE, type RunningVerifier, runVerifier } from "./run.ts";
+
+/** Nobody listens on port 1: a chain that does not answer. */
+const ledger = { url: "http://127.0.0.1:1", registry: `0x${"0".repeat(40)}` };
+const get = { method: "GET", timeoutMs: 10_000 } as const;
+const configOf = (state: string, port = 0): VerifierConfig =>
+  verifierConfigSchema.parse({ state, ledger, listen: { port } });
+
+async function run(t: TestContext, config: VerifierConfig): Promise<RunningVerifier> {
+  const running = await runVerifier(config);
+  t.after(() => running.close().catch(() => undefined));
+  return running;
+}
+
+const tokenIn = async (state: string) => (await readFile(join(state, JOIN_TOKEN_FILE), "utf8")).trim();
+
+/** One sentence and what to do about it. */
+const fails = (code: string) => (error: unknown) => {
+  assert.ok(error instanceof PimsError && error.code === code, String(error));
+  assert.ok(!describeError(error).includes("\n"));
+  return true;
+};
+
+test("the first start makes folder and join token, for root's eyes only; the second finds them", async (t) => {
+  const state = join(await temporaryFolder(t), "deep", "state");
+  const first = await run(t, configOf(state));
+  const token = await tokenIn(state);
+  assert.match(token, /^[0-9a-f]{64}$/);
+  assert.equal((await stat(state)).mode & 0o777, 0o700);
+  assert.equal((await stat(join(state, JOIN_TOKEN_FILE))).mode & 0o777, 0o600);
+  const status = await requestJson(`${first.url}/v1/status`, statusSchema, get);
+  assert.deepEqual(status, { schema: "pims.status/v1", hosts: [] });
+  await first.close();
+  await run(t, configOf(state));
+  assert.equal(await tokenIn(state), token);
+});
+
+test("a port in use, an address that is not ours, a damaged token or database: one sentence, and it can start later", async (t) => {
+  const folder = await temporaryFolder(t);
+  const state = join(folder, "state");
+  const server = createServer().listen(0, "127.0.0.1");
+  t.after(() => server.close());
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  await assert.rejects(runVerifier(configOf(state, port)), fails("port-in-use"));
+  const foreign = { ...configOf(state), listen: { host: "192.0.2.1", port: 0 } };
+  await assert.rejects(runVerifier(foreign), fails("port-in-use"));
+
+  const token = await tokenIn(state);
+  await writeFile(join(state, JOIN_TOKEN_FILE), "short");
+  await assert.rejects(runVerifier(configOf(state)), fails("token-invalid"));
+  await writeFile(join(state, JOIN_TOKEN_FILE), `${token}\n`);
+  await (await run(t, configOf(state))).close();
+
+  const other = join(folder, "other");
+  await mkdir(other);
+  await writeFile(join(other, "verifier.sqlite"), "no database".repeat(1000));
+  await assert.rejects(runVerifier(configOf(other)), fails("store-unusable"));
+});
+
+test("a chain that does not answer stops nothing; its containers are unknown", async (t) => {
+  const state = await temporaryFolder(t);
+  const { url } = await run(t, configOf(state));
+  const host = await TestHost.start(t);
+  const agent = await enroll(url, await tokenIn(state), host);
+  const { nonce, from } = await agent.nonce();
+  const evidence = await host.answer(nonce, from, startEvent(containerOf("web")));
+  assert.deepEqual(await agent.send(evidence), { accepted: true, records: 3 });
+  const report = await requestJson(`${url}/v1/hosts/node1`, hostReportSchema, get);
+  assert.deepEqual(
+    report.containers.map(({ status, reasons }) => [status, reasons.map(({ reason }) => reason)]),
+    [["unknown", ["ledger-unverified"]]],
+  );
+});
+
+interface Agent {
+  nonce(): Promise<{ nonce: string; from: number }>;
+  send(evidence: unknown): Promise<unknown>;
+}
+
+/** The agent's side of the interface. */
+function agentOf(url: string, token: string): Agent {
+  const request = { method: "POST", token, timeoutMs: 10_000 } as const;
+  return {
+    nonce: () => requestJson(`${url}/v1/hosts/node1/nonce`, nonceAnswerSchema, { ...request, body: {} }),
+    send: (body) => requestJson(`${url}/v1/hosts/node1/evidence`, outcomeSchema, { ...request, body }),
+  };
+}
+
+async function enrollToken(url: string, joinToken: string, host: TestHost): Promise<string> {
+  const body = { host: "node1", akPublic: Buffer.from(host.akPublic).toString("base64") };
+  const request = { method: "POST", token: joinToken, timeoutMs: 10_000, body } as const;
+  return (await requestJson(`${url}/v1/hosts`, enrollAnswerSchema, request)).token;
+}
+
+async function enroll(url: string, joinToken: string, host: TestHost): Promise<Agent> {
+  return agentOf(url, await enrollToken(url, joinToken, host));
+}
+
+const PROGRAM = `
+const { runVerifier } = await import(process.argv[1]);
+process.stdout.write((await runVerifier(JSON.parse(process.argv[2]))).url + "\\n");`;
+
+/** Resolves as soon as the database's journal was written to so many times, or when `signal` says that it is too late. */
+async function writes(state: string, count: number, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const { filename } of watch(state, { signal })) if (filename?.endsWith("-wal") && --count <= 0) return;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** A verifier in a process of its own. */
+async function spawnVerifier(t: TestContext, config: VerifierConfig): Promise<{ url: string; kill(): Promise<void> }> {
+  const args = ["--input-type=module", "-e", PROGRAM, join(import.meta.dirname, "run.ts"), JSON.stringify(config)];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const exit = once(child, "exit");
+  const kill = async () => {
+    child.kill("SIGKILL");
+    await exit;
+  };
+  t.after(kill);
+  const [url] = await once(createInterface({ input: child.stdout }), "line");
+  return { url: String(url), kill };
+}
+
+test("killed at any instant, it goes on where the proof stood, and loses nothing that it answered for", async (t) => {
+  const state = await temporaryFolder(t);
+  const host = await TestHost.start(t);
+  let verifier = await spawnVerifier(t, configOf(state));
+  const token = await enrollToken(verifier.url, await tokenIn(state), host);
+  let proved = 0;
+  for (let round = 0; round < 8; round++) {
+    const agent = agentOf(verifier.url, token);
+    const { nonce, from } = await agent.nonce();
+    assert.ok(from === proved || from === host.log.length, `${from} records after ${proved}`);
+    const evidence = await host.answer(nonce, from, gapEvent(`round ${round}`));
+    const sent = agent.send(evidence).catch((error: unknown) => errorCode(error));
+    // Before it has read the evidence; then in the midst of a write to its database; at last after its answer.
+    const instant = new AbortController();
+    if (round > 0) await Promise.race(round < 7 ? [sent, writes(state, round, instant.signal)] : [sent]);
+    await verifier.kill();
+    instant.abort();
+    const answer = await sent;
+    if (answer === "verifier-unreachable") proved = from;
+    else {
+      assert.deepEqual(answer, { accepted: true, records: host.log.length });
+      proved = host.log.length;
+    }
+    verifier = await spawnVerifier(t, configOf(state));
+  }
+  const agent = agentOf(verifier.url, token);
+  const { nonce, from } = await agent.nonce();
+  assert.deepEqual(await agent.send(await host.answer(nonce, from)), { accepted: true, records: host.log.length });
+  const report = await requestJson(`${verifier.url}/v1/hosts/node1`, hostReportSchema, get);
+  assert.deepEqual([report.evidence, report.records], ["good", host.log.length]);
+});
