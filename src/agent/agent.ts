@@ -41,6 +41,8 @@ export interface AgentModules {
   readonly clock: Clock;
   lookUp(identity: string): Promise<BaselineLookup>;
   nameContainer(container: ContainerRef): Promise<ContainerInfo>;
+  /** Enrolls again at a verifier that does not know this host's token any more. False when that is not possible. */
+  enrollAgain(): Promise<boolean>;
   pause(container: ContainerRef, pids: readonly number[]): Promise<string>;
   /** One sentence for the operator. */
   report(text: string): void;
@@ -140,9 +142,20 @@ export class Agent {
         await this.#attest();
       } catch (error) {
         if (isFatal(error)) throw error;
+        if (errorCode(error) === "not-authorized" && (await this.#enrollAgain())) continue;
         this.#say("attest", `no evidence could be given: ${describeError(error)}`);
         waitMs = Math.min(RETRY_MS, waitMs);
       }
+    }
+  }
+
+  /** A verifier that lost its memory is given everything anew. */
+  async #enrollAgain(): Promise<boolean> {
+    try {
+      return await this.#modules.enrollAgain();
+    } catch (error) {
+      this.#say("enroll", describeError(error));
+      return false;
     }
   }
 
@@ -223,12 +236,9 @@ export class Agent {
       const container = this.#nameOf(fact.process.container);
       if (container === null) continue;
       const event = codeEvent(fact, container, this.#time());
-      const { object, role, exe } = event;
-      if (!knowsCode(this.#state, event))
-        events.set(
-          JSON.stringify([keyOf(container), object.digest, object.digest === null ? [role, exe] : null]),
-          event,
-        );
+      const { object, role, exe, backing, deleted } = event;
+      const kind = object.digest === null ? [backing, role, exe] : [backing, object.digest, deleted];
+      if (!knowsCode(this.#state, event)) events.set(JSON.stringify([keyOf(container), ...kind]), event);
     }
     return [...events.values()];
   }

@@ -1,8 +1,9 @@
-import type { SweepEvent } from "../log/event.ts";
+import { NOT_KNOWN_WHOSE, type SweepEvent } from "../log/event.ts";
 import type { Fact } from "../measure/facts.ts";
 import { containerKey, type SweepResult } from "../measure/sweep.ts";
 
-const MAX_INCOMPLETE = 64;
+/** Containers that one event names; beyond them it is not known whose, which is believed of all. */
+const MAX_NAMED = 63;
 
 /** Adds up what the sweeps since the last attestation covered. Times are monotonic milliseconds. */
 export class CoverageCounter {
@@ -35,8 +36,9 @@ export class CoverageCounter {
   #addUnreadable(fact: Extract<Fact, { kind: "unreadable" }>): void {
     this.#unreadable++;
     const { container, pid } = fact.process;
-    if (container !== null && this.#incomplete.size < MAX_INCOMPLETE)
-      this.#incomplete.set(containerKey(container), `process ${pid}: ${fact.text}`.slice(0, 1000));
+    const key = container === null ? NOT_KNOWN_WHOSE : containerKey(container);
+    const named = this.#incomplete.has(key) || this.#incomplete.size < MAX_NAMED;
+    this.#incomplete.set(named ? key : NOT_KNOWN_WHOSE, `process ${pid}: ${fact.text}`.slice(0, 1000));
   }
 
   /** The event that answers a nonce, and starts counting anew. */

@@ -33,7 +33,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     const { log, records } = await openLog(config, anchor.register);
     closing.push(() => log.close());
     const verifier = new VerifierClient(config.verifier.url, config.host);
-    if (!(await enroll(config, verifier, anchor.akPublic, stop, report))) return;
+    if (!(await useToken(config, verifier)) && !(await enroll(config, verifier, anchor.akPublic, stop, report))) return;
     const cache = new BaselineCache(config.ledger);
     const sweeper = new Sweeper({ scope: "containers", method: config.method });
     const agent = new Agent(
@@ -47,6 +47,8 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
         clock: systemClock,
         lookUp: (identity) => lookUpBaseline(cache, identity),
         nameContainer,
+        enrollAgain: async () =>
+          config.verifier.joinTokenFile !== undefined && enroll(config, verifier, anchor.akPublic, stop, report),
         pause: pauseContainer,
         report,
       },
@@ -70,6 +72,17 @@ async function openLog(config: AgentConfig, register: Parameters<typeof Measurem
   return opened;
 }
 
+function tokenPath(config: AgentConfig): string {
+  return join(config.state, "host-token");
+}
+
+/** Whether the host was enrolled before. */
+async function useToken(config: AgentConfig, verifier: VerifierClient): Promise<boolean> {
+  const token = await readToken(tokenPath(config));
+  if (token !== null) verifier.useToken(token);
+  return token !== null;
+}
+
 /**
  * Makes the host known to the verifier, once; its token is kept in the state folder. Waits for a verifier that does not
  * answer yet. False when it was told to stop meanwhile.
@@ -81,12 +94,7 @@ async function enroll(
   stop: AbortSignal,
   report: (text: string) => void,
 ): Promise<boolean> {
-  const path = join(config.state, "host-token");
-  const known = await readToken(path);
-  if (known !== null) {
-    verifier.useToken(known);
-    return true;
-  }
+  const path = tokenPath(config);
   const joinToken = config.verifier.joinTokenFile === undefined ? null : await readToken(config.verifier.joinTokenFile);
   if (joinToken === null)
     throw new PimsError("not-enrolled", `the host ${config.host} is not enrolled and there is no join token`, {

@@ -4,9 +4,10 @@ import {
   type NonceAnswer,
   nonceAnswerSchema,
   outcomeSchema,
+  stagedAnswerSchema,
   wantedAnswerSchema,
 } from "../attest/api.ts";
-import type { Evidence } from "../attest/evidence.ts";
+import { type Evidence, splitEvidence } from "../attest/evidence.ts";
 import { requestJson } from "../attest/http.ts";
 
 const TIMEOUT_MS = 30_000;
@@ -37,8 +38,12 @@ export class VerifierClient {
     return this.#request("POST", `/v1/hosts/${this.#host}/nonce`, nonceAnswerSchema, { body: {} });
   }
 
-  evidence(evidence: Evidence): Promise<z.infer<typeof outcomeSchema>> {
-    return this.#request("POST", `/v1/hosts/${this.#host}/evidence`, outcomeSchema, { body: evidence });
+  /** Sends evidence, with records ahead of it when there are more than one message takes. */
+  async evidence(evidence: Evidence): Promise<z.infer<typeof outcomeSchema>> {
+    const { ahead, last } = splitEvidence(evidence);
+    const path = `/v1/hosts/${this.#host}`;
+    for (const body of ahead) await this.#request("POST", `${path}/records`, stagedAnswerSchema, { body });
+    return this.#request("POST", `${path}/evidence`, outcomeSchema, { body: last });
   }
 
   /** Comes back true when the verifier wants evidence now, false after `waitMs`. */

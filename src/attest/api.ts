@@ -20,6 +20,8 @@ export const outcomeSchema = z.discriminatedUnion("accepted", [
   z.object({ accepted: z.literal(false), reason: z.string(), text: z.string() }),
 ]);
 
+export const stagedAnswerSchema = z.object({ next: z.int().min(0) });
+
 export const wantedAnswerSchema = z.object({ wanted: z.boolean() });
 
 /** What is wrong with a body and where, in a few words, however large and strange the body is. */

@@ -1,4 +1,5 @@
 import { isJitRuntime } from "../baseline/jit.ts";
+import { NOT_KNOWN_WHOSE } from "../log/event.ts";
 import type { ContainerName, Finding, Reason } from "../log/finding.ts";
 import { type ContainerState, findingKey, type HostState, keyOf, MAX_CODE } from "./host-state.ts";
 import { judgeCode, type ReferenceValues } from "./judge.ts";
@@ -82,7 +83,9 @@ function incompleteCoverage(state: HostState, container: ContainerState): string
   const sweep = state.lastSweep;
   if (sweep === null) return "no sweep of the host is known";
   if (sweep.unreadable === 0) return undefined;
-  const mine = sweep.incomplete.find(({ container: key }) => key === keyOf(container.container));
+  const mine = sweep.incomplete.find(
+    ({ container: key }) => key === keyOf(container.container) || key === NOT_KNOWN_WHOSE,
+  );
   if (mine !== undefined) return mine.text;
   const unnamed = sweep.incomplete.length === 0 || sweep.incomplete.length >= MAX_INCOMPLETE;
   return unnamed ? "something on the host could not be read" : undefined;

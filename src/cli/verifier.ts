@@ -15,7 +15,7 @@ export function addVerifier(program: Command): void {
       action(async (options: { config: string }) => {
         const config = await readConfig(options.config, verifierConfigSchema);
         const stop = untilSignal();
-        const running = await runVerifier(config);
+        const running = await runVerifier(config, (text) => say(`pims: ${text}`));
         say(`pims: the verifier listens on ${running.url}`);
         if (!stop.signal.aborted)
           await new Promise((resolve) => stop.signal.addEventListener("abort", resolve, { once: true }));

@@ -60,6 +60,9 @@ const code = z.strictObject({
 
 const violation = z.strictObject({ type: z.literal("violation"), time, ...findingSchema.shape });
 
+/** Stands for the container in a sweep's `incomplete` where it is not known whose process could not be read. */
+export const NOT_KNOWN_WHOSE = "";
+
 /** What was covered since the last one. The nonce shows that the measuring, and not only the TPM, is fresh. */
 const sweep = z.strictObject({
   type: z.literal("sweep"),

@@ -38,6 +38,7 @@ test("another number, a digest of something else and every other shape are log-b
     rehash('{"events":[{"type":"unheard-of","time":"2026-01-02T03:04:05.678Z"}]}'),
     rehash('{"events":[{"type":"agent-stop","time":"yesterday"}]}'),
     rehash(`{"events":[${"[".repeat(20_000)}]}`),
+    rehash(`{"events":[${"[".repeat(400_000)}${"]".repeat(400_000)}]}`),
   ];
   for (const text of bad) assert.throws(() => parseRecord(text, 3), { code: "log-broken" }, text.slice(0, 200));
   assert.throws(() => parseRecord(line, 4), { code: "log-broken" });

@@ -56,11 +56,10 @@ export function parseRecord(line: string, expectedRecnum: number): LogRecord {
   } catch {
     throw broken("is not valid JSON");
   }
-  if (JSON.stringify(parsed) !== content) throw broken("is not in the form that the log is written in");
+  // The shape first: comparing would follow any depth of nesting.
   const checked = contentSchema.safeParse(parsed);
-  if (!checked.success) {
-    throw broken(`holds ${firstIssue(checked.error)}`);
-  }
+  if (!checked.success) throw broken(`holds ${firstIssue(checked.error)}`);
+  if (JSON.stringify(parsed) !== content) throw broken("is not in the form that the log is written in");
   return { recnum: expectedRecnum, pcr: Number(pcr), digest: digest!, events: checked.data.events };
 }
 

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { z } from "zod";
 import { describeIssue, enrollRequestSchema, MAX_WAIT_MS } from "../attest/api.ts";
-import { MAX_EVIDENCE_BYTES, parseEvidence } from "../attest/evidence.ts";
+import { MAX_EVIDENCE_BYTES, parseEvidence, parseRecordsAhead } from "../attest/evidence.ts";
 import { brief } from "../core/bytes.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import type { Verifier } from "./verifier.ts";
@@ -16,6 +16,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "host-invalid": 400,
   "quote-invalid": 400,
   "tpm-changed": 409,
+  "records-refused": 409,
 };
 
 const hostParameter = z.object({ host: z.string().max(63) });
@@ -26,15 +27,19 @@ const waitQuery = z.object({ waitMs: z.coerce.number().int().min(0).max(MAX_WAIT
  * The verifier's HTTP interface. Agents show their host's token; enrolling and asking for an attestation take the join
  * token; reading verdicts takes neither, so the service listens on loopback unless it is told otherwise.
  */
-export function buildApi(verifier: Verifier, joinToken: string): FastifyInstance {
+export function buildApi(
+  verifier: Verifier,
+  joinToken: string,
+  report: (text: string) => void = () => {},
+): FastifyInstance {
   const app = Fastify({
     bodyLimit: MAX_EVIDENCE_BYTES,
     forceCloseConnections: true,
     requestTimeout: 120_000,
-    frameworkErrors: (error, _request, reply) => void answerError(error, reply),
+    frameworkErrors: (error, _request, reply) => void answerError(error, reply, report),
   });
 
-  app.setErrorHandler((error, _request, reply) => answerError(error, reply));
+  app.setErrorHandler((error, _request, reply) => answerError(error, reply, report));
   app.setNotFoundHandler((request, reply) =>
     reply.code(404).send({ error: "not-found", text: `there is no ${request.method} ${request.url.slice(0, 100)}` }),
   );
@@ -57,19 +62,21 @@ export function buildApi(verifier: Verifier, joinToken: string): FastifyInstance
     return { token: verifier.enroll(host, new Uint8Array(Buffer.from(akPublic, "base64"))) };
   });
   app.post("/v1/hosts/:host/nonce", byHost, (request) => verifier.nonce(hostOf(request)));
+  app.post("/v1/hosts/:host/records", byHost, (request) => {
+    const { from, records } = parseRecordsAhead(request.body);
+    return { next: verifier.stage(hostOf(request), from, records) };
+  });
   app.post("/v1/hosts/:host/evidence", byHost, (request) =>
     verifier.appraise(hostOf(request), parseEvidence(request.body)),
   );
-  app.get("/v1/hosts/:host/wanted", byHost, async (request) => {
+  app.get("/v1/hosts/:host/wanted", byHost, async (request, reply) => {
     const { waitMs } = parse(waitQuery, request.query);
-    const gone = new AbortController();
-    request.raw.on("close", () => gone.abort());
-    return { wanted: await verifier.waitForWanted(hostOf(request), waitMs, gone.signal) };
+    return { wanted: await verifier.waitForWanted(hostOf(request), waitMs, whenGone(reply)) };
   });
-  app.post("/v1/hosts/:host/attest", byJoiner, async (request) => {
+  app.post("/v1/hosts/:host/attest", byJoiner, async (request, reply) => {
     const host = hostOf(request);
     const { waitMs } = parse(waitQuery, request.query);
-    const outcome = await verifier.attestNow(host, waitMs);
+    const outcome = await verifier.attestNow(host, waitMs, whenGone(reply));
     return { schema: "pims.attest/v1", outcome, host: await verifier.reportHost(host) };
   });
   app.get("/v1/hosts/:host/records", (request) => {
@@ -81,12 +88,21 @@ export function buildApi(verifier: Verifier, joinToken: string): FastifyInstance
   return app;
 }
 
+/** Aborted when the client hangs up, so that nothing waits for nobody. */
+function whenGone(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.on("close", () => gone.abort());
+  return gone.signal;
+}
+
 /** One sentence and a code, whatever was thrown. */
-function answerError(error: unknown, reply: FastifyReply): FastifyReply {
+function answerError(error: unknown, reply: FastifyReply, report: (text: string) => void): FastifyReply {
   if (error instanceof PimsError)
     return reply.code(STATUS[error.code] ?? 500).send({ error: error.code, text: describeError(error) });
   const status = (error as { statusCode?: number }).statusCode ?? 500;
   const text = brief(describeError(error));
+  // Nobody foresaw it, so the operator hears of it too.
+  if (status >= 500) report(`a request failed: ${text}`);
   return reply.code(status).send({ error: status < 500 ? "request-malformed" : "internal", text });
 }
 

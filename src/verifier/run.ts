@@ -21,7 +21,10 @@ export interface RunningVerifier {
 export const JOIN_TOKEN_FILE = "join-token";
 
 /** Starts the service. Throws `port-in-use`, `store-unusable`. A chain that does not answer does not stop it. */
-export async function runVerifier(config: VerifierConfig): Promise<RunningVerifier> {
+export async function runVerifier(
+  config: VerifierConfig,
+  report: (text: string) => void = () => {},
+): Promise<RunningVerifier> {
   await mkdir(config.state, { recursive: true, mode: 0o700 });
   const joinToken = await readOrMakeToken(join(config.state, JOIN_TOKEN_FILE));
   const store = Store.open(join(config.state, "verifier.sqlite"));
@@ -34,7 +37,7 @@ export async function runVerifier(config: VerifierConfig): Promise<RunningVerifi
       clock: systemClock,
       lookUp: (identity) => lookUpBaseline(cache, identity),
     });
-    app = buildApi(verifier, joinToken);
+    app = buildApi(verifier, joinToken, report);
     await app.listen({ host, port });
   } catch (error) {
     store.close();

@@ -11,6 +11,7 @@ import { type Reason, reasonSchema } from "../log/finding.ts";
 import { isRestrictedSigningKey } from "../tpm/public.ts";
 import { Nonces } from "./nonces.ts";
 import { rebuildStates } from "./rebuild.ts";
+import { RecordsAhead } from "./records-ahead.ts";
 import type { HostRow, Store, VerdictRow } from "./store.ts";
 
 export interface VerifierOptions {
@@ -38,6 +39,8 @@ interface HostMemory {
   wanted: boolean;
   readonly wakeAgent: Set<() => void>;
   readonly waiters: Set<(outcome: Outcome) => void>;
+  /** Records that were sent ahead of the evidence that will prove them: kept, not believed. */
+  readonly ahead: RecordsAhead;
 }
 
 const RECORDS_A_READ = 1024;
@@ -102,6 +105,14 @@ export class Verifier {
     return { nonce: memory.nonces.give(this.#modules.clock.monotonicMs()), from: this.#row(host).proved.length };
   }
 
+  /**
+   * Keeps records of a host that lacks more than one message takes, until evidence comes that goes on after them. Returns
+   * the number of the next record. Throws `records-refused` when they do not follow what was proved or sent ahead.
+   */
+  stage(host: string, from: number, records: readonly string[]): number {
+    return this.#memory(host).ahead.add(from, records, this.#row(host).proved.length);
+  }
+
   /** Appraises evidence and stores what it proves. A refusal is an answer, not an error. */
   appraise(host: string, evidence: Evidence): Promise<Outcome> {
     const work = async () => {
@@ -124,7 +135,8 @@ export class Verifier {
     if (!memory.nonces.take(evidence.nonce, clock.monotonicMs()))
       return this.#refuse(host, "nonce-mismatch", "the evidence answers a nonce that is not open");
     const { akPublic, proved } = this.#row(host);
-    const result = appraise(evidence, { akPublic, nonce: evidence.nonce, pcr: this.#options.pcr }, proved);
+    const whole = memory.ahead.complete(evidence);
+    const result = appraise(whole, { akPublic, nonce: evidence.nonce, pcr: this.#options.pcr }, proved);
     if (!result.accepted) return this.#refuse(host, result.reason, result.text);
     store.accept(host, proved.length, result.lines, result.proved, clock.now());
     applyRecords(memory.state, result.records);
@@ -148,11 +160,12 @@ export class Verifier {
   }
 
   /** Asks the agent for evidence now and waits for its appraisal, at most `timeoutMs`; null when none came. */
-  async attestNow(host: string, timeoutMs: number): Promise<Outcome | null> {
+  async attestNow(host: string, timeoutMs: number, gone?: AbortSignal): Promise<Outcome | null> {
     const memory = this.#memory(host);
     const { promise, resolve } = Promise.withResolvers<Outcome | null>();
     memory.waiters.add(resolve);
     const timer = setTimeout(() => resolve(null), timeoutMs);
+    gone?.addEventListener("abort", () => resolve(null), { once: true });
     memory.wanted = true;
     for (const wake of memory.wakeAgent) wake();
     try {
@@ -257,7 +270,14 @@ export class Verifier {
 }
 
 function memoryOf(state: HostState): HostMemory {
-  return { nonces: new Nonces(), state, wanted: false, wakeAgent: new Set(), waiters: new Set() };
+  return {
+    nonces: new Nonces(),
+    state,
+    wanted: false,
+    wakeAgent: new Set(),
+    waiters: new Set(),
+    ahead: new RecordsAhead(),
+  };
 }
 
 function tokenDigest(token: string): string {
