@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -107,7 +107,8 @@ class Site {
   async startWeb(name: string, identity: string): Promise<DemoContainer> {
     await this.runtime.provideImage(this.images.web);
     const volume = join(this.folder, `web-${name}`);
-    return this.runtime.start({ name, image: this.images.web, identity, volume: await made(volume) });
+    await mkdir(volume);
+    return this.runtime.start({ name, image: this.images.web, identity, volume });
   }
 
   until(
@@ -129,12 +130,6 @@ class Site {
     await this.verifier?.stop();
     for (const close of this.#closing.splice(0).reverse()) await close();
   }
-}
-
-async function made(folder: string): Promise<string> {
-  const { mkdir } = await import("node:fs/promises");
-  await mkdir(folder, { recursive: true });
-  return folder;
 }
 
 test("no baseline, one signature, two signatures: unknown, unknown, trusted", async (t) => {
@@ -239,4 +234,24 @@ test("an altered or shortened log stops the agent before it says anything", asyn
   await writeFile(site.logPath, `${log}{"recnum":${lines.length},"pcr":13,"dig`);
   await site.startAgent();
   await site.view.waitUntil("evidence again", READY_MS, never, ({ evidence }) => evidence === "good");
+});
+
+test("a verifier that lost its memory is given everything anew", async (t) => {
+  const site = await Site.open(t);
+  await site.startAgent();
+  const before = await site.view.waitUntil(
+    "evidence",
+    READY_MS,
+    never,
+    ({ evidence, records }) => evidence === "good" && records > 5,
+  );
+  await site.verifier.kill();
+  await rm(join(site.folder, "verifier"), { recursive: true });
+  await site.startVerifier();
+  await site.view.waitUntil(
+    "evidence again",
+    READY_MS,
+    never,
+    ({ evidence, records }) => evidence === "good" && records > before.records,
+  );
 });
