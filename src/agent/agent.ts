@@ -94,7 +94,7 @@ export class Agent {
     } finally {
       this.#stopping.abort();
       await Promise.allSettled(this.#loops);
-      sweeper.close();
+      await sweeper.close();
     }
   }
 

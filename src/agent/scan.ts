@@ -57,7 +57,7 @@ export async function scan(options: SweepOptions): Promise<ScanReport> {
       coverage: { ...coverage, scope: options.scope, containers: containers.size, missed },
     };
   } finally {
-    sweeper.close();
+    await sweeper.close();
   }
 }
 

@@ -43,20 +43,22 @@ export function containerOfCgroupPath(path: string): ContainerRef | null {
   return null;
 }
 
-/**
- * The container in the text of `/proc/PID/cgroup` (cgroups(7)): lines `number:controllers:path`, of version 1 and 2. All
- * hierarchies that name a container must name the same one; the first is taken.
- */
+/** The paths in the text of `/proc/PID/cgroup` (cgroups(7)): lines `number:controllers:path`, of version 1 and 2. */
+export function cgroupPaths(text: string): string[] {
+  const paths = text.split("\n").map((line) => line.split(":").slice(2).join(":"));
+  return [...new Set(paths)].filter((path) => path.startsWith("/") && path !== "/");
+}
+
+/** The container that the first cgroup with a container's name belongs to, null where none has one. */
 export function parseCgroup(text: string): ContainerRef | null {
-  for (const line of text.split("\n")) {
-    const path = line.split(":").slice(2).join(":");
-    const container = path.startsWith("/") ? containerOfCgroupPath(path) : null;
+  for (const path of cgroupPaths(text)) {
+    const container = containerOfCgroupPath(path);
     if (container !== null) return container;
   }
   return null;
 }
 
-/** The container of a process, null for one of the host's. Also null when the process has exited. */
+/** The container of a process by its cgroup's name alone, null for one of the host's and one that has exited. */
 export function containerOfProcess(pid: number): ContainerRef | null {
   try {
     return parseCgroup(readFileSync(`/proc/${pid}/cgroup`, "utf8"));

@@ -43,7 +43,7 @@ export async function runTampering(platform: Platform, bystander: DemoContainer)
     ];
     return reports;
   } finally {
-    attacker.close();
+    await attacker.close();
     await log.close();
     await anchor.close();
   }
@@ -75,8 +75,8 @@ class Attacker {
     this.#bystander = bystander;
   }
 
-  close(): void {
-    this.#sweeper.close();
+  close(): Promise<void> {
+    return this.#sweeper.close();
   }
 
   /** Changes the log on disk between extending and sending. */

@@ -1,8 +1,9 @@
-import { stat } from "node:fs/promises";
+import { type FileHandle, stat } from "node:fs/promises";
+import type { JsonText } from "../core/bytes.ts";
 import type { AddressSpace } from "../process/address-space.ts";
-import type { Mapping } from "../process/mapping.ts";
-import type { CodeObject } from "./facts.ts";
-import { deviceText, type FileDigests } from "./file-digest.ts";
+import { backingOf, type Mapping } from "../process/mapping.ts";
+import type { CodeObject, ProcessRef } from "./facts.ts";
+import { deviceText, type FileDigests, type HashBudget } from "./file-digest.ts";
 
 /** `device:inode` of the program's own file, or null when it cannot be told (the process has just gone). */
 export async function programFile(space: AddressSpace): Promise<string | null> {
@@ -23,6 +24,7 @@ export async function readCodeObject(
   mapping: Mapping,
   program: string | null,
   digests: FileDigests,
+  budget?: HashBudget,
 ): Promise<CodeObject> {
   if (mapping.backing === "anonymous" || mapping.backing === "kernel") {
     return {
@@ -36,15 +38,34 @@ export async function readCodeObject(
       deleted: false,
     };
   }
-  const file = await digests.measure(space.mapFile(mapping));
+  const file = await digests.measure(space.mapFile(mapping), budget);
   return {
     backing: mapping.backing,
     role: `${file.device}:${file.inode}` === program ? "executable" : "library",
-    path: file.deleted && typeof mapping.name === "string" ? mapping.name.replace(/ \(deleted\)$/, "") : mapping.name,
+    path: file.deleted ? withoutMark(mapping.name) : mapping.name,
     device: file.device,
     inode: file.inode,
     size: file.size,
     sha256: file.sha256,
     deleted: file.deleted,
   };
+}
+
+/** The program of a process that has gone, from its file that was opened in time. Errors as readCodeObject. */
+export async function readProgram(
+  process: ProcessRef,
+  handle: FileHandle,
+  digests: FileDigests,
+  budget: HashBudget,
+): Promise<CodeObject & { sha256: string }> {
+  const file = await digests.measure(`/proc/self/fd/${handle.fd}`, budget);
+  const { device, inode, size, sha256, deleted } = file;
+  const backing = backingOf(process.exe, inode) === "memfd" ? "memfd" : "file";
+  const path = deleted ? withoutMark(process.exe) : process.exe;
+  return { backing, role: "executable", path, device, inode, size, sha256, deleted };
+}
+
+/** The kernel marks the name of a file that was deleted. */
+function withoutMark(name: JsonText): JsonText {
+  return typeof name === "string" ? name.replace(/ \(deleted\)$/, "") : name;
 }

@@ -37,26 +37,34 @@ export class FileDigests {
   hashedBytes = 0n;
 
   /**
-   * The file that `path` leads to. Throws PimsError `coverage-incomplete` for what is no regular file, too large, changes
-   * while it is read, or does not answer in time; system errors (ENOENT, …) as they are.
+   * The file that `path` leads to. Throws PimsError `coverage-incomplete` for what is no regular file, too large or beyond
+   * the budget, changes while it is read, or does not answer in time; system errors (ENOENT, …) as they are.
    */
-  async measure(path: string): Promise<MeasuredFile> {
-    const before = await withDeadline(stat(path, { bigint: true }), path);
+  async measure(path: string, budget?: HashBudget): Promise<MeasuredFile> {
+    const before = await withDeadline(path, () => stat(path, { bigint: true }));
     const cached = this.#cache.get(signature(before).key);
     if (cached?.times === signature(before).times) return cached.file;
-    const file = await withDeadline(this.#hash(path), path);
-    return file;
+    if (!before.isFile()) throw new PimsError("coverage-incomplete", "executable code is mapped from no regular file");
+    if (before.size > MAX_FILE_BYTES) throw new PimsError("coverage-incomplete", "an executable file is too large");
+    budget?.take(before.size);
+    return withDeadline(path, (expired) => this.#hash(path, expired));
   }
 
-  async #hash(path: string): Promise<MeasuredFile> {
+  /** Whether a file is still as it was measured, by its times. Same errors as measure; hashes nothing. */
+  async isUnchanged(path: string, file: { sha256: string | null; deleted: boolean }): Promise<boolean> {
+    const now = signature(await withDeadline(path, () => stat(path, { bigint: true })));
+    const cached = this.#cache.get(now.key);
+    return cached?.times === now.times && cached.file.sha256 === file.sha256 && cached.file.deleted === file.deleted;
+  }
+
+  async #hash(path: string, expired: AbortSignal): Promise<MeasuredFile> {
     // O_NONBLOCK: opening a fifo must not wait for its writer.
     const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     try {
       const before = await handle.stat({ bigint: true });
-      if (!before.isFile())
-        throw new PimsError("coverage-incomplete", "executable code is mapped from no regular file");
-      if (before.size > MAX_FILE_BYTES) throw new PimsError("coverage-incomplete", "an executable file is too large");
-      const sha256 = await hashContent(handle, before.size, (bytes) => {
+      if (!before.isFile() || before.size > MAX_FILE_BYTES)
+        throw new PimsError("coverage-incomplete", "an executable file was exchanged while it was read");
+      const sha256 = await hashContent(handle, before.size, expired, (bytes) => {
         this.hashedBytes += BigInt(bytes);
       });
       this.hashedFiles++;
@@ -80,17 +88,42 @@ export class FileDigests {
   }
 }
 
-async function hashContent(handle: FileHandle, size: bigint, count: (bytes: number) => void): Promise<string> {
+/** Bytes that may still be hashed; what is beyond is put off, so that one container's files do not stop all others. */
+export class HashBudget {
+  readonly #whole: bigint;
+  #left: bigint;
+
+  constructor(bytes: bigint) {
+    this.#whole = bytes;
+    this.#left = bytes;
+  }
+
+  /** Throws `coverage-incomplete` when it is used up. A file larger than all of it is let through alone. */
+  take(bytes: bigint): void {
+    if (bytes > this.#left && this.#left < this.#whole)
+      throw new PimsError("coverage-incomplete", "more new code than is hashed in one sweep");
+    this.#left = bytes > this.#left ? 0n : this.#left - bytes;
+  }
+}
+
+async function hashContent(
+  handle: FileHandle,
+  size: bigint,
+  expired: AbortSignal,
+  count: (bytes: number) => void,
+): Promise<string> {
   const hash = sha256Stream();
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   let position = 0;
-  while (position < size) {
+  while (position < size && !expired.aborted) {
     const { bytesRead } = await handle.read(chunk, 0, chunk.length, position);
     if (bytesRead === 0) break;
     hash.update(chunk.subarray(0, bytesRead));
     position += bytesRead;
     count(bytesRead);
   }
+  // Nobody waits for it any more, and half a file's digest must not be kept.
+  if (expired.aborted) throw new PimsError("coverage-incomplete", "an executable file was not read in time");
   return hash.hex();
 }
 
@@ -98,23 +131,20 @@ async function hashContent(handle: FileHandle, size: bigint, count: (bytes: numb
  * `length` bytes of a file at `offset`; what lies past its end is zeros, as the kernel maps it. Same errors as measure.
  */
 export async function readFilePage(path: string, offset: bigint, length: number): Promise<Uint8Array> {
-  return withDeadline(
-    (async () => {
-      const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-      try {
-        const page = Buffer.alloc(length);
-        for (let at = 0; at < length; ) {
-          const { bytesRead } = await handle.read(page, at, length - at, Number(offset) + at);
-          if (bytesRead === 0) break;
-          at += bytesRead;
-        }
-        return page;
-      } finally {
-        await handle.close();
+  return withDeadline(path, async () => {
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    try {
+      const page = Buffer.alloc(length);
+      for (let at = 0; at < length; ) {
+        const { bytesRead } = await handle.read(page, at, length - at, Number(offset) + at);
+        if (bytesRead === 0) break;
+        at += bytesRead;
       }
-    })(),
-    path,
-  );
+      return page;
+    } finally {
+      await handle.close();
+    }
+  });
 }
 
 function signature(stats: {
@@ -139,14 +169,16 @@ export function deviceText(dev: bigint): string {
   return `${major}:${minor}`;
 }
 
-async function withDeadline<T>(work: Promise<T>, what: string): Promise<T> {
+/** `work` is told when its time is over, since what it waits for may still come. */
+async function withDeadline<T>(what: string, work: (expired: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
   const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => reject(new PimsError("coverage-incomplete", `${what} did not answer within ${FILE_DEADLINE_MS / 1000} s`)),
-    FILE_DEADLINE_MS,
-  );
+  const timer = setTimeout(() => {
+    controller.abort();
+    reject(new PimsError("coverage-incomplete", `${what} did not answer within ${FILE_DEADLINE_MS / 1000} s`));
+  }, FILE_DEADLINE_MS);
   try {
-    return await Promise.race([work, promise]);
+    return await Promise.race([work(controller.signal), promise]);
   } finally {
     clearTimeout(timer);
   }

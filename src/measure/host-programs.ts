@@ -23,9 +23,10 @@ export class HostPrograms {
     this.#digests = digests;
   }
 
-  async isRuntimeHelper(objects: readonly CodeObject[]): Promise<boolean> {
+  /** Whether all code that a process has mapped is a runtime helper's. `objects` must be all that it has. */
+  async isHelper(objects: readonly CodeObject[]): Promise<boolean> {
     const program = objects.find((object) => object.role === "executable");
-    if (program?.sha256 == null || !(await this.#isRuntimeProgram(program.sha256))) return false;
+    if (program?.sha256 == null || !(await this.isRuntimeProgram(program.sha256))) return false;
     for (const object of objects) {
       if (object === program || object.backing === "kernel") continue;
       if (object.backing !== "file" || object.sha256 === null) return false;
@@ -35,7 +36,8 @@ export class HostPrograms {
     return true;
   }
 
-  async #isRuntimeProgram(sha256: string): Promise<boolean> {
+  /** Whether a file with this digest is one of the runtimes' programs on this host. */
+  async isRuntimeProgram(sha256: string): Promise<boolean> {
     for (const folder of FOLDERS)
       for (const name of PROGRAMS) if ((await this.#hostDigest(join(folder, name))) === sha256) return true;
     return false;

@@ -6,14 +6,17 @@ import {
   appendFileSync,
   closeSync,
   copyFileSync,
+  existsSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   readSync,
   realpathSync,
   rmSync,
   unlinkSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,6 +25,7 @@ import { type TestContext, test } from "node:test";
 import type { Method } from "../process/address-space.ts";
 import { parseMaps } from "../process/mapping.ts";
 import type { Fact } from "./facts.ts";
+import { HashBudget } from "./file-digest.ts";
 import { Sweeper } from "./sweep.ts";
 
 const sleep = realpathSync("/bin/sleep");
@@ -87,15 +91,26 @@ function writeAtEntry(pid: number, bytes: (old: Buffer) => Buffer): { offset: bi
   return { offset };
 }
 
+function sweeperOf(t: TestContext, method: Method): Sweeper {
+  const made = new Sweeper({ scope: "all", method });
+  t.after(() => made.close());
+  return made;
+}
+
+let pagesCompared = 0;
+
+/** What a further sweep of everything says about these processes. */
+async function again(sweeper: Sweeper, ...pids: number[]): Promise<Fact[]> {
+  const { facts, coverage } = await sweeper.sweep();
+  pagesCompared += coverage.pagesCompared;
+  return facts.filter(({ process }) => pids.includes(process.pid));
+}
+
 const code = (facts: readonly Fact[]) => facts.flatMap((fact) => (fact.kind === "code" ? [fact] : []));
 const modified = (facts: readonly Fact[]) => facts.flatMap((fact) => (fact.kind === "modified" ? [fact] : []));
 
 for (const method of ["auto", "fallback"] as const satisfies readonly Method[]) {
-  const sweeper = (t: TestContext): Sweeper => {
-    const made = new Sweeper({ scope: "all", method });
-    t.after(() => made.close());
-    return made;
-  };
+  const sweeper = (t: TestContext) => sweeperOf(t, method);
 
   test(`${method}: program and libraries are measured once, then nothing is hashed`, async (t) => {
     const child = await start(t, sleep, ["100"]);
@@ -108,10 +123,10 @@ for (const method of ["auto", "fallback"] as const satisfies readonly Method[]) 
       code(first.facts).some(({ object }) => object.role === "library" && String(object.path).includes("libc.so.6")),
     );
     assert.ok(first.coverage.hashedFiles >= 3);
-    const second = await measured.measure([child.pid]);
-    assert.deepEqual(second.facts, []);
-    assert.equal(second.coverage.hashedFiles, 0);
-    assert.equal(second.coverage.mappings, first.coverage.mappings);
+    const known = await measured.measure([child.pid]);
+    assert.equal(known.coverage.hashedFiles, 0);
+    assert.equal(known.coverage.mappings, first.coverage.mappings);
+    assert.deepEqual(await again(measured, child.pid), []);
   });
 
   test(`${method}: a page that is overwritten in memory is named, and only that page`, async (t) => {
@@ -129,16 +144,19 @@ for (const method of ["auto", "fallback"] as const satisfies readonly Method[]) 
     readFileSync(sleep).copy(file, 0, Number(page), Number(page) + 4096);
     const patched = Buffer.from(file);
     patched.fill(0xcc, Number(offset - page), Number(offset - page) + 16);
-    const { facts } = await measured.measure([child.pid, neighbour.pid]);
     assert.deepEqual(
-      modified(facts).map(({ process, object, pages }) => [process.pid, object.path, pages]),
+      modified(await again(measured, child.pid, neighbour.pid)).map(({ process, object, pages }) => [
+        process.pid,
+        object.path,
+        pages,
+      ]),
       [[child.pid, sleep, [{ offset: page, expected: sha256(file), actual: sha256(patched) }]]],
     );
     // Put back, the page is still a private one, but holds the file's bytes again.
     writeAtEntry(child.pid, () => original);
-    const restored = await measured.measure([child.pid, neighbour.pid]);
-    assert.deepEqual(modified(restored.facts), []);
-    assert.ok(restored.coverage.pagesCompared >= 1);
+    const before = pagesCompared;
+    assert.deepEqual(modified(await again(measured, child.pid, neighbour.pid)), []);
+    assert.ok(pagesCompared > before);
   });
 
   test(`${method}: a program that was deleted is measured by what runs`, async (t) => {
@@ -203,7 +221,7 @@ os.execve(fd, ["sleep", "100"], os.environ)`;
     const first = code((await measured.measure([child.pid])).facts).find(({ object }) => object.path === library);
     assert.equal(first?.object.sha256, sha256(readFileSync(library)));
     appendFileSync(library, "changed");
-    const second = code((await measured.measure([child.pid])).facts).find(({ object }) => object.path === library);
+    const second = code(await again(measured, child.pid)).find(({ object }) => object.path === library);
     assert.equal(second?.object.sha256, sha256(readFileSync(library)));
     assert.notEqual(second?.object.sha256, first?.object.sha256);
   });
@@ -220,10 +238,77 @@ os.execve(fd, ["sleep", "100"], os.environ)`;
     assert.equal(before?.object.path, realpathSync("/bin/sh"));
     shell.stdin.write("\n");
     await new Promise((resolve) => setTimeout(resolve, 100));
-    const after = code((await measured.measure([shell.pid!])).facts).find(({ object }) => object.role === "executable");
+    const after = code(await again(measured, shell.pid!)).find(({ object }) => object.role === "executable");
     assert.equal(after?.object.path, sleep);
   });
 }
+
+for (const method of ["auto", "fallback"] as const satisfies readonly Method[]) {
+  test(`${method}: a child that shares its parent's memory until it executes is not taken for its parent`, async (t) => {
+    // posix_spawn shares the address space (CLONE_VM, CLONE_VFORK) until exec; here exec waits until the fifo has a writer.
+    const fifo = join(folder(t), "fifo");
+    const script = `import os
+os.mkfifo(${JSON.stringify(fifo)})
+wait = [(os.POSIX_SPAWN_OPEN, 0, ${JSON.stringify(fifo)}, os.O_RDONLY, 0)]
+os.posix_spawn(${JSON.stringify(sleep)}, ["sleep", "100"], os.environ, file_actions=wait)
+import time
+time.sleep(100)`;
+    const parent = await start(t, "python3", ["-c", script]);
+    const children = () => readFileSync(`/proc/${parent.pid}/task/${parent.pid}/children`, "utf8").trim();
+    const isPython = () => readlinkSync(`/proc/${parent.pid}/exe`).includes("python");
+    for (let tries = 0; tries < 200 && !(isPython() && existsSync(fifo) && children() !== ""); tries++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    const child = Number(children());
+    t.after(() => process.kill(child, "SIGKILL"));
+    const measured = sweeperOf(t, method);
+    const before = code((await measured.measure([child])).facts).find(({ object }) => object.role === "executable");
+    assert.match(String(before?.object.path), /python/);
+    writeFileSync(fifo, "");
+    for (let tries = 0; tries < 200 && readFileSync(`/proc/${child}/comm`, "utf8") !== "sleep\n"; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    const after = code(await again(measured, child)).find(({ object }) => object.role === "executable");
+    assert.equal(after?.object.path, sleep);
+  });
+
+  test(`${method}: a program that ended before its turn came is judged by its file`, async (t) => {
+    const measured = sweeperOf(t, method);
+    const copy = join(folder(t), "short");
+    copyFileSync(sleep, copy);
+    appendFileSync(copy, "y");
+    const child = await start(t, copy, ["100"]);
+    // Noted at once, measured when it has already gone.
+    const measuring = measured.measure([child.pid]);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const program = code((await measuring).facts).find(({ object }) => object.role === "executable");
+    assert.equal(program?.object.path, copy);
+    assert.equal(program?.object.sha256, sha256(readFileSync(copy)));
+  });
+
+  test(`${method}: zombies cost no descriptors`, async (t) => {
+    const script = `import os, time
+for _ in range(50):
+    if os.fork() == 0: os._exit(0)
+time.sleep(100)`;
+    await start(t, "python3", ["-c", script]);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const measured = sweeperOf(t, method);
+    await measured.sweep();
+    const before = readdirSync("/proc/self/fd").length;
+    for (let round = 0; round < 3; round++) await measured.sweep();
+    assert.ok(readdirSync("/proc/self/fd").length <= before + 5);
+  });
+}
+
+test("one container's files are hashed up to a budget, and the rest is put off", () => {
+  const budget = new HashBudget(100n);
+  budget.take(60n);
+  assert.throws(() => budget.take(60n), { code: "coverage-incomplete" });
+  budget.take(40n);
+  const alone = new HashBudget(100n);
+  alone.take(1000n);
+  assert.throws(() => alone.take(1n), { code: "coverage-incomplete" });
+});
 
 test("both methods see the same mappings and findings on this machine's processes", async (t) => {
   const child = await start(t, sleep, ["100"]);

@@ -1,13 +1,13 @@
 import { readdir } from "node:fs/promises";
-import { containerOfProcess } from "../container/cgroup.ts";
+import { ContainerFinder } from "../container/finder.ts";
 import type { ContainerRef } from "../container/types.ts";
-import { describeError, errorCode, PimsError } from "../core/errors.ts";
-import { AddressSpace, isGone, type Method } from "../process/address-space.ts";
-import type { Mapping } from "../process/mapping.ts";
-import { programFile, readCodeObject } from "./code-object.ts";
+import { describeError, errorCode } from "../core/errors.ts";
+import { AddressSpace, isGone, type Method, sameMapping } from "../process/address-space.ts";
+import { programFile, readCodeObject, readProgram } from "./code-object.ts";
 import type { CodeObject, Fact, ProcessRef } from "./facts.ts";
-import { FileDigests } from "./file-digest.ts";
+import { FileDigests, HashBudget } from "./file-digest.ts";
 import { HostPrograms } from "./host-programs.ts";
+import { type MeasuredMapping, meetProcess, releaseProgram, type Watched } from "./watched.ts";
 import { compareWrittenPages } from "./written-pages.ts";
 
 export interface SweepOptions {
@@ -40,27 +40,27 @@ export function containerKey(container: ContainerRef): string {
   return `${container.runtime}:${container.id}`;
 }
 
-interface MeasuredMapping {
-  readonly mapping: Mapping;
-  readonly object: CodeObject;
-}
+/** Bytes that are hashed for one container in one sweep; the rest waits for the next, so that none keeps the others waiting. */
+const BYTES_A_SWEEP = 1024n * 1024n * 1024n;
+/** A mapping may go away while it is read once; who makes it happen in each sweep hides something. */
+const MAX_VANISHED = 2;
 
-interface Watched {
-  readonly space: AddressSpace;
-  readonly process: ProcessRef;
-  mappings: readonly Mapping[];
-  measured: readonly MeasuredMapping[];
-  /** A helper of the runtime (`runc init`): looked at again when it executes the container's own program. */
-  helper: boolean;
+/** What one sweep gathers. */
+interface Gathering {
+  readonly coverage: Coverage;
+  readonly facts: Fact[];
+  readonly checkedFiles: Set<string>;
+  readonly budgets: Map<string, HashBudget>;
 }
 
 /**
- * Keeps every watched address space open and tells what changed since the last sweep. A sweep without change asks the
+ * Remembers what each process had mapped, and tells what changed since the last sweep. A sweep without change asks the
  * kernel for mapping bounds and written-to pages, and hashes nothing.
  */
 export class Sweeper {
   readonly digests = new FileDigests();
   readonly #hostPrograms = new HostPrograms(this.digests);
+  readonly #finder = new ContainerFinder();
   readonly #scope: "containers" | "all";
   readonly #method: Method;
   readonly #watched = new Map<number, Watched>();
@@ -74,22 +74,26 @@ export class Sweeper {
   /** Measures every process in scope. Sweeps and single measurements take turns. */
   sweep(): Promise<SweepResult> {
     return this.#inTurn(async () => {
+      await this.#finder.refresh();
       const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
       const living = new Set(pids);
-      for (const [pid, watched] of this.#watched) if (!living.has(pid)) this.#drop(pid, watched);
-      return this.#measureAll(pids);
+      const gone = [...this.#watched.keys()].filter((pid) => !living.has(pid));
+      return this.#measureAll([...pids, ...gone]);
     });
   }
 
   /** Measures these processes now, because they have just executed a program. */
   measure(pids: readonly number[]): Promise<SweepResult> {
-    // Opened at once: a process may be gone by the time its turn comes.
-    for (const pid of pids) this.#tryWatch(pid, []);
-    return this.#inTurn(() => this.#measureAll(pids));
+    const unreadable: Fact[] = [];
+    // Noted at once: a process may be gone by the time its turn comes. What was known of it is another program's.
+    for (const pid of pids) this.#meet(pid, unreadable);
+    return this.#inTurn(() => this.#measureAll(pids, unreadable));
   }
 
-  close(): void {
-    for (const [pid, watched] of this.#watched) this.#drop(pid, watched);
+  async close(): Promise<void> {
+    await this.#turn;
+    for (const watched of this.#watched.values()) await releaseProgram(watched);
+    this.#watched.clear();
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -98,152 +102,197 @@ export class Sweeper {
     return result;
   }
 
-  async #measureAll(pids: readonly number[]): Promise<SweepResult> {
+  async #measureAll(pids: readonly number[], unreadable: readonly Fact[] = []): Promise<SweepResult> {
     const coverage: Coverage = { processes: 0, mappings: 0, pagesCompared: 0, hashedFiles: 0, unreadable: 0 };
-    const facts: Fact[] = [];
+    const facts: Fact[] = [...unreadable];
+    const gathering: Gathering = { coverage, facts, checkedFiles: new Set(), budgets: new Map() };
     const containers = new Map<string, ContainerRef>();
     const hashedBefore = this.digests.hashedFiles;
-    const checkedFiles = new Set<string>();
     for (const pid of pids) {
-      // Twice, because a process that executed meanwhile is another address space.
-      for (let attempt = 0; attempt < 2; attempt++) {
-        const watched = this.#tryWatch(pid, facts);
-        if (watched === null) break;
-        const before = facts.length;
-        const outcome = await this.#measureOne(watched, coverage, facts, checkedFiles);
-        if (outcome === "gone") {
-          // What was found out before it went stays true.
-          this.#drop(pid, watched);
-          continue;
-        }
-        coverage.processes++;
-        if (watched.helper) facts.length = before;
-        else if (watched.process.container)
-          containers.set(containerKey(watched.process.container), watched.process.container);
-        break;
-      }
+      const container = await this.#measureProcess(pid, gathering);
+      if (container !== null) containers.set(containerKey(container), container);
     }
     coverage.hashedFiles = this.digests.hashedFiles - hashedBefore;
     coverage.unreadable = facts.filter((fact) => fact.kind === "unreadable").length;
     return { coverage, facts, containers };
   }
 
-  /** Like #watch; a process that may not be looked at is reported as unreadable, never left out. */
-  #tryWatch(pid: number, facts: Fact[]): Watched | null {
-    try {
-      return this.#watch(pid);
-    } catch (error) {
-      if (errorCode(error) === undefined) throw error;
-      const process: ProcessRef = { pid, startTime: 0n, comm: "", exe: "", container: containerOfProcess(pid) };
-      facts.push({ kind: "unreadable", process, text: describeError(error) });
-      return null;
-    }
-  }
-
-  /** The watched address space of a process, opened when it is new and in scope. */
-  #watch(pid: number): Watched | null {
-    const known = this.#watched.get(pid);
-    if (known !== undefined) return known;
-    const container = containerOfProcess(pid);
-    if (container === null && this.#scope === "containers") return null;
-    const space = AddressSpace.open(pid, this.#method);
-    if (space === null) return null;
-    const { startTime, comm } = space.stat;
-    const watched: Watched = {
-      space,
-      process: { pid, startTime, comm, exe: space.exe, container },
-      mappings: [],
-      measured: [],
-      helper: false,
-    };
-    this.#watched.set(pid, watched);
-    return watched;
-  }
-
-  #drop(pid: number, watched: Watched): void {
-    watched.space.close();
-    if (this.#watched.get(pid) === watched) this.#watched.delete(pid);
-  }
-
-  async #measureOne(
-    watched: Watched,
-    coverage: Coverage,
-    facts: Fact[],
-    checkedFiles: Set<string>,
-  ): Promise<"measured" | "gone"> {
-    const { space, process } = watched;
-    try {
-      const same = watched.mappings.length > 0 && space.sameMappings(watched.mappings);
-      if (same === "gone") return "gone";
-      const known = same && !(await this.#anyFileChanged(watched, checkedFiles));
-      if (!known && (await this.#measureMappings(watched, facts)) === "gone") return "gone";
-      coverage.mappings += watched.mappings.length;
-      for (const { mapping, object } of watched.measured) {
-        if (mapping.shared || object.backing === "anonymous") continue;
-        const written = await compareWrittenPages(space, mapping);
-        if (written === "gone") return "gone";
-        coverage.pagesCompared += written.compared;
-        if (written.pages.length > 0) facts.push({ kind: "modified", process, object, pages: written.pages });
-        if (written.more)
-          facts.push({ kind: "unreadable", process, text: "more written-to code pages than a sweep compares" });
+  /** Measures one process and returns its container when it lives there with a program of its own. */
+  async #measureProcess(pid: number, gathering: Gathering): Promise<ContainerRef | null> {
+    // Twice, because a process that executed meanwhile is another address space.
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const watched = this.#watched.get(pid) ?? this.#meet(pid, gathering.facts);
+      if (watched === null) return null;
+      const outcome = await this.#measureOne(watched, gathering);
+      if (outcome !== "gone") {
+        gathering.coverage.processes++;
+        return outcome === "helper" ? null : watched.process.container;
       }
-      return "measured";
-    } catch (error) {
-      if (isGone(error) && !space.isAlive()) return "gone";
-      if (errorCode(error) === undefined) throw error;
-      facts.push({ kind: "unreadable", process, text: describeError(error) });
-      return "measured";
+      await this.#leave(watched, gathering);
     }
+    return null;
+  }
+
+  /**
+   * Notes a process in scope, anew if it was known. One that may not be looked at is reported as unreadable, never left
+   * out.
+   */
+  #meet(pid: number, facts: Fact[]): Watched | null {
+    let container: ContainerRef | null = null;
+    try {
+      container = this.#finder.ofProcess(pid);
+      if (container === null && this.#scope === "containers") return this.#forget(pid);
+      const watched = meetProcess(pid, container);
+      if (watched === null) return this.#forget(pid);
+      this.#forget(pid);
+      this.#watched.set(pid, watched);
+      return watched;
+    } catch (error) {
+      if (errorCode(error) === undefined) throw error;
+      const process: ProcessRef = { pid, startTime: 0n, comm: "", exe: "", container };
+      facts.push({ kind: "unreadable", process, text: describeError(error) });
+      return this.#forget(pid);
+    }
+  }
+
+  #forget(pid: number): null {
+    const known = this.#watched.get(pid);
+    if (known !== undefined) void releaseProgram(known);
+    this.#watched.delete(pid);
+    return null;
+  }
+
+  /** A process has gone. If it was never measured, its program's file still tells what was executed. */
+  async #leave(watched: Watched, gathering: Gathering): Promise<void> {
+    const { process, program } = watched;
+    if (this.#watched.get(process.pid) === watched) this.#watched.delete(process.pid);
+    try {
+      const handle = await program;
+      if (handle === null) return;
+      const object = await readProgram(process, handle, this.digests, this.#budgetOf(process, gathering));
+      if (!(await this.#hostPrograms.isRuntimeProgram(object.sha256)))
+        gathering.facts.push({ kind: "code", process, object });
+    } catch (error) {
+      if (errorCode(error) === undefined) throw error;
+      gathering.facts.push({ kind: "unreadable", process, text: describeError(error) });
+    } finally {
+      await releaseProgram(watched);
+    }
+  }
+
+  async #measureOne(watched: Watched, gathering: Gathering): Promise<"measured" | "helper" | "gone"> {
+    const { process } = watched;
+    let space: AddressSpace | null = null;
+    try {
+      space = AddressSpace.open(process.pid, this.#method);
+      if (space === null) return "gone";
+      return await this.#measureSpace(space, watched, gathering);
+    } catch (error) {
+      if (isGone(error) && space?.isAlive() !== true) return "gone";
+      if (errorCode(error) === undefined) throw error;
+      gathering.facts.push({ kind: "unreadable", process, text: describeError(error) });
+      return "measured";
+    } finally {
+      space?.close();
+    }
+  }
+
+  async #measureSpace(
+    space: AddressSpace,
+    watched: Watched,
+    gathering: Gathering,
+  ): Promise<"measured" | "helper" | "gone"> {
+    const { process } = watched;
+    const { coverage, facts } = gathering;
+    const same = watched.mappings.length > 0 && space.sameMappings(watched.mappings);
+    if (same === "gone") return "gone";
+    let helper = false;
+    if (!same || (await this.#anyFileChanged(space, watched, gathering))) {
+      const outcome = await this.#measureMappings(space, watched, gathering);
+      if (outcome === "gone") return "gone";
+      helper = outcome === "helper";
+    }
+    coverage.mappings += watched.measured.length;
+    for (const { mapping, object } of watched.measured) {
+      if (mapping.shared || object.backing === "anonymous") continue;
+      const written = await compareWrittenPages(space, mapping);
+      if (written === "gone") return "gone";
+      coverage.pagesCompared += written.compared;
+      if (written.pages.length > 0) facts.push({ kind: "modified", process, object, pages: written.pages });
+      if (written.more)
+        facts.push({ kind: "unreadable", process, text: "more written-to code pages than a sweep compares" });
+    }
+    return helper ? "helper" : "measured";
   }
 
   /** Reads all mappings anew and reports each distinct object once for the process. */
-  async #measureMappings(watched: Watched, facts: Fact[]): Promise<"measured" | "gone"> {
-    const { space, process } = watched;
+  async #measureMappings(
+    space: AddressSpace,
+    watched: Watched,
+    gathering: Gathering,
+  ): Promise<"measured" | "helper" | "gone"> {
+    const { process } = watched;
     const mappings = space.mappings();
     if (mappings === "gone") return "gone";
     const program = await programFile(space);
+    const budget = this.#budgetOf(process, gathering);
     const measured: MeasuredMapping[] = [];
     const objects = new Map<string, CodeObject>();
-    let incomplete = false;
+    const unread: string[] = [];
+    let vanished = false;
     for (const mapping of mappings) {
       try {
-        const object = await readCodeObject(space, mapping, program, this.digests);
+        const object = await readCodeObject(space, mapping, program, this.digests, budget);
         measured.push({ mapping, object });
         objects.set(`${object.device}:${object.inode}:${object.inode === 0n ? mapping.start : ""}`, object);
       } catch (error) {
         if (!space.isAlive()) return "gone";
-        if (isGone(error)) return this.#measureLater(watched);
-        if (!(error instanceof PimsError) && errorCode(error) === undefined) throw error;
-        incomplete = true;
-        facts.push({ kind: "unreadable", process, text: describeError(error) });
+        if (errorCode(error) === undefined) throw error;
+        if (isGone(error)) vanished = true;
+        else unread.push(describeError(error));
+        // Its written-to pages can be compared all the same.
+        const before = watched.measured.find((one) => sameMapping(one.mapping, mapping));
+        if (before !== undefined) measured.push({ mapping, object: before.object });
       }
     }
     if (!space.isAlive()) return "gone";
-    watched.helper = process.container !== null && (await this.#hostPrograms.isRuntimeHelper([...objects.values()]));
+    watched.vanished = vanished ? watched.vanished + 1 : 0;
+    if (watched.vanished > MAX_VANISHED) unread.push("its executable mappings change faster than they can be read");
+    for (const text of new Set(unread)) gathering.facts.push({ kind: "unreadable", process, text });
+    const complete = unread.length === 0 && !vanished;
+    const helper = complete && process.container !== null && (await this.#hostPrograms.isHelper([...objects.values()]));
     watched.measured = measured;
-    // What could not be read is tried again in the next sweep.
-    watched.mappings = incomplete ? [] : mappings;
+    // What could not be read is tried again in the next sweep, and so is a helper: its own program comes after it.
+    watched.mappings = complete && !helper ? mappings : [];
+    if (complete) await releaseProgram(watched);
+    if (helper) return "helper";
     for (const object of objects.values())
-      if (object.backing !== "kernel") facts.push({ kind: "code", process, object });
-    return "measured";
-  }
-
-  /** A mapping went away while it was read; the next sweep sees the new ones. */
-  #measureLater(watched: Watched): "measured" {
-    watched.mappings = [];
+      if (object.backing !== "kernel") gathering.facts.push({ kind: "code", process, object });
     return "measured";
   }
 
   /** Whether a mapped file was written to in place. Each distinct file is asked about once a sweep. */
-  async #anyFileChanged(watched: Watched, checkedFiles: Set<string>): Promise<boolean> {
+  async #anyFileChanged(space: AddressSpace, watched: Watched, { checkedFiles }: Gathering): Promise<boolean> {
     for (const { mapping, object } of watched.measured) {
       if (object.backing !== "file" && object.backing !== "memfd") continue;
       const key = `${object.device}:${object.inode}:${object.sha256}`;
       if (checkedFiles.has(key)) continue;
-      const file = await this.digests.measure(watched.space.mapFile(mapping));
-      if (file.sha256 !== object.sha256 || file.deleted !== object.deleted) return true;
+      try {
+        if (!(await this.digests.isUnchanged(space.mapFile(mapping), object))) return true;
+      } catch (error) {
+        // Measuring it anew says what is the matter.
+        if (errorCode(error) === undefined) throw error;
+        return true;
+      }
       checkedFiles.add(key);
     }
     return false;
+  }
+
+  #budgetOf({ container }: ProcessRef, { budgets }: Gathering): HashBudget {
+    const key = container === null ? "" : containerKey(container);
+    const budget = budgets.get(key) ?? new HashBudget(BYTES_A_SWEEP);
+    budgets.set(key, budget);
+    return budget;
   }
 }

@@ -1,10 +1,8 @@
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
-import { type JsonText, toJsonText } from "../core/bytes.ts";
+import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { PAGE_SIZE, type PageList, readAnonymousPages, scanAnonymousPages } from "../kernel/pagemap.ts";
-import { LONG_NAME, nextExecutableArea } from "../kernel/procmap.ts";
+import { nextExecutableArea } from "../kernel/procmap.ts";
 import { backingOf, type Mapping, parseMaps } from "./mapping.ts";
-import { type ProcessStat, parseStat } from "./stat.ts";
 
 /**
  * Which kernel interfaces a sweep uses: PROCMAP_QUERY and PAGEMAP_SCAN (Linux 6.11), or the text of `maps` and
@@ -17,14 +15,12 @@ const MAX_MAPPINGS = 65_536;
 const MAX_MAPS_BYTES = 64 * 1024 * 1024;
 
 /**
- * One address space, held open. `maps` and `pagemap` stay bound to it: after exec or exit they answer `gone`, so a
- * reused pid or another program can never be taken for it.
+ * One address space, open. `maps` and `pagemap` are bound to it: after exec or exit they answer `gone`. Not so while
+ * another process shares it (vfork, CLONE_VM): then they go on answering for the other one. So it is opened for one
+ * measurement and not kept: what is opened by pid is what the process has now.
  */
 export class AddressSpace {
   readonly pid: number;
-  readonly stat: ProcessStat;
-  /** The program as the kernel names it. A label for people; the judgement goes by digests. */
-  readonly exe: JsonText;
   readonly #folder: string;
   readonly #maps: number;
   readonly #pagemap: number;
@@ -36,8 +32,6 @@ export class AddressSpace {
     this.#method = method;
     this.#maps = maps;
     this.#pagemap = pagemap;
-    this.stat = parseStat(readFileSync(`${folder}/stat`, "latin1"));
-    this.exe = readExe(folder);
   }
 
   /**
@@ -61,18 +55,19 @@ export class AddressSpace {
 
   static #openFolder(pid: number, folder: string, method: Method): AddressSpace | null {
     const opened: number[] = [];
+    let space: AddressSpace | null = null;
     try {
-      opened.push(openSync(`${folder}/maps`, "r"), openSync(`${folder}/pagemap`, "r"));
-      const space = new AddressSpace(pid, folder, method, opened[0]!, opened[1]!);
-      if (space.isAlive()) return space;
+      // One after the other: of a zombie `maps` opens and `pagemap` does not.
+      opened.push(openSync(`${folder}/maps`, "r"));
+      opened.push(openSync(`${folder}/pagemap`, "r"));
+      const candidate = new AddressSpace(pid, folder, method, opened[0]!, opened[1]!);
+      if (candidate.isAlive()) space = candidate;
     } catch (error) {
-      if (!isGone(error)) {
-        for (const fd of opened) closeSync(fd);
-        throw error;
-      }
+      if (!isGone(error)) throw error;
+    } finally {
+      if (space === null) for (const fd of opened) closeSync(fd);
     }
-    for (const fd of opened) closeSync(fd);
-    return null;
+    return space;
   }
 
   /** Every executable mapping, in rising order, or `gone`. */
@@ -190,16 +185,8 @@ export class AddressSpace {
   }
 }
 
-function readExe(folder: string): JsonText {
-  try {
-    return toJsonText(readlinkSync(`${folder}/exe`, { encoding: "buffer" }));
-  } catch (error) {
-    if (errorCode(error) === "ENAMETOOLONG") return LONG_NAME;
-    throw error;
-  }
-}
-
-function sameMapping(a: Mapping, b: Mapping): boolean {
+/** Whether two mappings are the same place, permissions and file. */
+export function sameMapping(a: Mapping, b: Mapping): boolean {
   return (
     a.start === b.start &&
     a.end === b.end &&
