@@ -51,6 +51,8 @@ export interface AgentModules {
 /** What one record carries, and with it one extend. A single event is never larger than this. */
 const EVENTS_A_RECORD = 64;
 const BYTES_A_RECORD = 512 * 1024;
+/** Processes that executed and wait for being measured. */
+const MAX_EXECUTED = 1024;
 /** How long the verifier may hold the request that asks whether evidence is wanted. */
 const WANTED_WAIT_MS = 25_000;
 const RETRY_MS = 1000;
@@ -69,6 +71,8 @@ export class Agent {
   readonly #stopping = new AbortController();
   readonly #loops: Promise<void>[] = [];
   readonly #reported = new Map<string, string>();
+  readonly #executed = new Set<number>();
+  #measuring: Promise<void> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: AgentOptions, modules: AgentModules) {
@@ -94,6 +98,7 @@ export class Agent {
     } finally {
       this.#stopping.abort();
       await Promise.allSettled(this.#loops);
+      await this.#measuring;
       await sweeper.close();
     }
   }
@@ -106,11 +111,31 @@ export class Agent {
   onExec(pids: readonly number[], lost: boolean): void {
     if (this.#stopping.signal.aborted) return;
     if (lost) this.#say("events", "the kernel dropped exec events; the next sweep covers them");
-    // A failure to append ends the sweep loop too, which reports it.
-    void this.#modules.sweeper
-      .measure(pids)
-      .then((result) => this.#inTurn(() => this.#take(result, false)))
-      .catch((error: unknown) => this.#say("measure", describeError(error)));
+    for (const pid of pids) {
+      if (this.#executed.size >= MAX_EXECUTED) break;
+      this.#executed.add(pid);
+    }
+    this.#measuring ??= this.#measureExecuted();
+  }
+
+  /** One measurement at a time, of all that executed meanwhile. What a flood of events leaves out, the next sweep sees. */
+  async #measureExecuted(): Promise<void> {
+    try {
+      while (this.#executed.size > 0 && !this.#stopping.signal.aborted) {
+        const pids = [...this.#executed];
+        this.#executed.clear();
+        const result = await this.#modules.sweeper.measure(pids);
+        await this.#inTurn(async () => {
+          this.#coverage.addUnreadable(result.facts);
+          await this.#take(result, false);
+        });
+      }
+    } catch (error) {
+      // A failure to append ends the sweep loop too, which reports it.
+      this.#say("measure", describeError(error));
+    } finally {
+      this.#measuring = undefined;
+    }
   }
 
   async #sweepLoop(): Promise<void> {

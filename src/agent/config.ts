@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import { z } from "zod";
 import { ledgerSchema } from "../ledger/config.ts";
+import { pcrSchema } from "../log/pcr.ts";
 import { policySchema } from "../respond/policy.ts";
 
 export const agentConfigSchema = z.strictObject({
@@ -13,7 +14,7 @@ export const agentConfigSchema = z.strictObject({
   state: z.string().default("/var/lib/pims/agent"),
   /** `device`, `device:PATH` or `unix:PATH`. */
   tpm: z.string().default("device"),
-  pcr: z.int().min(0).max(23).default(13),
+  pcr: pcrSchema,
   verifier: z.strictObject({
     url: z.url({ protocol: /^https?$/ }),
     /** File with the join token; needed until the host is enrolled. */

@@ -30,7 +30,12 @@ export class CoverageCounter {
     this.#lastEndMs = endMs;
     this.#last = result.coverage;
     this.#pagesCompared += result.coverage.pagesCompared;
-    for (const fact of result.facts) if (fact.kind === "unreadable") this.#addUnreadable(fact);
+    this.addUnreadable(result.facts);
+  }
+
+  /** Counts what could not be read, in a sweep or in between. */
+  addUnreadable(facts: readonly Fact[]): void {
+    for (const fact of facts) if (fact.kind === "unreadable") this.#addUnreadable(fact);
   }
 
   #addUnreadable(fact: Extract<Fact, { kind: "unreadable" }>): void {

@@ -1,7 +1,17 @@
-import { brief, printable } from "../core/bytes.ts";
+import { brief, type JsonText, jsonTextBytes, printable } from "../core/bytes.ts";
+import { sha256Hex } from "../core/digest.ts";
 import type { CodeEvent, LogEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { CodeObject, Fact, ProcessRef } from "../measure/facts.ts";
+
+/** Longer paths are cut: no real program has one, and a container could fill log and memories with them. */
+const MAX_PATH = 1024;
+
+function boundedPath(path: JsonText): JsonText {
+  const bytes = jsonTextBytes(path);
+  if (bytes.length <= MAX_PATH) return path;
+  return `${brief(path)} [cut, ${bytes.length} bytes, sha256 ${sha256Hex(bytes)}]`;
+}
 
 /** A process as the log names it. */
 function processFields(process: ProcessRef): Pick<Finding, "pid" | "startTime" | "comm" | "exe"> {
@@ -9,12 +19,12 @@ function processFields(process: ProcessRef): Pick<Finding, "pid" | "startTime" |
     pid: process.pid,
     startTime: process.startTime.toString(),
     comm: printable(process.comm).slice(0, 64),
-    exe: process.exe,
+    exe: boundedPath(process.exe),
   };
 }
 
 function objectFields(object: CodeObject): Finding["object"] {
-  return { path: object.path, dev: object.device, ino: object.inode.toString(), digest: object.sha256 };
+  return { path: boundedPath(object.path), dev: object.device, ino: object.inode.toString(), digest: object.sha256 };
 }
 
 /** Code that a process executes, in the words of the log. */

@@ -162,3 +162,16 @@ test("of the stopped containers the longest stopped are forgotten, living ones n
     ["1024", "1025", "1026", "1027", "1028", "1029"],
   );
 });
+
+test("runc leaves a container's id to the next one, which is not condemned for it; Docker starts the same one again", () => {
+  for (const [runtime, expected] of [
+    ["runc", 0],
+    ["docker", 1],
+  ] as const) {
+    const container = containerOf("web", { runtime });
+    const state = emptyHostState();
+    const events = [startEvent(container), violationEvent(container), stopEvent(container), startEvent(container)];
+    applyRecords(state, [{ recnum: 0, pcr: 13, digest: "00".repeat(32), events }]);
+    assert.equal(state.containers.get(keyOf(container))?.violations.size, expected, runtime);
+  }
+});

@@ -27,7 +27,7 @@ export interface HostState {
  * Bounds on what one container may make a verifier remember. With so many violations it is condemned already; with so much
  * code its coverage is incomplete.
  */
-export const MAX_CODE = 65_536;
+export const MAX_CODE = 16_384;
 export const MAX_VIOLATIONS = 4096;
 const MAX_ACTIONS = 1024;
 const MAX_STOPPED = 1024;
@@ -61,7 +61,14 @@ function applyEvent(state: HostState, event: LogEvent): void {
   switch (event.type) {
     case "container-start": {
       const known = containerOf(state, event.container, event.time);
-      // Said again when the runtime has told more; an image once named is never exchanged for another.
+      if (isAnother(known, event.container)) {
+        known.code.clear();
+        known.violations.clear();
+        known.actions.length = 0;
+        known.imageName = null;
+        known.container = event.container;
+      }
+      // Said again when the runtime has told more.
       if (known.container.image === null) known.container = event.container;
       known.imageName ??= event.imageName;
       known.stoppedAt = null;
@@ -95,6 +102,14 @@ function applyEvent(state: HostState, event: LogEvent): void {
     default:
       return;
   }
+}
+
+/**
+ * Whether a container that starts only has the id of one that was: one of runc ends with its last process and leaves its
+ * id to the next, while Docker starts the same one again.
+ */
+function isAnother(known: ContainerState, now: ContainerName): boolean {
+  return known.stoppedAt !== null && now.runtime === "runc";
 }
 
 /** Whether this very code was already seen in the container, or is too much to be remembered. */

@@ -184,3 +184,14 @@ test("exit status: the worst wins, untrusted before not determined", () => {
   assert.equal(exitStatusOf(["unknown", "stale", "untrusted", "trusted"]), 2);
   assert.equal(exitStatusOf(["untrusted", "unknown"]), 2);
 });
+
+test("without a baseline only what no baseline could allow is a finding, since findings stay", () => {
+  const deleted = codeEvent(web, "/usr/bin/server", { deleted: true });
+  const memory = codeEvent(web, "/memfd:x", { backing: "memfd" });
+  const without: BaselineLookup = { found: false, reason: "ledger-unverified", text: "no chain answers" };
+  assert.deepEqual(verdict(healthy(deleted), web, without).findings, []);
+  assert.deepEqual(
+    verdict(healthy(deleted, memory), web, without).findings.map(({ reason }) => reason),
+    ["memfd-executable"],
+  );
+});

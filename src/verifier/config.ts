@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ledgerSchema } from "../ledger/config.ts";
+import { pcrSchema } from "../log/pcr.ts";
 
 export const verifierConfigSchema = z.strictObject({
   /** Folder for the database and the join token. */
@@ -8,7 +9,7 @@ export const verifierConfigSchema = z.strictObject({
     .strictObject({ host: z.string().default("127.0.0.1"), port: z.int().min(0).max(65535).default(7467) })
     .prefault({}),
   ledger: ledgerSchema,
-  pcr: z.int().min(0).max(23).default(13),
+  pcr: pcrSchema,
   staleAfterMs: z.int().min(100).default(60_000),
 });
 export type VerifierConfig = z.infer<typeof verifierConfigSchema>;

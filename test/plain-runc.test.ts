@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { containerOfProcess } from "../src/container/cgroup.ts";
+import { ContainerFinder } from "../src/container/finder.ts";
+import { prepareImages } from "../src/demo/images.ts";
+import { runTool } from "../src/demo/run-tool.ts";
+import { pims, temporaryFolder } from "./pims.ts";
+
+test("a container of plain runc, whose cgroup says nothing, is found by runc's own record", async (t) => {
+  const { web } = await prepareImages();
+  const bundle = temporaryFolder(t);
+  await runTool("runc", ["spec", "--bundle", bundle]);
+  const spec = JSON.parse(await readFile(join(bundle, "config.json"), "utf8"));
+  await symlink(web.rootfs, join(bundle, "rootfs"));
+  spec.root = { path: web.rootfs, readonly: true };
+  spec.process.terminal = false;
+  spec.process.args = ["/bin/sleep", "1000"];
+  delete spec.linux.cgroupsPath;
+  await writeFile(join(bundle, "config.json"), JSON.stringify(spec));
+  const id = `pims-plain-${randomBytes(3).toString("hex")}`;
+  try {
+    await runTool("runc", ["run", "--detach", "--bundle", bundle, id]);
+    const { pid } = JSON.parse(await runTool("runc", ["state", id]));
+    assert.equal(containerOfProcess(pid), null);
+    const finder = new ContainerFinder();
+    assert.equal(finder.ofProcess(pid), null);
+    await finder.refresh();
+    assert.deepEqual(finder.ofProcess(pid), { runtime: "runc", id });
+    assert.equal(finder.ofProcess(process.pid), null);
+    const { coverage } = JSON.parse(pims(["scan", "--json"]).stdout);
+    assert.ok(coverage.containers >= 1 && coverage.processes >= 1);
+  } finally {
+    await runTool("runc", ["delete", "--force", id]).catch(() => undefined);
+  }
+});
