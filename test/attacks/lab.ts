@@ -1,0 +1,174 @@
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { referenceValues } from "../../src/attest/reference-values.ts";
+import type { BaselineLookup } from "../../src/attest/verdict.ts";
+import { buildFromFolder } from "../../src/baseline/build.ts";
+import { printable } from "../../src/core/bytes.ts";
+import { describeError } from "../../src/core/errors.ts";
+import { type DemoRuntime, openDemoRuntime } from "../../src/demo/containers.ts";
+import { type DemoImages, prepareImages, type RootImage } from "../../src/demo/images.ts";
+import { openProcConnector } from "../../src/kernel/proc-connector.ts";
+import type { Finding } from "../../src/log/finding.ts";
+import type { Method } from "../../src/process/address-space.ts";
+import type { Attack } from "./attack.ts";
+import { makeLabImage } from "./image.ts";
+import { Observer } from "./observer.ts";
+import { type Description, matchesObject } from "./readme.ts";
+import { openSite } from "./site.ts";
+
+/** What became of one attack under one method. */
+export interface Result {
+  readonly description: Description;
+  readonly method: Method;
+  /** What was found, in words. */
+  readonly observed: string;
+  /** Why it is not as its README says. */
+  readonly problems: readonly string[];
+}
+
+const METHODS: readonly Method[] = ["auto", "fallback"];
+const DETECTION_MS = 5000;
+const SWEEPS_FOR_MISSED = 3;
+
+/** Images, a container runtime and an observer for each method; and the attacks that are carried out there. */
+export class Lab {
+  readonly #corpus: string;
+  readonly #closing: (() => Promise<unknown>)[] = [];
+  readonly #observers = METHODS.map((method) => new Observer(method));
+  #images!: DemoImages;
+  #runtime!: DemoRuntime;
+  #folder = "";
+  readonly #known = new Map<string, { image: RootImage; identity: string; lookup: BaselineLookup }>();
+
+  private constructor(corpus: string) {
+    this.#corpus = corpus;
+  }
+
+  /** Whatever it started is stopped when it cannot be opened. */
+  static async open(corpus: string): Promise<Lab> {
+    const lab = new Lab(corpus);
+    try {
+      await lab.#start();
+      return lab;
+    } catch (error) {
+      await lab.close();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    this.#folder = await mkdtemp(join(tmpdir(), "pims-attacks-"));
+    this.#closing.push(() => rm(this.#folder, { recursive: true, force: true }));
+    this.#images = await prepareImages();
+    await this.#addImage("lab", await makeLabImage(this.#corpus, this.#folder));
+    await this.#addImage("web", this.#images.web);
+    this.#runtime = await openDemoRuntime({ kind: "runc" });
+    this.#closing.push(() => this.#runtime.cleanup());
+    this.#closing.push(async () => this.#observers.forEach((observer) => void observer.close()));
+    const connector = await openProcConnector({
+      onExec: (pids) => this.#observers.forEach((observer) => void observer.onExec(pids)),
+      onError: (error) => this.#observers.forEach((observer) => void observer.failures.push(describeError(error))),
+    });
+    this.#closing.push(() => connector.close());
+  }
+
+  async #addImage(name: string, image: RootImage): Promise<void> {
+    const baseline = await buildFromFolder({ root: image.rootfs, name: image.name });
+    const lookup: BaselineLookup = { found: true, reference: referenceValues(baseline) };
+    this.#known.set(name, { image, identity: baseline.header.identity, lookup });
+  }
+
+  /** Carries out one attack on a container of its own, watched by every method at once. */
+  async carryOut(description: Description, attack: Attack): Promise<Result[]> {
+    const { image, identity, lookup } = this.#known.get(description.container)!;
+    const { name } = description;
+    const folder = join(this.#folder, name);
+    const volume = join(folder, "volume");
+    await mkdir(volume, { recursive: true });
+    const container = await this.#runtime.start({ name, image, identity, volume });
+    try {
+      for (const observer of this.#observers) observer.watch(container.ref, identity, lookup);
+      const sweep = async () => void (await Promise.all(this.#observers.map((observer) => observer.sweep())));
+      await sweep();
+      const before = this.#observers.map((observer) => observer.findings(container.ref).map(words));
+      const parts = { container, runtime: this.#runtime, images: this.#images, volume, folder, sweep };
+      const pid = await attack.act(openSite(name, parts));
+      const met = () =>
+        this.#observers.every((observer) => isMet(description, pid, observer, observer.findings(container.ref)));
+      if (description.outcome === "detected") {
+        for (const end = performance.now() + DETECTION_MS; performance.now() < end; await sleep(50)) {
+          await sweep();
+          if (met()) break;
+        }
+        await sweep();
+      } else for (let count = 0; count < SWEEPS_FOR_MISSED; count++) await sweep();
+      return this.#observers.map((observer, index) => {
+        const findings = observer.findings(container.ref);
+        const unreadable = observer.unreadable(container.ref);
+        return {
+          description,
+          method: observer.method,
+          observed: observed(findings, unreadable),
+          problems: [
+            ...before[index]!.map((finding) => `before the attack: ${finding}`),
+            ...problemsOf(description, pid, observer, findings, unreadable),
+            ...observer.failures.splice(0),
+          ],
+        };
+      });
+    } finally {
+      for (const observer of this.#observers) observer.forget(container.ref);
+      await this.#runtime.remove(container);
+      await rm(folder, { recursive: true, force: true });
+    }
+
+    function isMet(expected: Description, pid: number | null, observer: Observer, findings: readonly Finding[]): boolean {
+      if (expected.reason === "coverage-incomplete") return observer.unreadable(container.ref).length > 0;
+      return findings.some((finding) => isExpected(expected, pid, finding));
+    }
+
+    function problemsOf(
+      expected: Description,
+      pid: number | null,
+      observer: Observer,
+      findings: readonly Finding[],
+      unreadable: readonly string[],
+    ): string[] {
+      const detected = expected.outcome === "detected";
+      const problems: string[] = [];
+      if (detected && !isMet(expected, pid, observer, findings))
+        problems.push(`nothing says ${expected.reason} of ${expected.object} in process ${pid ?? "any"}`);
+      for (const finding of findings)
+        if (!detected || !isExpected(expected, null, finding)) problems.push(`not expected: ${words(finding)}`);
+      if (expected.reason !== "coverage-incomplete")
+        for (const text of unreadable) problems.push(`not expected: coverage-incomplete, ${text}`);
+      return problems;
+    }
+  }
+
+  async close(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const close of this.#closing.splice(0).reverse()) await close().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
+  }
+}
+
+function isExpected({ reason, object }: Description, pid: number | null, finding: Finding): boolean {
+  return (
+    finding.reason === reason &&
+    (pid === null || finding.pid === pid) &&
+    matchesObject(object, printable(finding.object.path))
+  );
+}
+
+function words(finding: Finding): string {
+  return `${finding.reason} of ${printable(finding.object.path)} in process ${finding.pid} (${finding.comm})`;
+}
+
+function observed(findings: readonly Finding[], unreadable: readonly string[]): string {
+  const reasons = findings.map(({ reason }) => reason as string);
+  if (unreadable.length > 0) reasons.push("coverage-incomplete");
+  return [...new Set(reasons)].join(", ") || "nothing";
+}

@@ -1,0 +1,31 @@
+import { OUTCOMES } from "./readme.ts";
+import type { Description } from "./readme.ts";
+
+/** docs/attacks.md: what the READMEs say, once a run has shown that it is so. */
+export function attacksPage(descriptions: readonly Description[]): string {
+  const counts = OUTCOMES.map((outcome) => {
+    const count = descriptions.filter((one) => one.outcome === outcome).length;
+    return `${count} ${outcome}`;
+  });
+  const rows = descriptions.map(
+    ({ name, imitates, technique, reason, process, object, outcome }) =>
+      `| [${name}](../test/attacks/${name}/README.md) | ${imitates} | ${technique} | \`${reason}\` | ${process} | \`${object}\` | ${outcome} |`,
+  );
+  return `# Attacks, and what PIMS makes of them
+
+Written by \`npm run test:attacks\`, which carries out every attack of [the corpus](../test/attacks/README.md) on a container of its
+own and compares what is found with this table: once with the newest calls of the kernel and once with those of older kernels.
+The page is written only when all of it is so.
+
+${counts.join(", ")}, of ${descriptions.length}.
+
+- *prevented*: the code does not run. Nothing is prevented yet.
+- *detected*: the reason, the process and the object are reported, and nothing else is.
+- *missed*: the attack takes effect and nothing is reported. The reason is the one that it ought to be; it may not exist yet.
+- *not covered*: no code is changed, only data. Such attacks are outside code integrity, and PIMS does not claim to see them.
+
+| attack | imitates | ATT&CK | reason | process | object | outcome |
+|---|---|---|---|---|---|---|
+${rows.join("\n")}
+`;
+}

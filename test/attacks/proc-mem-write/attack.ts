@@ -1,0 +1,10 @@
+import type { Attack } from "../attack.ts";
+
+export const attack: Attack = {
+  quick: true,
+  async act(site) {
+    await site.payload();
+    const { victim } = await site.said("done");
+    return site.hostPid(Number(victim));
+  },
+};

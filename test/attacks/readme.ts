@@ -1,0 +1,51 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { REASONS } from "../../src/log/finding.ts";
+
+export const OUTCOMES = ["prevented", "detected", "missed", "not covered"] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** What the README of an attack says about it. */
+export interface Description {
+  readonly name: string;
+  /** Its first line: what the attack imitates. */
+  readonly imitates: string;
+  /** Technique of MITRE ATT&CK, such as `T1055.009`. */
+  readonly technique: string;
+  readonly container: "lab" | "web";
+  /** The reason that must be reported; for an attack that is missed, the one that is hoped for, which may not exist yet. */
+  readonly reason: string;
+  readonly process: string;
+  /** Path of the object; `*` stands for any part of a path. */
+  readonly object: string;
+  readonly outcome: Outcome;
+}
+
+const ROW = /^\| (lab|web) \| `([a-z-]+)` \| ([^|]+) \| `([^`|]+)` \| (prevented|detected|missed|not covered) \|$/m;
+
+/** Reads `NAME/README.md`. Throws where it lacks the first line or the table. */
+export function readDescription(folder: string, name: string): Description {
+  const text = readFileSync(join(folder, name, "README.md"), "utf8");
+  const imitates = text.slice(0, text.indexOf("\n"));
+  const technique = /\(ATT&CK (T\d{4}(?:\.\d{3})?)\)\.$/.exec(imitates)?.[1];
+  const [, container, reason, process, object, outcome] = ROW.exec(text) ?? [];
+  if (technique === undefined || outcome === undefined) throw new Error(`${name}/README.md is not of the agreed form`);
+  if (outcome === "detected" && !(REASONS as readonly string[]).includes(reason!))
+    throw new Error(`${name}/README.md names a reason that does not exist`);
+  return {
+    name,
+    imitates: imitates.replace(/^Imitates /, "").replace(/ \(ATT&CK [^)]*\)\.$/, ""),
+    technique,
+    container: container as "lab" | "web",
+    reason: reason!,
+    process: process!,
+    object: object!,
+    outcome: outcome as Outcome,
+  };
+}
+
+/** Whether a path is the one that a description means. */
+export function matchesObject(pattern: string, path: string): boolean {
+  const parts = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${parts.join("[^/]*")}$`).test(path);
+}
