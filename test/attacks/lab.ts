@@ -120,8 +120,8 @@ export class Lab {
       });
     } finally {
       for (const observer of this.#observers) observer.forget(container.ref);
-      await this.#runtime.remove(container);
-      await rm(folder, { recursive: true, force: true });
+      // Takes seconds, which the next attack need not wait for. What fails here is tried again by the runtime's clean-up.
+      void this.#runtime.remove(container).catch(() => {});
     }
 
     function isMet(expected: Description, pid: number | null, observer: Observer, findings: readonly Finding[]): boolean {
