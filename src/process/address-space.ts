@@ -135,7 +135,7 @@ export class AddressSpace {
       const pages = scanAnonymousPages(this.#pagemap, mapping.start, mapping.end, limit);
       if (pages !== "unsupported") return pages;
     }
-    return readAnonymousPages(this.#pagemap, mapping.start, mapping.end, limit);
+    return wasThere(() => readAnonymousPages(this.#pagemap, mapping.start, mapping.end, limit)) ?? "gone";
   }
 
   /** The page at `address` as the process sees it, or `gone`. */
@@ -171,7 +171,7 @@ export class AddressSpace {
       if (area !== "unsupported") return area !== "gone";
       this.#method = "fallback";
     }
-    return readSync(this.#maps, Buffer.alloc(256), 0, 256, 0) > 0;
+    return wasThere(() => readSync(this.#maps, Buffer.alloc(256), 0, 256, 0)) !== null;
   }
 
   close(): void {
@@ -180,8 +180,22 @@ export class AddressSpace {
   }
 
   #mappingsFromText(): Mapping[] | "gone" {
-    const text = readWhole(this.#maps, this.pid);
-    return text.length === 0 ? "gone" : parseMaps(text);
+    const text = wasThere(() => readWhole(this.#maps, this.pid));
+    return text === null ? "gone" : parseMaps(text);
+  }
+}
+
+/**
+ * What a read of `maps` or `pagemap` gave, or null when the address space is gone: the kernel then answers with nothing,
+ * or with ESRCH once the process itself has been reaped.
+ */
+function wasThere<T extends number | Uint8Array | PageList | "gone">(read: () => T): T | null {
+  try {
+    const result = read();
+    return result === 0 || (result instanceof Uint8Array && result.length === 0) ? null : result;
+  } catch (error) {
+    if (isGone(error)) return null;
+    throw error;
   }
 }
 
