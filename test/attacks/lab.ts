@@ -124,7 +124,12 @@ export class Lab {
       void this.#runtime.remove(container).catch(() => {});
     }
 
-    function isMet(expected: Description, pid: number | null, observer: Observer, findings: readonly Finding[]): boolean {
+    function isMet(
+      expected: Description,
+      pid: number | null,
+      observer: Observer,
+      findings: readonly Finding[],
+    ): boolean {
       if (expected.reason === "coverage-incomplete") return observer.unreadable(container.ref).length > 0;
       return findings.some((finding) => isExpected(expected, pid, finding));
     }
@@ -150,7 +155,8 @@ export class Lab {
 
   async close(): Promise<void> {
     const failures: unknown[] = [];
-    for (const close of this.#closing.splice(0).reverse()) await close().catch((error: unknown) => failures.push(error));
+    for (const close of this.#closing.splice(0).reverse())
+      await close().catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw failures[0];
   }
 }

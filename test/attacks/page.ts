@@ -1,5 +1,5 @@
-import { OUTCOMES } from "./readme.ts";
 import type { Description } from "./readme.ts";
+import { OUTCOMES } from "./readme.ts";
 
 /** docs/attacks.md: what the READMEs say, once a run has shown that it is so. */
 export function attacksPage(descriptions: readonly Description[]): string {

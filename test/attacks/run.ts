@@ -16,7 +16,12 @@ for (const signal of ["SIGINT", "SIGTERM"] as const)
 
 const columns = [28, 10, 9, 21, 21] as const;
 const line = (...cells: string[]) =>
-  console.log(cells.map((cell, index) => cell.padEnd(columns[index] ?? 0)).join(" ").trimEnd());
+  console.log(
+    cells
+      .map((cell, index) => cell.padEnd(columns[index] ?? 0))
+      .join(" ")
+      .trimEnd(),
+  );
 
 let passed = 0;
 let failed = 0;
@@ -38,9 +43,6 @@ try {
 }
 const complete = !stopping && names.length === 0;
 if (complete && failed === 0)
-  await writeFile(
-    join(CORPUS, "../../docs/attacks.md"),
-    attacksPage(entries.map(({ description }) => description)),
-  );
+  await writeFile(join(CORPUS, "../../docs/attacks.md"), attacksPage(entries.map(({ description }) => description)));
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 || stopping ? 1 : 0);

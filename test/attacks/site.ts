@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { inspectRuncContainer } from "../../src/container/runc.ts";
 import { errorCode } from "../../src/core/errors.ts";
 import type { DemoContainer, DemoRuntime } from "../../src/demo/containers.ts";
 import type { DemoImages } from "../../src/demo/images.ts";
@@ -59,7 +60,7 @@ export function openSite(
           if (errorCode(error) !== "ENOENT") throw error;
         }
       }
-      throw new Error(`the attack's program did not say ${word}`);
+      throw new Error(`the attack's program did not say ${word}; the last words are: ${await lastWords(container)}`);
     },
     go: (word) => writeFile(join(volume, `${word}.go`), ""),
     hostPid(inside) {
@@ -68,6 +69,12 @@ export function openSite(
       return pid;
     },
   };
+}
+
+async function lastWords(container: DemoContainer): Promise<string> {
+  const { bundle } = await inspectRuncContainer(container.ref.id);
+  const output = await readFile(join(bundle ?? "", "output.log"), "utf8").catch(() => "");
+  return output.trim().split("\n").at(-1) || "none";
 }
 
 function pidInside(pid: number): number | undefined {

@@ -1,0 +1,15 @@
+import { readFileSync } from "node:fs";
+import type { Attack } from "../attack.ts";
+import { until } from "../site.ts";
+
+const LIBRARY = "/var/tmp/libnss_cache.so.2";
+
+export const attack: Attack = {
+  quick: true,
+  async act(site) {
+    await site.copyIn(site.images.injectedLibrary, LIBRARY, 0o644);
+    const pid = await site.exec(["/usr/bin/sleep", "3600"], { LD_PRELOAD: LIBRARY });
+    await until("the library", () => /r-xp .*libnss_cache/.test(readFileSync(`/proc/${pid}/maps`, "utf8")));
+    return pid;
+  },
+};

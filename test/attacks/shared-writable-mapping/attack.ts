@@ -1,0 +1,12 @@
+import type { Attack } from "../attack.ts";
+
+export const attack: Attack = {
+  async act(site) {
+    const pid = await site.payload();
+    await site.said("loaded");
+    await site.sweep();
+    await site.go("write");
+    await site.said("done");
+    return pid;
+  },
+};
