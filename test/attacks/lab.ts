@@ -144,7 +144,10 @@ export class Lab {
       const detected = expected.outcome === "detected";
       const problems: string[] = [];
       if (detected && !isMet(expected, pid, observer, findings))
-        problems.push(`nothing says ${expected.reason} of ${expected.object} in process ${pid ?? "any"}`);
+        problems.push(
+          `nothing says ${expected.reason} of ${expected.object} in process ${pid ?? "any"}`,
+          ...findings.map((finding) => `found: ${words(finding)}`),
+        );
       for (const finding of findings)
         if (!detected || !isExpected(expected, null, finding)) problems.push(`not expected: ${words(finding)}`);
       if (expected.reason !== "coverage-incomplete")
