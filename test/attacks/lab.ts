@@ -66,7 +66,7 @@ export class Lab {
     await this.#addImage("web", this.#images.web);
     this.#runtime = await openDemoRuntime({ kind: "runc" });
     this.#closing.push(() => this.#runtime.cleanup());
-    this.#closing.push(async () => this.#observers.forEach((observer) => void observer.close()));
+    this.#closing.push(() => Promise.all(this.#observers.map((observer) => observer.close())));
     const connector = await openProcConnector({
       onExec: (pids) => this.#observers.forEach((observer) => void observer.onExec(pids)),
       onError: (error) => this.#observers.forEach((observer) => void observer.failures.push(describeError(error))),

@@ -24,6 +24,8 @@ export class Observer {
   readonly #sweeper: Sweeper;
   readonly #state = emptyHostState();
   readonly #watched = new Map<string, Watched>();
+  readonly #executed = new Set<number>();
+  #measuring: Promise<void> | undefined;
   /** Errors that would have ended the agent. */
   readonly failures: string[] = [];
 
@@ -46,12 +48,24 @@ export class Observer {
     this.#take(await this.#sweeper.sweep());
   }
 
-  /** What the agent does about exec events. */
+  /** What the agent does about exec events: one measurement at a time, of all that executed meanwhile. */
   onExec(pids: readonly number[]): void {
-    this.#sweeper.measure(pids).then(
-      (result) => this.#take(result),
-      (error: unknown) => this.failures.push(describeError(error)),
-    );
+    for (const pid of pids) this.#executed.add(pid);
+    this.#measuring ??= this.#measureExecuted();
+  }
+
+  async #measureExecuted(): Promise<void> {
+    try {
+      while (this.#executed.size > 0) {
+        const executed = [...this.#executed];
+        this.#executed.clear();
+        this.#take(await this.#sweeper.measure(executed));
+      }
+    } catch (error) {
+      this.failures.push(describeError(error));
+    } finally {
+      this.#measuring = undefined;
+    }
   }
 
   /** Everything found in a container so far. */
@@ -64,8 +78,9 @@ export class Observer {
     return [...this.#watched.get(keyOf(container))!.unreadable];
   }
 
-  close(): void {
-    this.#sweeper.close();
+  async close(): Promise<void> {
+    await this.#measuring;
+    await this.#sweeper.close();
   }
 
   #take(result: SweepResult): void {
