@@ -18,11 +18,17 @@ export interface ProcmapArea {
 // _IOWR('f', 17, struct procmap_query), 104 bytes.
 const PROCMAP_QUERY = 0xc068_6611;
 const QUERY_BYTES = 104;
+const SIZE = BigInt(QUERY_BYTES);
 const COVERING_OR_NEXT = 0x10n;
+const WRITABLE = 0x02n;
 const EXECUTABLE = 0x04n;
+const SHARED = 0x08n;
 const NAME_BYTES = 4096;
+const NAME_SIZE = BigInt(NAME_BYTES);
 
 const query = fixedBuffer(QUERY_BYTES);
+/** The same memory as 64-bit words (all of Linux's 64-bit architectures that Node runs on are little-endian). */
+const words = new BigUint64Array(query.view.buffer, query.view.byteOffset, QUERY_BYTES / 8);
 const nameBuffer = fixedBuffer(NAME_BYTES);
 const ENOENT = 2;
 const ENAMETOOLONG = 36;
@@ -39,36 +45,94 @@ export function nextExecutableArea(
   address: bigint,
   withName: boolean,
 ): ProcmapArea | null | "gone" | "unsupported" {
-  const { view } = query;
-  view.setBigUint64(0, BigInt(QUERY_BYTES), true);
-  view.setBigUint64(8, COVERING_OR_NEXT | EXECUTABLE, true);
-  view.setBigUint64(16, address, true);
-  view.setUint32(80, withName ? NAME_BYTES : 0, true);
-  view.setUint32(84, 0, true);
-  view.setBigUint64(88, withName ? nameBuffer.address : 0n, true);
-  view.setBigUint64(96, 0n, true);
-  if (ioctl(mapsFd, PROCMAP_QUERY, query.pointer) < 0) {
-    const error = errno();
-    if (error === ENOENT) return null;
-    if (error === ENAMETOOLONG && withName) {
-      const unnamed = nextExecutableArea(mapsFd, address, false);
-      return typeof unnamed === "object" && unnamed !== null ? { ...unnamed, name: LONG_NAME } : unnamed;
-    }
-    if (error === ERRNO.ESRCH) return "gone";
-    if (error === ERRNO.ENOTTY || error === ERRNO.EINVAL) return "unsupported";
-    throw systemCallError("PROCMAP_QUERY", error);
+  const answer = ask(mapsFd, address, withName);
+  if (answer === "none") return null;
+  if (answer === "long-name") {
+    const unnamed = nextExecutableArea(mapsFd, address, false);
+    return typeof unnamed === "object" && unnamed !== null ? { ...unnamed, name: LONG_NAME } : unnamed;
   }
-  const nameSize = withName ? view.getUint32(80, true) : 0;
+  if (answer !== "found") return answer;
+  const nameSize = withName ? query.view.getUint32(80, true) : 0;
   return {
-    start: view.getBigUint64(24, true),
-    end: view.getBigUint64(32, true),
-    flags: Number(view.getBigUint64(40, true)),
-    offset: view.getBigUint64(56, true),
-    inode: view.getBigUint64(64, true),
-    device: `${view.getUint32(72, true)}:${view.getUint32(76, true)}`,
+    start: words[3]!,
+    end: words[4]!,
+    flags: Number(words[5]),
+    offset: words[7]!,
+    inode: words[8]!,
+    device: deviceName(),
     // The size includes the closing zero; zero means no name.
     name: withName
       ? toJsonText(new Uint8Array(nameBuffer.view.buffer, 0, Math.min(Math.max(nameSize - 1, 0), NAME_BYTES)))
       : undefined,
   };
+}
+
+/** An executable area as it was when it was last looked at. */
+export interface KnownArea {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly writable: boolean;
+  readonly shared: boolean;
+  readonly offset: bigint;
+  readonly device: string;
+  readonly inode: bigint;
+}
+
+/**
+ * Whether the executable areas, all of them, are still these. Same answers as nextExecutableArea. Makes no object for an
+ * area and asks for no name: this is what most sweeps do with most processes.
+ */
+export function areExecutableAreas(mapsFd: number, known: readonly KnownArea[]): boolean | "gone" | "unsupported" {
+  let address = 0n;
+  for (const area of known) {
+    const answer = ask(mapsFd, address, false);
+    if (answer === "gone" || answer === "unsupported") return answer;
+    const same =
+      answer === "found" &&
+      words[3] === area.start &&
+      words[4] === area.end &&
+      words[7] === area.offset &&
+      words[8] === area.inode &&
+      (words[5]! & (WRITABLE | SHARED)) === ((area.writable ? WRITABLE : 0n) | (area.shared ? SHARED : 0n)) &&
+      deviceName() === area.device;
+    if (!same) return false;
+    address = area.end;
+  }
+  const answer = ask(mapsFd, address, false);
+  return answer === "gone" || answer === "unsupported" ? answer : answer === "none";
+}
+
+/** One query; the answer is in `words`. */
+function ask(
+  mapsFd: number,
+  address: bigint,
+  withName: boolean,
+): "found" | "none" | "gone" | "unsupported" | "long-name" {
+  words[0] = SIZE;
+  words[1] = COVERING_OR_NEXT | EXECUTABLE;
+  words[2] = address;
+  // Sizes of name and build id, and where they are to be written.
+  words[10] = withName ? NAME_SIZE : 0n;
+  words[11] = withName ? nameBuffer.address : 0n;
+  words[12] = 0n;
+  if (ioctl(mapsFd, PROCMAP_QUERY, query.pointer) >= 0) return "found";
+  const error = errno();
+  if (error === ENOENT) return "none";
+  if (error === ENAMETOOLONG && withName) return "long-name";
+  if (error === ERRNO.ESRCH) return "gone";
+  if (error === ERRNO.ENOTTY || error === ERRNO.EINVAL) return "unsupported";
+  throw systemCallError("PROCMAP_QUERY", error);
+}
+
+let lastDevice = 0n;
+let lastDeviceName = "0:0";
+
+/** Most areas that follow each other are of one file system: the text is made again only when it is another. */
+function deviceName(): string {
+  const device = words[9]!;
+  if (device !== lastDevice) {
+    lastDevice = device;
+    lastDeviceName = `${query.view.getUint32(72, true)}:${query.view.getUint32(76, true)}`;
+  }
+  return lastDeviceName;
 }

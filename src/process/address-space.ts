@@ -1,7 +1,7 @@
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { PAGE_SIZE, type PageList, readAnonymousPages, scanAnonymousPages } from "../kernel/pagemap.ts";
-import { nextExecutableArea } from "../kernel/procmap.ts";
+import { areExecutableAreas, nextExecutableArea } from "../kernel/procmap.ts";
 import { backingOf, type Mapping, parseMaps } from "./mapping.ts";
 
 /**
@@ -110,23 +110,8 @@ export class AddressSpace {
       if (now === "gone") return "gone";
       return now.length === known.length && now.every((mapping, index) => sameMapping(mapping, known[index]!));
     }
-    let address = 0n;
-    for (const mapping of known) {
-      const area = nextExecutableArea(this.#maps, address, false);
-      if (area === "gone") return "gone";
-      if (area === null || area === "unsupported") return false;
-      const same =
-        area.start === mapping.start &&
-        area.end === mapping.end &&
-        area.offset === mapping.offset &&
-        area.inode === mapping.inode &&
-        area.device === mapping.device &&
-        ((area.flags & 2) !== 0) === mapping.writable &&
-        ((area.flags & 8) !== 0) === mapping.shared;
-      if (!same) return false;
-      address = area.end;
-    }
-    return nextExecutableArea(this.#maps, address, false) === null;
+    const same = areExecutableAreas(this.#maps, known);
+    return same === "unsupported" ? false : same;
   }
 
   /** Pages of a mapping that are no longer the file's (they were written to), at most `limit`. */
@@ -212,14 +197,16 @@ export function sameMapping(a: Mapping, b: Mapping): boolean {
   );
 }
 
+/** Used again for every read: filling a new one with zeros would cost more than most texts. */
+const chunk = Buffer.alloc(64 * 1024);
+
 function readWhole(fd: number, pid: number): Uint8Array {
   const parts: Buffer[] = [];
   let total = 0;
   while (true) {
-    const part = Buffer.alloc(64 * 1024);
-    const count = readSync(fd, part, 0, part.length, total);
-    if (count === 0) return Buffer.concat(parts);
-    parts.push(part.subarray(0, count));
+    const count = readSync(fd, chunk, 0, chunk.length, total);
+    if (count === 0) return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+    parts.push(Buffer.from(chunk.subarray(0, count)));
     total += count;
     if (total > MAX_MAPS_BYTES) throw tooMany(pid);
   }
