@@ -143,7 +143,8 @@ test("no baseline, one signature, two signatures: unknown, unknown, trusted", as
     container,
     ({ status, reasons }) => status === "unknown" && reasons[0]?.reason === "no-baseline",
   );
-  const before = site.status();
+  // Other tests may run containers meanwhile, which this agent sees too.
+  const before = site.status(container.ref.id);
   assert.equal(before.status, 3, before.stderr);
   assert.match(before.stdout, /no-baseline/);
 
@@ -156,7 +157,7 @@ test("no baseline, one signature, two signatures: unknown, unknown, trusted", as
   );
   await approveBaseline({ ...site.ledger, key: approver, id });
   await site.until("trusted", container, ({ status }) => status === "trusted");
-  const trusted = site.status();
+  const trusted = site.status(container.ref.id);
   assert.equal(trusted.status, 0, trusted.stdout);
 });
 
@@ -202,7 +203,7 @@ test("a killed agent goes on with log and PCR in agreement; a killed verifier wi
   await site.until("fresh evidence", bystander, ({ status }, { records }) => status === "trusted" && records > proved);
 
   // Put back or ended, what was seen stays true for the container's life; the neighbour is not condemned for it.
-  const last = site.status("--json");
+  const last = site.status(container.ref.id, "--json");
   assert.equal(last.status, 2);
   await site.agent.stop();
   const verified = pims(["log", "verify", site.logPath, "--tpm", site.tpm]);

@@ -1,20 +1,68 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { CORPUS, carryOut, readCorpus } from "./attacks/corpus.ts";
+import { CORPUS, carryOut, type Entry, readCorpus } from "./attacks/corpus.ts";
 import { Lab } from "./attacks/lab.ts";
+import { attacksPage } from "./attacks/page.ts";
+import { type Description, matchesObject } from "./attacks/readme.ts";
 
-// The quick half of the corpus; `npm run test:attacks` carries out all of it.
-const entries = (await readCorpus()).filter(({ attack }) => attack.quick === true);
-let lab: Lab | undefined;
+const entries = await readCorpus();
+let lab: Lab;
 
 before(async () => {
   lab = await Lab.open(CORPUS);
 });
 after(() => lab?.close());
 
-test("the quick half is not empty", () => assert.ok(entries.length >= 8));
+async function problemsOf(entry: Entry, changes: Partial<Description> = {}): Promise<string[]> {
+  const results = await carryOut(lab, { ...entry, description: { ...entry.description, ...changes } });
+  assert.deepEqual(
+    results.map(({ method }) => method),
+    ["auto", "fallback"],
+  );
+  return results.flatMap(({ problems }) => problems);
+}
 
-for (const entry of entries)
-  test(`attack: ${entry.description.name}`, async () => {
-    for (const { method, problems } of await carryOut(lab!, entry)) assert.deepEqual(problems, [], method);
+function entry(name: string): Entry {
+  return entries.find(({ description }) => description.name === name)!;
+}
+
+for (const one of entries.filter(({ attack }) => attack.quick))
+  test(`${one.description.name} is ${one.description.outcome}`, async () => {
+    assert.deepEqual(await problemsOf(one), []);
   });
+
+test("an attack with another outcome than its README says is a problem for every method", async () => {
+  const [detected, missed] = [entry("anonymous-rwx"), entry("got-overwrite")];
+  for (const [one, changes, problem] of [
+    [detected, { outcome: "missed" }, /not expected: anonymous-code of \[anonymous\]/],
+    [detected, { reason: "memfd-executable" }, /nothing says memfd-executable/],
+    [detected, { object: "/usr/bin/python3" }, /nothing says anonymous-code of \/usr\/bin\/python3/],
+    [missed, { outcome: "detected", reason: "code-modified" }, /nothing says code-modified/],
+  ] as const) {
+    const problems = await problemsOf(one, changes);
+    assert.equal(problems.filter((text) => problem.test(text)).length, 2, problems.join("\n"));
+  }
+  const wrongProcess = {
+    ...detected,
+    attack: {
+      act: async (site: Parameters<typeof detected.attack.act>[0]) => (await detected.attack.act(site), process.pid),
+    },
+  };
+  assert.match((await problemsOf(wrongProcess)).join("\n"), /nothing says anonymous-code .* in process/);
+  const failing = { ...detected, attack: { act: () => Promise.reject(new Error("out of order")) } };
+  assert.equal((await problemsOf(failing)).filter((text) => /did not succeed: out of order/.test(text)).length, 2);
+});
+
+test("the page says what the READMEs say", () => {
+  const page = readFileSync(join(CORPUS, "../../docs/attacks.md"), "utf8");
+  assert.equal(page, attacksPage(entries.map(({ description }) => description)));
+});
+
+test("the star of an object stands for a part of a path", () => {
+  assert.ok(matchesObject("/usr/lib/*/libm.so.6", "/usr/lib/x86_64-linux-gnu/libm.so.6"));
+  assert.ok(!matchesObject("/usr/lib/*/libm.so.6", "/usr/lib/a/b/libm.so.6"));
+  assert.ok(!matchesObject("/usr/lib/*/libm.so.6", "/usr/lib/a/libmxso.6"));
+  assert.ok(matchesObject("[anonymous]", "[anonymous]"));
+});

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -83,7 +84,13 @@ test("a kept demo can be looked around in, and Ctrl-C removes everything", async
   const verified = [1, 2, 3].map(() => pims(["log", "verify", log!, "--tpm", address!]).status);
   assert.ok(verified.includes(0), String(verified));
   assert.match(pims(["log", "show", log!, "--type", "action"]).stdout, /pause done by policy because of code-modified/);
-  assert.equal(pims(["scan", "--json"]).status, 0);
+  // Without baselines a scan finds nothing in what is left of it; other tests may run containers meanwhile.
+  const [own] = JSON.parse(readFileSync(join(log!, "../../../agent.json"), "utf8")).policy.containers as [string];
+  const found = JSON.parse(pims(["scan", "--json"]).stdout).findings as { container: { name: string } | null }[];
+  assert.deepEqual(
+    found.filter(({ container }) => container?.name.startsWith(own.replace("*", ""))),
+    [],
+  );
   child.kill("SIGINT");
   const [code] = (await once(child, "exit")) as [number];
   assert.equal(code, 0, lines.join("\n"));

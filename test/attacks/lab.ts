@@ -87,13 +87,15 @@ export class Lab {
     const folder = join(this.#folder, name);
     const volume = join(folder, "volume");
     await mkdir(volume, { recursive: true });
+    const ends: (() => Promise<void>)[] = [];
+    const afterwards = (end: () => Promise<void>) => void ends.push(end);
     const container = await this.#runtime.start({ name, image, identity, volume });
     try {
       for (const observer of this.#observers) observer.watch(container.ref, identity, lookup);
       const sweep = async () => void (await Promise.all(this.#observers.map((observer) => observer.sweep())));
       await sweep();
       const before = this.#observers.map((observer) => observer.findings(container.ref).map(words));
-      const parts = { container, runtime: this.#runtime, images: this.#images, volume, folder, sweep };
+      const parts = { container, runtime: this.#runtime, images: this.#images, volume, folder, sweep, afterwards };
       const pid = await attack.act(openSite(name, parts));
       const met = () =>
         this.#observers.every((observer) => isMet(description, pid, observer, observer.findings(container.ref)));
@@ -119,6 +121,7 @@ export class Lab {
         };
       });
     } finally {
+      for (const end of ends) await end();
       for (const observer of this.#observers) observer.forget(container.ref);
       // Takes seconds, which the next attack need not wait for. What fails here is tried again by the runtime's clean-up.
       void this.#runtime.remove(container).catch(() => {});

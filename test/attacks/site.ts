@@ -38,11 +38,13 @@ export interface Site {
   hostPid(inside: number): number;
   /** One sweep by every method, as it would happen to come in between. */
   sweep(): Promise<void>;
+  /** What has to be ended on the host once the attack has been looked at. */
+  afterwards(end: () => Promise<void>): void;
 }
 
 export function openSite(
   name: string,
-  parts: Pick<Site, "container" | "runtime" | "images" | "volume" | "folder" | "sweep">,
+  parts: Pick<Site, "container" | "runtime" | "images" | "volume" | "folder" | "sweep" | "afterwards">,
 ): Site {
   const { container, runtime, volume } = parts;
   const exec = async (argv: readonly string[], env?: Readonly<Record<string, string>>) =>
