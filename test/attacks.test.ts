@@ -47,7 +47,10 @@ test("an attack with another outcome than its README says is a problem for every
   const wrongProcess = {
     ...detected,
     attack: {
-      act: async (site: Parameters<typeof detected.attack.act>[0]) => (await detected.attack.act(site), process.pid),
+      act: async (site: Parameters<typeof detected.attack.act>[0]) => {
+        await detected.attack.act(site);
+        return process.pid;
+      },
     },
   };
   assert.match((await problemsOf(wrongProcess)).join("\n"), /nothing says anonymous-code .* in process/);

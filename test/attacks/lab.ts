@@ -40,6 +40,7 @@ export class Lab {
   #images!: DemoImages;
   #runtime!: DemoRuntime;
   #folder = "";
+  #count = 0;
   readonly #known = new Map<string, { image: RootImage; identity: string; lookup: BaselineLookup }>();
 
   private constructor(corpus: string) {
@@ -84,12 +85,14 @@ export class Lab {
   async carryOut(description: Description, attack: Attack): Promise<Result[]> {
     const { image, identity, lookup } = this.#known.get(description.container)!;
     const { name } = description;
-    const folder = join(this.#folder, name);
+    // The container of the same attack before may still be on its way out.
+    const instance = `${name}-${this.#count++}`;
+    const folder = join(this.#folder, instance);
     const volume = join(folder, "volume");
     await mkdir(volume, { recursive: true });
     const ends: (() => Promise<void>)[] = [];
     const afterwards = (end: () => Promise<void>) => void ends.push(end);
-    const container = await this.#runtime.start({ name, image, identity, volume });
+    const container = await this.#runtime.start({ name: instance, image, identity, volume });
     try {
       for (const observer of this.#observers) observer.watch(container.ref, identity, lookup);
       const sweep = async () => void (await Promise.all(this.#observers.map((observer) => observer.sweep())));
