@@ -1,4 +1,4 @@
-import { type FileHandle, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import type { JsonText } from "../core/bytes.ts";
 import type { AddressSpace } from "../process/address-space.ts";
 import { backingOf, type Mapping } from "../process/mapping.ts";
@@ -51,14 +51,14 @@ export async function readCodeObject(
   };
 }
 
-/** The program of a process that has gone, from its file that was opened in time. Errors as readCodeObject. */
+/** The program of a process that has gone, from its file that is held. Errors as readCodeObject. */
 export async function readProgram(
   process: ProcessRef,
-  handle: FileHandle,
+  descriptor: number,
   digests: FileDigests,
   budget: HashBudget,
 ): Promise<CodeObject & { sha256: string }> {
-  const file = await digests.measure(`/proc/self/fd/${handle.fd}`, budget);
+  const file = await digests.measure(`/proc/self/fd/${descriptor}`, budget);
   const { device, inode, size, sha256, deleted } = file;
   const backing = backingOf(process.exe, inode) === "memfd" ? "memfd" : "file";
   const path = deleted ? withoutMark(process.exe) : process.exe;

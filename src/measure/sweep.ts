@@ -92,7 +92,7 @@ export class Sweeper {
 
   async close(): Promise<void> {
     await this.#turn;
-    for (const watched of this.#watched.values()) await releaseProgram(watched);
+    for (const watched of this.#watched.values()) releaseProgram(watched);
     this.#watched.clear();
   }
 
@@ -157,7 +157,7 @@ export class Sweeper {
 
   #forget(pid: number): null {
     const known = this.#watched.get(pid);
-    if (known !== undefined) void releaseProgram(known);
+    if (known !== undefined) releaseProgram(known);
     this.#watched.delete(pid);
     return null;
   }
@@ -167,16 +167,15 @@ export class Sweeper {
     const { process, program } = watched;
     if (this.#watched.get(process.pid) === watched) this.#watched.delete(process.pid);
     try {
-      const handle = await program;
-      if (handle === null) return;
-      const object = await readProgram(process, handle, this.digests, this.#budgetOf(process, gathering));
+      if (program === null) return;
+      const object = await readProgram(process, program, this.digests, this.#budgetOf(process, gathering));
       if (!(await this.#hostPrograms.isRuntimeProgram(object.sha256)))
         gathering.facts.push({ kind: "code", process, object });
     } catch (error) {
       if (errorCode(error) === undefined) throw error;
       gathering.facts.push({ kind: "unreadable", process, text: describeError(error) });
     } finally {
-      await releaseProgram(watched);
+      releaseProgram(watched);
     }
   }
 
@@ -264,7 +263,7 @@ export class Sweeper {
     watched.measured = measured;
     // What could not be read is tried again in the next sweep, and so is a helper: its own program comes after it.
     watched.mappings = complete && !helper ? mappings : [];
-    if (complete) await releaseProgram(watched);
+    if (complete) releaseProgram(watched);
     if (helper) return "helper";
     for (const object of objects.values())
       if (object.backing !== "kernel") gathering.facts.push({ kind: "code", process, object });

@@ -1,5 +1,4 @@
-import { readFileSync, readlinkSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { closeSync, openSync, readFileSync, readlinkSync } from "node:fs";
 import type { ContainerRef } from "../container/types.ts";
 import { toJsonText } from "../core/bytes.ts";
 import { errorCode } from "../core/errors.ts";
@@ -17,8 +16,8 @@ export interface MeasuredMapping {
 /** What is kept of a process between two sweeps. */
 export interface Watched {
   readonly process: ProcessRef;
-  /** Its program's file, until it has been measured once: it can be hashed also when the process has gone meanwhile. */
-  program: Promise<FileHandle | null> | null;
+  /** A descriptor of its program's file, until it has been measured once: it can be hashed also when the process has gone meanwhile. */
+  program: number | null;
   /** As they were measured last; empty when they must be measured anew. */
   mappings: readonly Mapping[];
   measured: readonly MeasuredMapping[];
@@ -26,12 +25,12 @@ export interface Watched {
   vanished: number;
 }
 
-/** Notes a process, or null when it has gone or has no program (kernel threads). Opens its program without waiting for it. */
+/** Notes a process, or null when it has gone or has no program (kernel threads). Its program's file is kept hold of. */
 export function meetProcess(pid: number, container: ContainerRef | null): Watched | null {
   try {
     const { startTime, comm } = parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"));
     const process: ProcessRef = { pid, startTime, comm, exe: readExe(pid), container };
-    return { process, program: openProgram(pid), mappings: [], measured: [], vanished: 0 };
+    return { process, program: holdProgram(pid), mappings: [], measured: [], vanished: 0 };
   } catch (error) {
     if (isGone(error)) return null;
     throw error;
@@ -39,19 +38,21 @@ export function meetProcess(pid: number, container: ContainerRef | null): Watche
 }
 
 /** Lets go of the program's file. */
-export async function releaseProgram(watched: Watched): Promise<void> {
-  const program = watched.program;
+export function releaseProgram(watched: Watched): void {
+  if (watched.program !== null) closeSync(watched.program);
   watched.program = null;
-  await (await program)?.close();
 }
 
-/** Not synchronous: a file system of a container's own may take any time to answer. */
-async function openProgram(pid: number): Promise<FileHandle | null> {
+/** open(2): holds on to the file and does not open it, so that no file system of a container's own is asked and can stall. */
+const O_PATH = 0o10000000;
+
+function holdProgram(pid: number): number | null {
   try {
-    return await open(`/proc/${pid}/exe`, "r");
-  } catch {
-    // Gone, or not to be opened: then its mappings must tell.
-    return null;
+    return openSync(`/proc/${pid}/exe`, O_PATH);
+  } catch (error) {
+    // Gone, or a kernel thread's: then its mappings must tell.
+    if (isGone(error)) return null;
+    throw error;
   }
 }
 
