@@ -205,23 +205,27 @@ export class Sweeper {
     const { coverage, facts } = gathering;
     const same = watched.mappings.length > 0 && space.sameMappings(watched.mappings);
     if (same === "gone") return "gone";
-    let helper = false;
-    if (!same || (await this.#anyFileChanged(space, watched, gathering))) {
-      const outcome = await this.#measureMappings(space, watched, gathering);
-      if (outcome === "gone") return "gone";
-      helper = outcome === "helper";
-    }
+    let outcome: "measured" | "helper" | "vanished" | "gone" = "measured";
+    if (!same || (await this.#anyFileChanged(space, watched, gathering)))
+      outcome = await this.#measureMappings(space, watched, gathering);
+    if (outcome === "gone") return "gone";
+    let vanished = outcome === "vanished";
     coverage.mappings += watched.measured.length;
     for (const { mapping, object } of watched.measured) {
       if (mapping.shared || object.backing === "anonymous") continue;
       const written = await compareWrittenPages(space, mapping);
       if (written === "gone") return "gone";
+      vanished ||= written.vanished;
       coverage.pagesCompared += written.compared;
       if (written.pages.length > 0) facts.push({ kind: "modified", process, object, pages: written.pages });
       if (written.more)
         facts.push({ kind: "unreadable", process, text: "more written-to code pages than a sweep compares" });
     }
-    return helper ? "helper" : "measured";
+    watched.vanished = vanished ? watched.vanished + 1 : 0;
+    if (vanished) watched.mappings = [];
+    if (watched.vanished > MAX_VANISHED)
+      facts.push({ kind: "unreadable", process, text: "its executable mappings change faster than they can be read" });
+    return outcome === "helper" ? "helper" : "measured";
   }
 
   /** Reads all mappings anew and reports each distinct object once for the process. */
@@ -229,7 +233,7 @@ export class Sweeper {
     space: AddressSpace,
     watched: Watched,
     gathering: Gathering,
-  ): Promise<"measured" | "helper" | "gone"> {
+  ): Promise<"measured" | "helper" | "vanished" | "gone"> {
     const { process } = watched;
     const mappings = space.mappings();
     if (mappings === "gone") return "gone";
@@ -255,8 +259,6 @@ export class Sweeper {
       }
     }
     if (!space.isAlive()) return "gone";
-    watched.vanished = vanished ? watched.vanished + 1 : 0;
-    if (watched.vanished > MAX_VANISHED) unread.push("its executable mappings change faster than they can be read");
     for (const text of new Set(unread)) gathering.facts.push({ kind: "unreadable", process, text });
     const complete = unread.length === 0 && !vanished;
     const helper = complete && process.container !== null && (await this.#hostPrograms.isHelper([...objects.values()]));
@@ -267,7 +269,7 @@ export class Sweeper {
     if (helper) return "helper";
     for (const object of objects.values())
       if (object.backing !== "kernel") gathering.facts.push({ kind: "code", process, object });
-    return "measured";
+    return vanished ? "vanished" : "measured";
   }
 
   /** Whether a mapped file was written to in place. Each distinct file is asked about once a sweep. */

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { sha256Hex } from "../core/digest.ts";
 import { PAGE_SIZE } from "../kernel/pagemap.ts";
-import type { AddressSpace } from "../process/address-space.ts";
+import { type AddressSpace, isGone } from "../process/address-space.ts";
 import { type Mapping, parseMaps } from "../process/mapping.ts";
 import type { ModifiedPage } from "./facts.ts";
 import { readFilePage } from "./file-digest.ts";
@@ -14,6 +14,8 @@ export interface WrittenPages {
   /** Pages looked at; a page that was written to and holds the file's bytes again is looked at and not listed. */
   readonly compared: number;
   readonly more: boolean;
+  /** The mapping was split, joined or taken away meanwhile, so that its other pages were not compared. */
+  readonly vanished: boolean;
 }
 
 /**
@@ -28,14 +30,26 @@ export async function compareWrittenPages(space: AddressSpace, mapping: Mapping)
     const actual = space.readPage(address);
     if (actual === "gone") return "gone";
     const offset = address - mapping.start + (mapping.backing === "kernel" ? 0n : mapping.offset);
-    const expected =
-      mapping.backing === "kernel"
-        ? ownVdso().subarray(Number(offset), Number(offset + PAGE_SIZE))
-        : await readFilePage(space.mapFile(mapping), offset, Number(PAGE_SIZE));
+    const expected = await expectedPage(space, mapping, offset);
+    if (expected === "vanished") {
+      if (!space.isAlive()) return "gone";
+      return { pages, compared: pages.length, more: written.more, vanished: true };
+    }
     if (Buffer.compare(expected, actual) !== 0)
       pages.push({ offset, expected: sha256Hex(expected), actual: sha256Hex(actual) });
   }
-  return { pages, compared: written.pages.length, more: written.more };
+  return { pages, compared: written.pages.length, more: written.more, vanished: false };
+}
+
+async function expectedPage(space: AddressSpace, mapping: Mapping, offset: bigint): Promise<Uint8Array | "vanished"> {
+  if (mapping.backing === "kernel") return ownVdso().subarray(Number(offset), Number(offset + PAGE_SIZE));
+  try {
+    return await readFilePage(space.mapFile(mapping), offset, Number(PAGE_SIZE));
+  } catch (error) {
+    // `map_files` has a name for each mapping as it is now.
+    if (isGone(error)) return "vanished";
+    throw error;
+  }
 }
 
 let vdso: Uint8Array | undefined;
