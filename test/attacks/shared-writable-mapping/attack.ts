@@ -1,12 +1,18 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { Attack } from "../attack.ts";
+import { until } from "../site.ts";
 
 export const attack: Attack = {
   async act(site) {
     const pid = await site.payload();
-    await site.said("loaded");
-    await site.sweep();
-    await site.go("write");
-    await site.said("done");
+    const says = (word: string) => existsSync(join(site.volume, `${word}.said`));
+    for (let attempt = 0; !says("done"); attempt++) {
+      await site.said(`touched-${attempt}`);
+      await site.sweep();
+      await site.go(`write-${attempt}`);
+      await until("an answer", () => says("done") || says(`touched-${attempt + 1}`));
+    }
     return pid;
   },
 };
