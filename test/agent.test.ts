@@ -19,7 +19,7 @@ import { proposeBaseline } from "../src/ledger/propose.ts";
 import { readLog } from "../src/log/read-log.ts";
 import { parseRecord } from "../src/log/record.ts";
 import { startSwtpm } from "../src/tpm/swtpm.ts";
-import { pims, temporaryFolder } from "./pims.ts";
+import { pimsMeanwhile, temporaryFolder } from "./pims.ts";
 
 const READY_MS = 30_000;
 const never = new AbortController().signal;
@@ -122,7 +122,7 @@ class Site {
   }
 
   status(...args: string[]) {
-    return pims(["status", "--verifier", this.view.url, ...args]);
+    return pimsMeanwhile(["status", "--verifier", this.view.url, ...args]);
   }
 
   async close(): Promise<void> {
@@ -144,7 +144,7 @@ test("no baseline, one signature, two signatures: unknown, unknown, trusted", as
     ({ status, reasons }) => status === "unknown" && reasons[0]?.reason === "no-baseline",
   );
   // Other tests may run containers meanwhile, which this agent sees too.
-  const before = site.status(container.ref.id);
+  const before = await site.status(container.ref.id);
   assert.equal(before.status, 3, before.stderr);
   assert.match(before.stdout, /no-baseline/);
 
@@ -157,8 +157,8 @@ test("no baseline, one signature, two signatures: unknown, unknown, trusted", as
   );
   await approveBaseline({ ...site.ledger, key: approver, id });
   await site.until("trusted", container, ({ status }) => status === "trusted");
-  const trusted = site.status(container.ref.id);
-  assert.equal(trusted.status, 0, trusted.stdout);
+  const trusted = await site.status(container.ref.id);
+  assert.equal(trusted.status, 0, trusted.stdout + trusted.stderr);
 });
 
 test("a killed agent goes on with log and PCR in agreement; a killed verifier with its verdicts", async (t) => {
@@ -203,10 +203,10 @@ test("a killed agent goes on with log and PCR in agreement; a killed verifier wi
   await site.until("fresh evidence", bystander, ({ status }, { records }) => status === "trusted" && records > proved);
 
   // Put back or ended, what was seen stays true for the container's life; the neighbour is not condemned for it.
-  const last = site.status(container.ref.id, "--json");
+  const last = await site.status(container.ref.id, "--json");
   assert.equal(last.status, 2);
   await site.agent.stop();
-  const verified = pims(["log", "verify", site.logPath, "--tpm", site.tpm]);
+  const verified = await pimsMeanwhile(["log", "verify", site.logPath, "--tpm", site.tpm]);
   assert.equal(verified.status, 0, verified.stderr);
   await site.view.waitUntil("stale", READY_MS, never, ({ evidence }) => evidence === "stale");
   await site.until("stale", bystander, ({ status }) => status === "stale");
@@ -227,7 +227,7 @@ test("an altered or shortened log stops the agent before it says anything", asyn
     ["", /already in use, and there is no log/],
   ] as const) {
     await writeFile(site.logPath, altered);
-    const { status, stderr } = pims(["agent", "run", "--config", config]);
+    const { status, stderr } = await pimsMeanwhile(["agent", "run", "--config", config]);
     assert.equal(status, 1, stderr);
     assert.match(stderr, reason);
   }
@@ -254,5 +254,21 @@ test("a verifier that lost its memory is given everything anew", async (t) => {
     READY_MS,
     never,
     ({ evidence, records }) => evidence === "good" && records > before.records,
+  );
+});
+
+test("a second agent in the same folder is refused, and the first one's log is not touched", async (t) => {
+  const site = await Site.open(t);
+  await site.startAgent();
+  await site.view.waitUntil("evidence", READY_MS, never, ({ evidence }) => evidence === "good");
+  const second = await pimsMeanwhile(["agent", "run", "--config", join(site.folder, "agent.json")]);
+  assert.equal(second.status, 1);
+  assert.match(second.stderr, /^pims: another process runs an agent in .*stop that one first/);
+  const { records } = await site.view.report();
+  await site.view.waitUntil(
+    "further evidence",
+    READY_MS,
+    never,
+    (host) => host.evidence === "good" && host.records > records,
   );
 });

@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,6 +26,20 @@ export function pims(
     env: options.env ?? process.env,
     maxBuffer: 64 << 20,
   });
+  return { status, stdout, stderr };
+}
+
+/** The same without stopping this process meanwhile, for tests whose own process serves something that `pims` asks. */
+export async function pimsMeanwhile(args: readonly string[]): Promise<Ended> {
+  const child = spawn(PROGRAM, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 60_000, killSignal: "SIGKILL" });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  const [status] = (await once(child, "close")) as [number | null];
   return { status, stdout, stderr };
 }
 

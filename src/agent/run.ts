@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { lookUpBaseline } from "../attest/reference-values.ts";
 import { rfc3339, systemClock } from "../core/clock.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
+import { lockFolder } from "../core/folder-lock.ts";
 import { VERSION } from "../core/version.ts";
 import { openProcConnector } from "../kernel/proc-connector.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
@@ -20,13 +21,14 @@ import { VerifierClient } from "./verifier-client.ts";
 const ENROLL_RETRY_MS = 1000;
 
 /**
- * Runs the agent until `stop` is aborted. Throws `not-root`, `tpm-unreachable`, `pcr-mismatch`, `log-broken`,
+ * Runs the agent until `stop` is aborted. Throws `not-root`, `agent-in-use`, `tpm-unreachable`, `pcr-mismatch`, `log-broken`,
  * `not-enrolled`; a verifier or chain that does not answer is waited for.
  */
 export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (text: string) => void): Promise<void> {
   requireRoot("pims agent run");
   await mkdir(config.state, { recursive: true, mode: 0o700 });
-  const closing: (() => Promise<void>)[] = [];
+  // Two agents on one log would write each other's record numbers: then nothing of it proves anything any more.
+  const closing: (() => Promise<void>)[] = [await lockFolder(config.state, "agent-in-use", "runs an agent")];
   try {
     const anchor = await openTpmAnchor(config.tpm, config.pcr);
     closing.push(() => anchor.close());

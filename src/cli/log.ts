@@ -1,7 +1,8 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
-import { verifyLog } from "../attest/verify-log.ts";
+import { type LogReport, verifyLog } from "../attest/verify-log.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
 import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
 import { logLines } from "../log/read-log.ts";
@@ -61,7 +62,7 @@ export function addLog(program: Command): void {
         const pcr = Number(options.pcr);
         if (!Number.isInteger(pcr) || pcr < 0 || pcr > 23)
           throw new PimsError("usage", "a PCR is a number from 0 to 23");
-        const report = await verifyLog(path, pcr, await expectation(options, pcr));
+        const report = await verify(path, pcr, options);
         if (options.json) printJson({ schema: "pims.log-verify/v1", ...report });
         else {
           printLine(`${report.records} records replay to ${report.value}`);
@@ -73,6 +74,9 @@ export function addLog(program: Command): void {
     );
 }
 
+const MAX_TRIES = 5;
+const RETRY_MS = 200;
+
 interface VerifyOptions {
   value?: string;
   tpm?: string;
@@ -82,6 +86,15 @@ interface VerifyOptions {
   nonce?: string;
   pcr: string;
   json?: boolean;
+}
+
+/** A running agent appends while log and PCR are read one after the other, so a disagreement must last to be one. */
+async function verify(path: string, pcr: number, options: VerifyOptions): Promise<LogReport> {
+  for (let tries = 1; ; tries++) {
+    const report = await verifyLog(path, pcr, await expectation(options, pcr));
+    if (report.reason !== "pcr-mismatch" || options.tpm === undefined || tries === MAX_TRIES) return report;
+    await sleep(RETRY_MS);
+  }
 }
 
 async function expectation(options: VerifyOptions, pcr: number): Promise<Parameters<typeof verifyLog>[2]> {

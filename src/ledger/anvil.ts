@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
+import { lockFolder } from "../core/folder-lock.ts";
 import { EmbeddedChain } from "./embedded-chain.ts";
-import { lockFolder } from "./folder-lock.ts";
 import { serveFront } from "./front.ts";
 
 export interface RunningChain {
@@ -18,7 +18,7 @@ export interface RunningChain {
  */
 export async function startAnvil({ folder, port = 0 }: { folder: string; port?: number }): Promise<RunningChain> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const unlock = await lockFolder(folder);
+  const unlock = await lockFolder(folder, "ledger-in-use", "runs the chain");
   let chain: EmbeddedChain | undefined;
   try {
     const running = await EmbeddedChain.start(folder);

@@ -36,6 +36,8 @@ interface Answer {
 
 /** How old the chain's word may be before it is asked again. */
 const FRESH_MS = 2000;
+/** Bound of one question to the chain: whoever waits for a verdict must not wait for a chain that hangs. */
+const TIMEOUT_MS = 2000;
 /** How long an altered copy is reported, before the chain's own entries take its place. */
 const ALTERED_MS = 10_000;
 /** How long an approved baseline holds while the chain does not answer. */
@@ -50,6 +52,9 @@ export class BaselineCache {
   readonly #store: BaselineStore;
   readonly #clock: Clock;
   readonly #answers = new Map<string, Answer>();
+  /** Until when a chain that did not answer is not asked again, for any identity. */
+  #silentUntilMs = Number.NEGATIVE_INFINITY;
+  #silence = "";
   readonly #running = new Map<string, Promise<BaselineState>>();
 
   constructor(ledger: LedgerConfig, store: BaselineStore = memoryStore(), clock: Clock = systemClock) {
@@ -76,21 +81,30 @@ export class BaselineCache {
   async #refresh(identity: string, known: Answer | undefined): Promise<BaselineState> {
     const writes = this.#store.foreignWrites();
     let state: BaselineState;
+    if (this.#clock.monotonicMs() < this.#silentUntilMs) return this.#withoutChain(known, this.#silence);
     try {
       state = await this.#read(identity, known, writes);
     } catch (error) {
       if (!(error instanceof PimsError)) throw error;
       if (error.code === "baseline-altered") return { status: "altered", text: describeError(error) };
-      // An approval that was read a short time ago outlives a chain that does not answer, but not for ever.
-      if (known?.state.status === "approved" && this.#clock.monotonicMs() - known.atMs < HOLD_MS) return known.state;
-      return { status: "unverified", text: describeError(error) };
+      if (error.code === "ledger-unreachable") {
+        this.#silence = describeError(error);
+        this.#silentUntilMs = this.#clock.monotonicMs() + FRESH_MS;
+      }
+      return this.#withoutChain(known, describeError(error));
     }
     this.#answers.set(identity, { state, atMs: this.#clock.monotonicMs(), writes });
     return state;
   }
 
+  /** An approval that was read a short time ago outlives a chain that does not answer, but not for ever. */
+  #withoutChain(known: Answer | undefined, text: string): BaselineState {
+    if (known?.state.status === "approved" && this.#clock.monotonicMs() - known.atMs < HOLD_MS) return known.state;
+    return { status: "unverified", text };
+  }
+
   async #read(identity: string, known: Answer | undefined, writes: number): Promise<BaselineState> {
-    const registry = await openRegistry(this.#ledger);
+    const registry = await openRegistry({ ...this.#ledger, timeoutMs: TIMEOUT_MS });
     const { status, root: rootHex } = await readBaselineOf(registry, identityToHash(identity));
     if (status !== "approved") return { status: status === "none" ? "none" : "proposed" };
     const root = fromHex(rootHex.slice(2));

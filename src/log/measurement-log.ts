@@ -1,7 +1,7 @@
 import { type FileHandle, mkdir, open, rename, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { bytesEqual, toHex } from "../core/bytes.ts";
-import { PimsError } from "../core/errors.ts";
+import { describeError, PimsError } from "../core/errors.ts";
 import type { LogEvent } from "./event.ts";
 import { readLog } from "./read-log.ts";
 import { formatRecord, type LogRecord, parseRecord } from "./record.ts";
@@ -126,9 +126,13 @@ export class MeasurementLog {
 
   async #append(events: readonly LogEvent[]): Promise<{ recnum: number; digest: string }> {
     if (this.#failed !== undefined)
-      throw new PimsError("log-failed", "the log could not be written and takes no more records", {
-        cause: this.#failed,
-      });
+      throw new PimsError(
+        "log-failed",
+        `the log takes no more records, since one failed (${describeError(this.#failed)})`,
+        {
+          cause: this.#failed,
+        },
+      );
     const recnum = this.#length;
     const { line, digest } = formatRecord(recnum, this.#register.pcr, events);
     try {
