@@ -1,5 +1,6 @@
 // Worker thread: libuv takes no netlink descriptor, and a blocking call in the main thread would stop everything else.
 import { parentPort } from "node:worker_threads";
+import { PimsError } from "../core/errors.ts";
 import { bind, close, ERRNO, errno, poll, recvfrom, send, setsockopt, socket, systemCallError } from "./libc.ts";
 import { listenMessage, parseProcEvents } from "./proc-event.ts";
 
@@ -29,8 +30,10 @@ setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, 4);
 if (bind(fd, address, address.length) < 0) throw systemCallError("bind(NETLINK_CONNECTOR)");
 const listen = listenMessage(process.pid);
 if (send(fd, listen, listen.length, 0) < 0) throw systemCallError("send(PROC_CN_MCAST_LISTEN)");
-port.postMessage({ ready: true });
-
+/** Outside the initial pid namespace the kernel ignores a subscription and answers nothing. */
+const ACKNOWLEDGE_MS = 2000;
+const deadline = performance.now() + ACKNOWLEDGE_MS;
+let acknowledged = false;
 let stopping = false;
 port.on("message", () => {
   stopping = true;
@@ -62,11 +65,22 @@ function turn(): void {
       }
       // Any process with CAP_NET_ADMIN can send to the group; only the kernel's port is 0.
       if (sender.readUInt32LE(4) !== 0) continue;
-      for (const event of parseProcEvents(buffer.subarray(0, length)))
+      for (const event of parseProcEvents(buffer.subarray(0, length))) {
         if (event.what === "exec") executed.push(event.pid);
+        else if (event.what === "acknowledged" && !acknowledged) {
+          if (event.pid !== 0) throw systemCallError("PROC_CN_MCAST_LISTEN", event.pid);
+          acknowledged = true;
+          port?.postMessage({ ready: true });
+        }
+      }
     }
-    if (executed.length > 0 || lost) port?.postMessage({ executed, lost });
+    if (acknowledged && (executed.length > 0 || lost)) port?.postMessage({ executed, lost });
   }
+  if (!acknowledged && performance.now() > deadline)
+    throw new PimsError(
+      "proc-connector",
+      "the kernel does not answer: it tells process events in its first pid namespace only",
+    );
   setImmediate(turn);
 }
 turn();

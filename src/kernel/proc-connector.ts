@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
-import { PimsError } from "../core/errors.ts";
+import { describeError, PimsError } from "../core/errors.ts";
 
 export interface ExecEvents {
   /** Process ids that executed a program. `lost`: the kernel dropped events, only a whole sweep knows what happened. */
@@ -19,7 +19,11 @@ export async function openProcConnector(events: ExecEvents): Promise<{ close(): 
     await once(worker, "message");
     ready = true;
   } catch (cause) {
-    throw new PimsError("proc-connector", "the kernel's process events could not be subscribed to", { cause });
+    throw new PimsError(
+      "proc-connector",
+      `the kernel's process events could not be subscribed to (${describeError(cause)})`,
+      { cause },
+    );
   } finally {
     if (!ready) await worker.terminate();
   }

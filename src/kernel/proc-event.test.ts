@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
 import fc from "fast-check";
@@ -20,6 +20,7 @@ test("fork, exec and exit carry the thread group's pid", () => {
   assert.deepEqual(parseProcEvents(datagram(1, [10, 10, 12, 11])), [{ what: "fork", pid: 11 }]);
   assert.deepEqual(parseProcEvents(datagram(2, [12, 11])), [{ what: "exec", pid: 11 }]);
   assert.deepEqual(parseProcEvents(datagram(0x8000_0000, [12, 11, 0, 17])), [{ what: "exit", pid: 11 }]);
+  assert.deepEqual(parseProcEvents(datagram(0, [0])), [{ what: "acknowledged", pid: 0 }]);
   assert.deepEqual(parseProcEvents(datagram(4, [12, 11])), []);
 });
 
@@ -49,4 +50,15 @@ test("the kernel tells of a program that is executed", async (t) => {
   for (let tries = 0; tries < 50 && !seen.includes(child.pid!); tries++)
     await new Promise((resolve) => setTimeout(resolve, 20));
   assert.ok(seen.includes(child.pid!));
+});
+
+test("in another pid namespace, where the kernel says nothing, that is told", () => {
+  const module = JSON.stringify(new URL("./proc-connector.ts", import.meta.url).href);
+  const script = `import(${module})
+    .then(({ openProcConnector }) => openProcConnector({ onExec() {}, onError() {} }))
+    .then(() => process.exit(7), (error) => console.log(error.code, error.message));`;
+  const args = ["--pid", "--fork", "--kill-child", process.execPath, "-e", script];
+  const { status, stdout } = spawnSync("unshare", args, { encoding: "utf8", timeout: 20_000 });
+  assert.equal(status, 0);
+  assert.match(stdout, /^proc-connector .*first pid namespace only/);
 });

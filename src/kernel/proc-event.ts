@@ -1,6 +1,7 @@
 /** What the proc connector (include/uapi/linux/cn_proc.h) reports; `pid` is the thread group's. */
 export interface ProcEvent {
-  readonly what: "fork" | "exec" | "exit";
+  readonly what: "fork" | "exec" | "exit" | "acknowledged";
+  /** Of `acknowledged`, the answer to a subscription: errno, 0 for accepted. */
   readonly pid: number;
 }
 
@@ -44,6 +45,8 @@ export function parseProcEvents(datagram: Uint8Array): ProcEvent[] {
 function parseEvent(view: DataView, at: number, end: number): ProcEvent | undefined {
   const data = at + 16;
   switch (view.getUint32(at, true)) {
+    case 0x0000_0000:
+      return data + 4 <= end ? { what: "acknowledged", pid: view.getUint32(data, true) } : undefined;
     case 0x0000_0001:
       return data + 16 <= end ? { what: "fork", pid: view.getUint32(data + 12, true) } : undefined;
     case 0x0000_0002:
