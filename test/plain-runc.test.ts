@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -22,16 +23,27 @@ test("a container of plain runc, whose cgroup says nothing, is found by runc's o
   await writeFile(join(bundle, "config.json"), JSON.stringify(spec));
   const id = `pims-plain-${randomBytes(3).toString("hex")}`;
   try {
-    await runTool("runc", ["run", "--detach", "--bundle", bundle, id]);
+    // Its own output goes nowhere: a pipe would stay open for as long as the container lives.
+    const { status } = spawnSync("runc", ["run", "--detach", "--bundle", bundle, id], {
+      stdio: "ignore",
+      timeout: 20_000,
+    });
+    assert.equal(status, 0);
     const { pid } = JSON.parse(await runTool("runc", ["state", id]));
     assert.equal(containerOfProcess(pid), null);
     const finder = new ContainerFinder();
     assert.equal(finder.ofProcess(pid), null);
     await finder.refresh();
     assert.deepEqual(finder.ofProcess(pid), { runtime: "runc", id });
+    // What is on record is read once, until it changes.
+    await finder.refresh();
+    assert.deepEqual(finder.ofProcess(pid), { runtime: "runc", id });
     assert.equal(finder.ofProcess(process.pid), null);
     const { coverage } = JSON.parse(pims(["scan", "--json"]).stdout);
     assert.ok(coverage.containers >= 1 && coverage.processes >= 1);
+    await runTool("runc", ["delete", "--force", id]);
+    await finder.refresh();
+    assert.equal(finder.ofProcess(pid), null);
   } finally {
     await runTool("runc", ["delete", "--force", id]).catch(() => undefined);
   }

@@ -51,8 +51,6 @@ export interface AgentModules {
 /** What one record carries, and with it one extend. A single event is never larger than this. */
 const EVENTS_A_RECORD = 64;
 const BYTES_A_RECORD = 512 * 1024;
-/** Processes that executed and wait for being measured. */
-const MAX_EXECUTED = 1024;
 /** How long the verifier may hold the request that asks whether evidence is wanted. */
 const WANTED_WAIT_MS = 25_000;
 const RETRY_MS = 1000;
@@ -71,7 +69,8 @@ export class Agent {
   readonly #stopping = new AbortController();
   readonly #loops: Promise<void>[] = [];
   readonly #reported = new Map<string, string>();
-  readonly #executed = new Set<number>();
+  /** Processes were noted that wait for being measured. */
+  #pending = false;
   #measuring: Promise<void> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -110,21 +109,19 @@ export class Agent {
   /** Measures processes that have just executed a program. */
   onExec(pids: readonly number[], lost: boolean): void {
     if (this.#stopping.signal.aborted) return;
-    if (lost) this.#say("events", "the kernel dropped exec events; the next sweep covers them");
-    for (const pid of pids) {
-      if (this.#executed.size >= MAX_EXECUTED) break;
-      this.#executed.add(pid);
-    }
+    const noted = this.#modules.sweeper.note(pids);
+    if (lost || !noted)
+      this.#say("events", "exec events came faster than they are measured; the next sweep covers them");
+    this.#pending = true;
     this.#measuring ??= this.#measureExecuted();
   }
 
-  /** One measurement at a time, of all that executed meanwhile. What a flood of events leaves out, the next sweep sees. */
+  /** One measurement at a time, of all that executed meanwhile. */
   async #measureExecuted(): Promise<void> {
     try {
-      while (this.#executed.size > 0 && !this.#stopping.signal.aborted) {
-        const pids = [...this.#executed];
-        this.#executed.clear();
-        const result = await this.#modules.sweeper.measure(pids);
+      while (this.#pending && !this.#stopping.signal.aborted) {
+        this.#pending = false;
+        const result = await this.#modules.sweeper.measureNoted();
         await this.#inTurn(async () => {
           this.#coverage.addUnreadable(result.facts);
           await this.#take(result, false);

@@ -45,6 +45,17 @@ export async function inspectRuncContainer(id: string, options: RuncOptions = {}
   });
 }
 
+/** Ids of runc's containers, 10 000 at most. None where there is no folder: runc was never used since the boot. */
+export async function listRuncIds(options: RuncOptions = {}): Promise<string[]> {
+  const ids = await readdir(options.root ?? defaultRoot).catch(() => []);
+  return ids.filter(isValidId).slice(0, maxContainers);
+}
+
+/** Where runc keeps the record of a container. */
+export function runcStateFile(id: string, options: RuncOptions = {}): string {
+  return join(options.root ?? defaultRoot, id, "state.json");
+}
+
 /** All containers of runc; `unreadable` names those whose record could not be read or understood, with the reason. */
 export async function listRuncContainers(
   options: RuncOptions = {},
@@ -53,9 +64,7 @@ export async function listRuncContainers(
   const mounts = cgroupMounts();
   const containers: RuncContainer[] = [];
   const unreadable: { id: string; error: PimsError }[] = [];
-  // No folder: runc was never used, or its containers did not survive the boot.
-  const ids = await readdir(root).catch(() => []);
-  for (const id of ids.slice(0, maxContainers)) {
+  for (const id of await listRuncIds(options)) {
     try {
       const container = await readState(root, id, mounts);
       if (container) containers.push(container);
@@ -67,10 +76,15 @@ export async function listRuncContainers(
   return { containers, unreadable };
 }
 
+/** An id is a folder's name: nothing that leads elsewhere. */
+function isValidId(id: string): boolean {
+  return validId.test(id) && id !== "." && id !== "..";
+}
+
 /** Null when there is no such container, as when it ends meanwhile. */
 async function readState(root: string, id: string, mounts: readonly CgroupMount[]): Promise<RuncContainer | null> {
-  if (!validId.test(id) || id === "." || id === "..") return null;
-  const bytes = await readBounded(join(root, id, "state.json"), maxStateBytes);
+  if (!isValidId(id)) return null;
+  const bytes = await readBounded(runcStateFile(id, { root }), maxStateBytes);
   return bytes === null ? null : parseRuncState(bytes, id, mounts);
 }
 

@@ -18,6 +18,7 @@ const FOLDERS = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "
  */
 export class HostPrograms {
   readonly #digests: FileDigests;
+  #programs: Promise<ReadonlySet<string>> | undefined;
 
   constructor(digests: FileDigests) {
     this.#digests = digests;
@@ -38,9 +39,19 @@ export class HostPrograms {
 
   /** Whether a file with this digest is one of the runtimes' programs on this host. */
   async isRuntimeProgram(sha256: string): Promise<boolean> {
-    for (const folder of FOLDERS)
-      for (const name of PROGRAMS) if ((await this.#hostDigest(join(folder, name))) === sha256) return true;
-    return false;
+    this.#programs ??= this.#readPrograms();
+    return (await this.#programs).has(sha256);
+  }
+
+  /** The runtimes may have been exchanged since: they are looked at again when somebody asks. */
+  refresh(): void {
+    this.#programs = undefined;
+  }
+
+  async #readPrograms(): Promise<ReadonlySet<string>> {
+    const paths = FOLDERS.flatMap((folder) => PROGRAMS.map((name) => join(folder, name)));
+    const digests = await Promise.all(paths.map((path) => this.#hostDigest(path)));
+    return new Set(digests.filter((digest) => digest !== null));
   }
 
   async #hostDigest(path: string): Promise<string | null> {

@@ -239,6 +239,9 @@ os.execve(fd, ["sleep", "100"], os.environ)`;
     shell.stdin.write("\n");
     await new Promise((resolve) => setTimeout(resolve, 100));
     const after = code(await again(measured, shell.pid!)).find(({ object }) => object.role === "executable");
+    // Also its labels, although no event told of it.
+    assert.equal(after?.process.exe, sleep);
+    assert.equal(after?.process.comm, "sleep");
     assert.equal(after?.object.path, sleep);
   });
 }

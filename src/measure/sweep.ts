@@ -7,7 +7,7 @@ import { programFile, readCodeObject, readProgram } from "./code-object.ts";
 import type { CodeObject, Fact, ProcessRef } from "./facts.ts";
 import { FileDigests, HashBudget } from "./file-digest.ts";
 import { HostPrograms } from "./host-programs.ts";
-import { type MeasuredMapping, meetProcess, releaseProgram, type Watched } from "./watched.ts";
+import { describeProcess, type MeasuredMapping, meetProcess, releaseProgram, type Watched } from "./watched.ts";
 import { compareWrittenPages } from "./written-pages.ts";
 
 export interface SweepOptions {
@@ -45,6 +45,8 @@ const BYTES_A_SWEEP = 1024n * 1024n * 1024n;
 /** A mapping may go away while it is read once; who makes it happen in each sweep hides something. */
 const MAX_VANISHED = 2;
 
+const MAX_NOTED = 1024;
+
 /** What one sweep gathers. */
 interface Gathering {
   readonly coverage: Coverage;
@@ -64,6 +66,9 @@ export class Sweeper {
   readonly #scope: "containers" | "all";
   readonly #method: Method;
   readonly #watched = new Map<number, Watched>();
+  readonly #noted = new Set<number>();
+  /** What could not be looked at when it was noted. */
+  readonly #unreadable: Fact[] = [];
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: SweepOptions) {
@@ -75,6 +80,7 @@ export class Sweeper {
   sweep(): Promise<SweepResult> {
     return this.#inTurn(async () => {
       await this.#finder.refresh();
+      this.#hostPrograms.refresh();
       const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
       const living = new Set(pids);
       const gone = [...this.#watched.keys()].filter((pid) => !living.has(pid));
@@ -82,12 +88,32 @@ export class Sweeper {
     });
   }
 
-  /** Measures these processes now, because they have just executed a program. */
+  /**
+   * Notes processes that have just executed a program: they may be gone by the time they are measured, and what was known
+   * of them is another program's. At most MAX_NOTED wait; the next sweep sees those beyond. Returns whether all were taken.
+   */
+  note(pids: readonly number[]): boolean {
+    for (const pid of pids) {
+      if (this.#noted.size >= MAX_NOTED) return false;
+      this.#meet(pid, this.#unreadable);
+      this.#noted.add(pid);
+    }
+    return true;
+  }
+
+  /** Notes processes and measures them. */
   measure(pids: readonly number[]): Promise<SweepResult> {
-    const unreadable: Fact[] = [];
-    // Noted at once: a process may be gone by the time its turn comes. What was known of it is another program's.
-    for (const pid of pids) this.#meet(pid, unreadable);
-    return this.#inTurn(() => this.#measureAll(pids, unreadable));
+    this.note(pids);
+    return this.measureNoted();
+  }
+
+  /** Measures what was noted since the last time. */
+  measureNoted(): Promise<SweepResult> {
+    return this.#inTurn(() => {
+      const pids = [...this.#noted];
+      this.#noted.clear();
+      return this.#measureAll(pids);
+    });
   }
 
   async close(): Promise<void> {
@@ -102,9 +128,9 @@ export class Sweeper {
     return result;
   }
 
-  async #measureAll(pids: readonly number[], unreadable: readonly Fact[] = []): Promise<SweepResult> {
+  async #measureAll(pids: readonly number[]): Promise<SweepResult> {
     const coverage: Coverage = { processes: 0, mappings: 0, pagesCompared: 0, hashedFiles: 0, unreadable: 0 };
-    const facts: Fact[] = [...unreadable];
+    const facts = this.#unreadable.splice(0);
     const gathering: Gathering = { coverage, facts, checkedFiles: new Set(), budgets: new Map() };
     const containers = new Map<string, ContainerRef>();
     const hashedBefore = this.digests.hashedFiles;
@@ -201,7 +227,6 @@ export class Sweeper {
     watched: Watched,
     gathering: Gathering,
   ): Promise<"measured" | "helper" | "gone"> {
-    const { process } = watched;
     const { coverage, facts } = gathering;
     const same = watched.mappings.length > 0 && space.sameMappings(watched.mappings);
     if (same === "gone") return "gone";
@@ -210,6 +235,7 @@ export class Sweeper {
       outcome = await this.#measureMappings(space, watched, gathering);
     if (outcome === "gone") return "gone";
     let vanished = outcome === "vanished";
+    const { process } = watched;
     coverage.mappings += watched.measured.length;
     for (const { mapping, object } of watched.measured) {
       if (mapping.shared || object.backing === "anonymous") continue;
@@ -234,9 +260,11 @@ export class Sweeper {
     watched: Watched,
     gathering: Gathering,
   ): Promise<"measured" | "helper" | "vanished" | "gone"> {
-    const { process } = watched;
     const mappings = space.mappings();
     if (mappings === "gone") return "gone";
+    // Other mappings may be another program's, of which no event told.
+    if (watched.measured.length > 0) watched.process = describeProcess(watched.process.pid, watched.process.container);
+    const { process } = watched;
     const program = await programFile(space);
     const budget = this.#budgetOf(process, gathering);
     const measured: MeasuredMapping[] = [];

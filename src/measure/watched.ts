@@ -15,7 +15,7 @@ export interface MeasuredMapping {
 
 /** What is kept of a process between two sweeps. */
 export interface Watched {
-  readonly process: ProcessRef;
+  process: ProcessRef;
   /** A descriptor of its program's file, until it has been measured once: it can be hashed also when the process has gone meanwhile. */
   program: number | null;
   /** As they were measured last; empty when they must be measured anew. */
@@ -28,13 +28,23 @@ export interface Watched {
 /** Notes a process, or null when it has gone or has no program (kernel threads). Its program's file is kept hold of. */
 export function meetProcess(pid: number, container: ContainerRef | null): Watched | null {
   try {
-    const { startTime, comm } = parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"));
-    const process: ProcessRef = { pid, startTime, comm, exe: readExe(pid), container };
-    return { process, program: holdProgram(pid), mappings: [], measured: [], vanished: 0 };
+    return {
+      process: describeProcess(pid, container),
+      program: holdProgram(pid),
+      mappings: [],
+      measured: [],
+      vanished: 0,
+    };
   } catch (error) {
     if (isGone(error)) return null;
     throw error;
   }
+}
+
+/** What a process says of itself now. Throws a system error when it is gone. */
+export function describeProcess(pid: number, container: ContainerRef | null): ProcessRef {
+  const { startTime, comm } = parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  return { pid, startTime, comm, exe: readExe(pid), container };
 }
 
 /** Lets go of the program's file. */

@@ -24,7 +24,7 @@ export class Observer {
   readonly #sweeper: Sweeper;
   readonly #state = emptyHostState();
   readonly #watched = new Map<string, Watched>();
-  readonly #executed = new Set<number>();
+  #pending = false;
   #measuring: Promise<void> | undefined;
   /** Errors that would have ended the agent. */
   readonly failures: string[] = [];
@@ -50,16 +50,16 @@ export class Observer {
 
   /** What the agent does about exec events: one measurement at a time, of all that executed meanwhile. */
   onExec(pids: readonly number[]): void {
-    for (const pid of pids) this.#executed.add(pid);
+    this.#sweeper.note(pids);
+    this.#pending = true;
     this.#measuring ??= this.#measureExecuted();
   }
 
   async #measureExecuted(): Promise<void> {
     try {
-      while (this.#executed.size > 0) {
-        const executed = [...this.#executed];
-        this.#executed.clear();
-        this.#take(await this.#sweeper.measure(executed));
+      while (this.#pending) {
+        this.#pending = false;
+        this.#take(await this.#sweeper.measureNoted());
       }
     } catch (error) {
       this.failures.push(describeError(error));
