@@ -9,6 +9,7 @@ import {
   knowsCode,
   MAX_VIOLATIONS,
 } from "../attest/host-state.ts";
+import type { ReferenceValues } from "../attest/judge.ts";
 import { type BaselineLookup, decide } from "../attest/verdict.ts";
 import type { ContainerInfo, ContainerRef } from "../container/types.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
@@ -69,6 +70,8 @@ export class Agent {
   readonly #stopping = new AbortController();
   readonly #loops: Promise<void>[] = [];
   readonly #reported = new Map<string, string>();
+  /** How much of a container's code was judged, and by what. */
+  readonly #judged = new WeakMap<ContainerState, { code: number; reference: ReferenceValues | null }>();
   /** Processes were noted that wait for being measured. */
   #pending = false;
   #measuring: Promise<void> | undefined;
@@ -238,7 +241,8 @@ export class Agent {
     const events: LogEvent[] = [];
     for (const [key, container] of result.containers) {
       const known = this.#state.containers.get(key);
-      if (known !== undefined && known.stoppedAt === null && known.container.image !== null) continue;
+      // The runtime is asked again for an image that it did not tell, once a sweep.
+      if (known !== undefined && known.stoppedAt === null && (known.container.image !== null || !whole)) continue;
       const { runtime, id, name, image, imageName } = await this.#modules.nameContainer(container);
       // Nothing new to say about a container whose runtime still does not tell its image.
       if (known !== undefined && known.stoppedAt === null && image === null) continue;
@@ -286,6 +290,11 @@ export class Agent {
       const lookup: BaselineLookup =
         image === null ? { found: false, reason: "no-baseline", text: "" } : await this.#modules.lookUp(image);
       if (!lookup.found && image !== null) this.#say(`baseline ${image}`, lookup.text);
+      // Nothing new to judge, and nothing new to judge it by.
+      const reference = lookup.found ? lookup.reference : null;
+      const judged = this.#judged.get(container);
+      if (judged?.code === container.code.size && judged.reference === reference) continue;
+      this.#judged.set(container, { code: container.code.size, reference });
       const verdict = decide(this.#state, container, lookup, { standing: "good" });
       findings.push(...verdict.findings.filter((finding) => this.#isNew(container, finding)));
     }

@@ -39,7 +39,7 @@ for (const path of hostilePaths) {
 
   test(`no name that a container chooses makes a record that is refused later: ${JSON.stringify(path).slice(0, 20)}`, () => {
     const code = codeEvent({ kind: "code", process, object }, container, time);
-    const judged = judgeCode(code, null, false);
+    const judged = judgeCode(code, null);
     assert.ok(judged);
     const modified = modifiedFinding({ kind: "modified", process, object, pages }, container);
     const events = [code, violationEvent(judged, time), violationEvent(modified, time)];

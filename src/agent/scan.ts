@@ -44,7 +44,7 @@ export async function scan(options: SweepOptions): Promise<ScanReport> {
       else if (fact.kind === "modified") findings.push(modifiedFinding(fact, nameIn(fact)));
       else {
         const code = { ...codeFields(fact), container: nameIn(fact) };
-        const finding = judgeCode(code, null, false);
+        const finding = judgeCode(code, null);
         if (finding === null) continue;
         const expected = finding.reason === "anonymous-code" && isJitRuntime(finding.exe);
         (expected ? notes : findings).push(finding);

@@ -60,14 +60,8 @@ export function applyRecords(state: HostState, records: readonly LogRecord[]): v
 function applyEvent(state: HostState, event: LogEvent): void {
   switch (event.type) {
     case "container-start": {
+      if (isAnother(state, event.container)) state.containers.delete(keyOf(event.container));
       const known = containerOf(state, event.container, event.time);
-      if (isAnother(known, event.container)) {
-        known.code.clear();
-        known.violations.clear();
-        known.actions.length = 0;
-        known.imageName = null;
-        known.container = event.container;
-      }
       // Said again when the runtime has told more.
       if (known.container.image === null) known.container = event.container;
       known.imageName ??= event.imageName;
@@ -108,8 +102,9 @@ function applyEvent(state: HostState, event: LogEvent): void {
  * Whether a container that starts only has the id of one that was: one of runc ends with its last process and leaves its
  * id to the next, while Docker starts the same one again.
  */
-function isAnother(known: ContainerState, now: ContainerName): boolean {
-  return known.stoppedAt !== null && now.runtime === "runc";
+function isAnother(state: HostState, now: ContainerName): boolean {
+  const stoppedAt = state.containers.get(keyOf(now))?.stoppedAt;
+  return now.runtime === "runc" && typeof stoppedAt === "string";
 }
 
 /** Whether this very code was already seen in the container, or is too much to be remembered. */

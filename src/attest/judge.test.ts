@@ -14,8 +14,8 @@ const reference: ReferenceValues = {
 };
 const object = (path: string, digest: string | null) => ({ path, dev: "0:42", ino: "77", digest });
 
-function reasonOf(fields: Partial<CodeEvent>, values: ReferenceValues | null = reference, compiler = false) {
-  return judgeCode(codeEvent(container, listed, fields), values, compiler)?.reason ?? null;
+function reasonOf(fields: Partial<CodeEvent>, values: ReferenceValues | null = reference) {
+  return judgeCode(codeEvent(container, listed, fields), values)?.reason ?? null;
 }
 
 test("listed code is no finding, under whatever name and also when its file is gone", () => {
@@ -51,9 +51,8 @@ for (const [what, reason, fields] of cases)
 test("memory without a file is allowed to the image's own compilers only, not to what is known as one elsewhere", () => {
   const memory = { object: object("[anonymous]", null), backing: "anonymous" } as const;
   assert.equal(reasonOf({ ...memory, exe: "/usr/bin/node" }), null);
-  assert.equal(reasonOf({ ...memory, exe: "/tmp/node" }, reference, true), "anonymous-code");
-  assert.equal(reasonOf({ ...memory, exe: "/tmp/node" }, null, true), null);
-  assert.equal(reasonOf({ ...memory, exe: "/tmp/node" }, null, false), "anonymous-code");
+  assert.equal(reasonOf({ ...memory, exe: "/tmp/node" }, reference), "anonymous-code");
+  assert.equal(reasonOf({ ...memory, exe: "/tmp/node" }, null), "anonymous-code");
 });
 
 test("without a baseline only what is wrong in itself is found", () => {
@@ -66,7 +65,7 @@ test("without a baseline only what is wrong in itself is found", () => {
 test("a finding names process, container and file, and no control character of theirs gets into its sentence", () => {
   const path = "/tmp/\u001b[2Jevil\nname";
   const event = codeEvent(container, path, { exe: { hex: "2f746d702fff" } });
-  const finding = judgeCode(event, reference, false);
+  const finding = judgeCode(event, reference);
   assert.ok(finding !== null);
   assert.deepEqual(findingSchema.parse(finding), finding);
   assert.deepEqual([finding.pid, finding.startTime, finding.comm], [event.pid, event.startTime, event.comm]);

@@ -18,35 +18,53 @@ type CodeFact = Omit<CodeEvent, "type" | "time" | "container"> & { readonly cont
  * Judges one piece of code. `reference` is null where there is no baseline: then only what is wrong in itself is found
  * (code from a memfd or a deleted file, executable memory without a file). Code goes by its digest: a listed file
  * under another name is still the code that the image promised.
- *
- * `mayCompile` of a null reference comes from `knownCompiler`: whether the program is a well-known just-in-time runtime.
  */
-export function judgeCode(code: CodeFact, reference: ReferenceValues | null, knownCompiler: boolean): Finding | null {
-  const verdict = judge(code, reference, knownCompiler);
-  if (verdict === null) return null;
+export function judgeCode(code: CodeFact, reference: ReferenceValues | null): Finding | null {
+  const reason = reasonAgainst(code, reference);
+  if (reason === null) return null;
   const { pid, startTime, comm, exe, container, object } = code;
-  return { reason: verdict[0], pid, startTime, comm, exe, container, object, pages: [], text: verdict[1] };
+  return { reason, pid, startTime, comm, exe, container, object, pages: [], text: sentence(reason, code) };
 }
 
-function judge(
-  { backing, object, role, deleted, exe, pid }: CodeFact,
+function reasonAgainst(
+  { backing, object, role, deleted, exe }: CodeFact,
   reference: ReferenceValues | null,
-  knownCompiler: boolean,
-): [Reason, string] | null {
+): CodeReason | null {
+  if (backing === "memfd") return "memfd-executable";
+  if (backing === "anonymous") return reference?.mayCompile(exe) ? null : "anonymous-code";
+  if (reference === null) return deleted ? "deleted-executable" : null;
+  if (object.digest !== null && reference.hasDigest(object.digest)) return null;
+  if (reference.hasPath(object.path)) return "file-modified";
+  if (deleted) return "deleted-executable";
+  return role === "executable" ? "unknown-executable" : "unknown-library";
+}
+
+type CodeReason = Extract<
+  Reason,
+  | "memfd-executable"
+  | "anonymous-code"
+  | "deleted-executable"
+  | "file-modified"
+  | "unknown-executable"
+  | "unknown-library"
+>;
+
+/** Made for findings only: nearly all code that is judged is in order. */
+function sentence(reason: CodeReason, { pid, exe, object }: CodeFact): string {
   const path = brief(object.path);
   const who = `process ${pid} (${brief(exe)})`;
-  if (backing === "memfd") return ["memfd-executable", `${who} executes code from a memory file, ${path}`];
-  if (backing === "anonymous") {
-    if (reference?.mayCompile(exe) ?? knownCompiler) return null;
-    return ["anonymous-code", `${who} has executable memory that no file holds`];
+  switch (reason) {
+    case "memfd-executable":
+      return `${who} executes code from a memory file, ${path}`;
+    case "anonymous-code":
+      return `${who} has executable memory that no file holds`;
+    case "deleted-executable":
+      return `${who} executes ${path}, which was deleted`;
+    case "file-modified":
+      return `${path}, executed by ${who}, is not the image's file`;
+    case "unknown-executable":
+      return `${who} executes ${path}, which the image does not have`;
+    case "unknown-library":
+      return `${who} has loaded ${path}, which the image does not have`;
   }
-  if (reference === null) {
-    return deleted ? ["deleted-executable", `${who} executes ${path}, which was deleted`] : null;
-  }
-  if (object.digest !== null && reference.hasDigest(object.digest)) return null;
-  if (reference.hasPath(object.path)) return ["file-modified", `${path}, executed by ${who}, is not the image's file`];
-  if (deleted)
-    return ["deleted-executable", `${who} executes ${path}, which the image does not have and which was deleted`];
-  if (role === "executable") return ["unknown-executable", `${who} executes ${path}, which the image does not have`];
-  return ["unknown-library", `${who} has loaded ${path}, which the image does not have`];
 }

@@ -1,5 +1,5 @@
 import type { Baseline } from "../baseline/format.ts";
-import { type JsonText, jsonTextBytes, toHex } from "../core/bytes.ts";
+import { indexBaseline, pathKey } from "../baseline/lookup.ts";
 import type { BaselineCache } from "../ledger/baseline-cache.ts";
 import type { ReferenceValues } from "./judge.ts";
 import type { BaselineLookup } from "./verdict.ts";
@@ -10,12 +10,11 @@ const prepared = new WeakMap<Baseline, ReferenceValues>();
 export function referenceValues(baseline: Baseline): ReferenceValues {
   const known = prepared.get(baseline);
   if (known !== undefined) return known;
-  const digests = new Set(baseline.entries.map(({ sha256 }) => sha256));
-  const paths = new Set(baseline.entries.map(({ path }) => pathKey(path)));
+  const { byDigest, byPath } = indexBaseline(baseline);
   const compilers = new Set(baseline.header.jit.map(pathKey));
   const reference: ReferenceValues = {
-    hasDigest: (sha256) => digests.has(sha256),
-    hasPath: (path) => paths.has(pathKey(path)),
+    hasDigest: (sha256) => byDigest.has(sha256),
+    hasPath: (path) => byPath.has(pathKey(path)),
     mayCompile: (path) => compilers.has(pathKey(path)),
   };
   prepared.set(baseline, reference);
@@ -41,8 +40,4 @@ export async function lookUpBaseline(cache: BaselineCache, identity: string): Pr
     case "unverified":
       return { found: false, reason: "ledger-unverified", text: result.text };
   }
-}
-
-function pathKey(path: JsonText): string {
-  return toHex(jsonTextBytes(path));
 }

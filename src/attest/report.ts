@@ -39,4 +39,3 @@ export const attestSchema = z.object({
     .nullable(),
   host: hostReportSchema,
 });
-export type AttestReport = z.infer<typeof attestSchema>;

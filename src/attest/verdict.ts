@@ -1,4 +1,3 @@
-import { isJitRuntime } from "../baseline/jit.ts";
 import { NOT_KNOWN_WHOSE } from "../log/event.ts";
 import type { ContainerName, Finding, Reason } from "../log/finding.ts";
 import { type ContainerState, findingKey, type HostState, keyOf, MAX_CODE } from "./host-state.ts";
@@ -70,7 +69,7 @@ function findingsOf(container: ContainerState, lookup: BaselineLookup): Finding[
   for (const code of container.code.values()) {
     // Only a memory file is wrong whatever the image says; the rest waits for a baseline, since findings stay.
     if (reference === null && code.backing !== "memfd") continue;
-    const finding = judgeCode(code, reference, isJitRuntime(code.exe));
+    const finding = judgeCode(code, reference);
     if (finding !== null && !findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
   }
   return [...findings.values()];

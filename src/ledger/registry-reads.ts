@@ -35,12 +35,6 @@ export async function readProposalState(registry: Registry, id: Hex) {
   return { ...kept, status: statusOf(registry, status) };
 }
 
-/** How many publishers must sign. */
-export async function readQuorum(registry: Registry): Promise<number> {
-  const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "quorum" }));
-  return decoded(registry, () => decodeFunctionResult({ abi, functionName: "quorum", data }));
-}
-
 /** Up to `count` identities with what stands for them, from number `from` on. */
 export async function readList(registry: Registry, from: bigint, count: bigint) {
   const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "list", args: [from, count] }));

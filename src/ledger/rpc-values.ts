@@ -47,10 +47,6 @@ export async function callQuantity(rpc: Rpc, method: string, params: readonly un
   return parse(rpc, method, quantitySchema, await rpc.call(method, params));
 }
 
-export async function callHash(rpc: Rpc, method: string, params: readonly unknown[]): Promise<Hex> {
-  return parse(rpc, method, hashSchema, await rpc.call(method, params));
-}
-
 export async function callData(rpc: Rpc, method: string, params: readonly unknown[]): Promise<Hex> {
   return parse(rpc, method, dataSchema, await rpc.call(method, params));
 }

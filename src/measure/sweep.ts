@@ -143,20 +143,21 @@ export class Sweeper {
     return { coverage, facts, containers };
   }
 
-  /** Measures one process and returns its container when it lives there with a program of its own. */
+  /** Measures one process and returns its container when it lives there with a program of its own, or did until now. */
   async #measureProcess(pid: number, gathering: Gathering): Promise<ContainerRef | null> {
+    let left: ContainerRef | null = null;
     // Twice, because a process that executed meanwhile is another address space.
     for (let attempt = 0; attempt < 2; attempt++) {
       const watched = this.#watched.get(pid) ?? this.#meet(pid, gathering.facts);
-      if (watched === null) return null;
+      if (watched === null) return left;
       const outcome = await this.#measureOne(watched, gathering);
       if (outcome !== "gone") {
         gathering.coverage.processes++;
-        return outcome === "helper" ? null : watched.process.container;
+        return outcome === "helper" ? left : watched.process.container;
       }
-      await this.#leave(watched, gathering);
+      if (await this.#leave(watched, gathering)) left = watched.process.container;
     }
-    return null;
+    return left;
   }
 
   /**
@@ -188,18 +189,20 @@ export class Sweeper {
     return null;
   }
 
-  /** A process has gone. If it was never measured, its program's file still tells what was executed. */
-  async #leave(watched: Watched, gathering: Gathering): Promise<void> {
+  /** A process has gone. If it was never measured, its program's file still tells what was executed: whether it did. */
+  async #leave(watched: Watched, gathering: Gathering): Promise<boolean> {
     const { process, program } = watched;
     if (this.#watched.get(process.pid) === watched) this.#watched.delete(process.pid);
     try {
-      if (program === null) return;
+      if (program === null) return false;
       const object = await readProgram(process, program, this.digests, this.#budgetOf(process, gathering));
-      if (!(await this.#hostPrograms.isRuntimeProgram(object.sha256)))
-        gathering.facts.push({ kind: "code", process, object });
+      if (await this.#hostPrograms.isRuntimeProgram(object.sha256)) return false;
+      gathering.facts.push({ kind: "code", process, object });
+      return true;
     } catch (error) {
       if (errorCode(error) === undefined) throw error;
       gathering.facts.push({ kind: "unreadable", process, text: describeError(error) });
+      return true;
     } finally {
       releaseProgram(watched);
     }
