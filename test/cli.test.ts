@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, symlinkSync, truncateSync, writeFileSync } from
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { openTpmAnchor } from "../src/agent/tpm-anchor.ts";
 import { formatRecord } from "../src/log/record.ts";
 import { replay } from "../src/log/replay.ts";
 import { startSwtpm } from "../src/tpm/swtpm.ts";
@@ -224,7 +225,6 @@ test("a log of another boot beside a TPM that is in use stops the agent", async 
   const state = join(folder, "agent");
   mkdirSync(join(state, "log"), { recursive: true });
   writeFileSync(join(state, "log", "measurements.jsonl"), `${lines.join("\n")}\n`);
-  const { openTpmAnchor } = await import("../src/agent/tpm-anchor.ts");
   const anchor = await openTpmAnchor(swtpm.address, 13);
   await anchor.register.extend("ab".repeat(32));
   await anchor.close();
@@ -243,4 +243,34 @@ test("a host without a join token is told how to enroll", async (t) => {
     state: join(folder, "agent"),
   });
   assertRefused(pims(["agent", "run", "--config", config]), /not enrolled.*joinTokenFile/);
+});
+
+test("log verify checks a log against a quote, with the key in either of its forms, and only with the right nonce", async (t) => {
+  const folder = temporaryFolder(t);
+  const swtpm = await startSwtpm({ folder: join(folder, "tpm") });
+  t.after(() => swtpm.stop());
+  const { path, lines } = writeLog(t);
+  const anchor = await openTpmAnchor(swtpm.address, 13);
+  for (const line of lines) await anchor.register.extend(/"digest":"([0-9a-f]{64})"/.exec(line)![1]!);
+  const { attest, signature } = await anchor.quote(Buffer.from("cafe", "hex"));
+  await anchor.close();
+  const bare = Buffer.from(anchor.akPublic);
+  const sized = Buffer.concat([Buffer.from([bare.length >> 8, bare.length & 0xff]), bare]);
+  for (const [name, bytes] of Object.entries({ attest, signature, bare, sized }))
+    writeFileSync(join(folder, name), bytes);
+  const verify = (key: string, nonce: string) => {
+    const files = [
+      "--quote",
+      join(folder, "attest"),
+      "--signature",
+      join(folder, "signature"),
+      "--ak",
+      join(folder, key),
+    ];
+    return pims(["log", "verify", path, ...files, "--nonce", nonce]);
+  };
+  for (const key of ["bare", "sized"]) assert.equal(verify(key, "cafe").status, 0, key);
+  const other = verify("bare", "beef");
+  assert.equal(other.status, 2);
+  assert.match(other.stderr, /nonce-mismatch/);
 });

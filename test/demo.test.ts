@@ -80,9 +80,11 @@ test("a kept demo can be looked around in, and Ctrl-C removes everything", async
   const unknown = pims(["status", "no-such", "--verifier", url!]);
   assert.equal(unknown.status, 1);
   assert.match(unknown.stderr, /no container "no-such"/);
-  // The agent goes on appending while the log is read, so the PCR may be a record ahead of what was read.
-  const verified = [1, 2, 3].map(() => pims(["log", "verify", log!, "--tpm", address!]).status);
-  assert.ok(verified.includes(0), String(verified));
+  // The agent goes on appending while log and PCR are read.
+  for (let tries = 0; tries < 3; tries++) {
+    const verified = pims(["log", "verify", log!, "--tpm", address!]);
+    assert.equal(verified.status, 0, verified.stderr);
+  }
   assert.match(pims(["log", "show", log!, "--type", "action"]).stdout, /pause done by policy because of code-modified/);
   // Without baselines a scan finds nothing in what is left of it; other tests may run containers meanwhile.
   const [own] = JSON.parse(readFileSync(join(log!, "../../../agent.json"), "utf8")).policy.containers as [string];

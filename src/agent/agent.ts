@@ -214,7 +214,13 @@ export class Agent {
     if (this.#coverage.sweeps === 0) await this.#sweep();
     const evidence = await this.#inTurn(async () => {
       await this.#append([this.#coverage.take(nonce, this.#time(), clock.monotonicMs())]);
-      return collectEvidence({ logPath: log.path, from, nonce: new Uint8Array(Buffer.from(nonce, "hex")), quote });
+      return collectEvidence({
+        logPath: log.path,
+        from,
+        start: log.before(from),
+        nonce: new Uint8Array(Buffer.from(nonce, "hex")),
+        quote,
+      });
     });
     const outcome = await verifier.evidence(evidence);
     this.#say(

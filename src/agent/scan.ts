@@ -1,3 +1,4 @@
+import { findingKey } from "../attest/host-state.ts";
 import { judgeCode } from "../attest/judge.ts";
 import { isJitRuntime } from "../baseline/jit.ts";
 import type { ContainerRef } from "../container/types.ts";
@@ -36,29 +37,35 @@ export async function scan(options: SweepOptions): Promise<ScanReport> {
       const { container } = fact.process;
       return container === null ? null : (names.get(containerKey(container)) ?? null);
     };
-    const findings: Finding[] = [];
-    const notes: Finding[] = [];
+    // A process may have many pieces of the same kind of memory: one finding says it.
+    const findings = new Map<string, Finding>();
+    const notes = new Map<string, Finding>();
     const missed: string[] = [];
     for (const fact of facts) {
       if (fact.kind === "unreadable") missed.push(`process ${fact.process.pid}: ${printable(fact.text)}`);
-      else if (fact.kind === "modified") findings.push(modifiedFinding(fact, nameIn(fact)));
+      else if (fact.kind === "modified") add(findings, modifiedFinding(fact, nameIn(fact)));
       else {
         const code = { ...codeFields(fact), container: nameIn(fact) };
         const finding = judgeCode(code, null);
         if (finding === null) continue;
         const expected = finding.reason === "anonymous-code" && isJitRuntime(finding.exe);
-        (expected ? notes : findings).push(finding);
+        add(expected ? notes : findings, finding);
       }
     }
     return {
       schema: "pims.scan/v1",
-      findings,
-      notes,
+      findings: [...findings.values()],
+      notes: [...notes.values()],
       coverage: { ...coverage, scope: options.scope, containers: containers.size, missed },
     };
   } finally {
     await sweeper.close();
   }
+}
+
+function add(list: Map<string, Finding>, finding: Finding): void {
+  const key = findingKey(finding);
+  if (!list.has(key)) list.set(key, finding);
 }
 
 async function nameOf(container: ContainerRef): Promise<ContainerName> {

@@ -1,4 +1,4 @@
-import { readLog } from "../log/read-log.ts";
+import { logLines } from "../log/read-log.ts";
 import type { Evidence } from "./evidence.ts";
 
 /** Quotes a nonce with the attestation key over the agent's PCR. */
@@ -11,16 +11,24 @@ export type Quoter = (nonce: Uint8Array) => Promise<{ attest: Uint8Array; signat
 export async function collectEvidence(options: {
   readonly logPath: string;
   readonly from: number;
+  /** A record at or before `from` and where it begins, when that is known: what is before it is not read. */
+  readonly start?: { readonly recnum: number; readonly startByte: number };
   readonly nonce: Uint8Array;
   readonly quote: Quoter;
 }): Promise<Evidence> {
   const { attest, signature } = await options.quote(options.nonce);
-  const { lines } = await readLog(options.logPath);
-  const from = Math.min(options.from, lines.length);
+  const { recnum, startByte } = options.start ?? { recnum: 0, startByte: 0 };
+  const records: string[] = [];
+  let count = recnum;
+  for await (const line of logLines(options.logPath, startByte)) {
+    // A torn last line is no record yet.
+    if (!line.endsWith("\n")) break;
+    if (count++ >= options.from) records.push(line.slice(0, -1));
+  }
   return {
     nonce: Buffer.from(options.nonce).toString("hex"),
-    from,
-    records: lines.slice(from),
+    from: Math.min(options.from, count),
+    records,
     attest: Buffer.from(attest).toString("base64"),
     signature: Buffer.from(signature).toString("base64"),
   };

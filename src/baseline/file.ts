@@ -23,7 +23,12 @@ export async function readBaselineFile(path: string): Promise<Baseline> {
     const why = errorCode(cause) === "ENOENT" ? "does not exist" : `cannot be read (${errorCode(cause)})`;
     throw new PimsError("baseline-unreadable", `the baseline file ${path} ${why}`, { cause });
   }
-  return parseBaseline(splitLines(bytes));
+  try {
+    return parseBaseline(splitLines(bytes));
+  } catch (cause) {
+    if (cause instanceof PimsError) throw new PimsError(cause.code, `${path}: ${cause.message}`, { cause });
+    throw cause;
+  }
 }
 
 function splitLines(bytes: Uint8Array): string[] {

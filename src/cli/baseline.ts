@@ -103,8 +103,8 @@ export function addBaseline(program: Command): void {
         else
           printLine(
             table([
-              ["IDENTITY", "STATUS", "ENTRIES", "ROOT"],
-              ...listed.map((one) => [one.identity, one.status, String(one.lines - 1), one.root]),
+              ["IDENTITY", "STATUS", "ENTRIES", "PROPOSAL"],
+              ...listed.map((one) => [one.identity, one.status, String(one.lines - 1), one.id]),
             ]),
           );
         return EXIT.good;

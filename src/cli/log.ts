@@ -8,6 +8,7 @@ import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
 import { logLines } from "../log/read-log.ts";
 import { parseRecord } from "../log/record.ts";
 import { pcrRead } from "../tpm/commands/pcr-read.ts";
+import { unwrapPublic } from "../tpm/public.ts";
 import { openTpm } from "../tpm/tpm.ts";
 import { action } from "./command.ts";
 import { describeEvent } from "./describe.ts";
@@ -122,9 +123,15 @@ async function expectation(options: VerifyOptions, pcr: number): Promise<Paramet
     kind: "quote",
     attest: await read(options.quote!),
     signature: await read(options.signature),
-    ak: await read(options.ak),
+    ak: bareKey(await read(options.ak)),
     nonce: new Uint8Array(Buffer.from(options.nonce, "hex")),
   };
+}
+
+/** A TPM2B_PUBLIC begins with the size of the TPMT_PUBLIC in it; a TPMT_PUBLIC with its type, which is no such number. */
+function bareKey(key: Uint8Array): Uint8Array {
+  const size = key.length < 2 ? -1 : key[0]! * 256 + key[1]!;
+  return size === key.length - 2 ? unwrapPublic(key) : key;
 }
 
 async function readSmall(path: string): Promise<Buffer> {

@@ -5,7 +5,7 @@ import type { Method } from "../process/address-space.ts";
 import { requireRoot } from "../process/root.ts";
 import { action } from "./command.ts";
 import { describeFinding } from "./describe.ts";
-import { EXIT, printJson, printLine } from "./output.ts";
+import { EXIT, printJson, printLine, say } from "./output.ts";
 
 function methodOption(): Option {
   const text = "which kernel interfaces to use: the newest there are, or what kernels before 6.7 offer";
@@ -38,6 +38,8 @@ export function addScan(program: Command): void {
               `${coverage.scope === "all" ? " and the host" : ""}, ${coverage.mappings} executable mappings`,
           );
         }
+        if (!options.all && coverage.containers === 0 && !options.json)
+          say("pims: no container runs here; --all sweeps the host's own processes");
         if (findings.length > 0) return EXIT.findings;
         return coverage.missed.length > 0 ? EXIT.undetermined : EXIT.good;
       }),

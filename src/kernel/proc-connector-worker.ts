@@ -1,4 +1,5 @@
 // Worker thread: libuv takes no netlink descriptor, and a blocking call in the main thread would stop everything else.
+import { randomInt } from "node:crypto";
 import { parentPort } from "node:worker_threads";
 import { PimsError } from "../core/errors.ts";
 import { bind, close, ERRNO, errno, poll, recvfrom, send, setsockopt, socket, systemCallError } from "./libc.ts";
@@ -28,7 +29,9 @@ const size = Buffer.alloc(4);
 size.writeInt32LE(RECEIVE_BUFFER_BYTES);
 setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, 4);
 if (bind(fd, address, address.length) < 0) throw systemCallError("bind(NETLINK_CONNECTOR)");
-const listen = listenMessage(process.pid);
+/** Tells the answer to this subscription from those to others, which the kernel sends to all. */
+const number = randomInt(2 ** 32 - 1);
+const listen = listenMessage(process.pid, number);
 if (send(fd, listen, listen.length, 0) < 0) throw systemCallError("send(PROC_CN_MCAST_LISTEN)");
 /** Outside the initial pid namespace the kernel ignores a subscription and answers nothing. */
 const ACKNOWLEDGE_MS = 2000;
@@ -67,8 +70,8 @@ function turn(): void {
       if (sender.readUInt32LE(4) !== 0) continue;
       for (const event of parseProcEvents(buffer.subarray(0, length))) {
         if (event.what === "exec") executed.push(event.pid);
-        else if (event.what === "acknowledged" && !acknowledged) {
-          if (event.pid !== 0) throw systemCallError("PROC_CN_MCAST_LISTEN", event.pid);
+        else if (event.what === "acknowledged" && event.number === number) {
+          if (event.error !== 0) throw systemCallError("PROC_CN_MCAST_LISTEN", event.error);
           acknowledged = true;
           port?.postMessage({ ready: true });
         }

@@ -20,7 +20,7 @@ test("fork, exec and exit carry the thread group's pid", () => {
   assert.deepEqual(parseProcEvents(datagram(1, [10, 10, 12, 11])), [{ what: "fork", pid: 11 }]);
   assert.deepEqual(parseProcEvents(datagram(2, [12, 11])), [{ what: "exec", pid: 11 }]);
   assert.deepEqual(parseProcEvents(datagram(0x8000_0000, [12, 11, 0, 17])), [{ what: "exit", pid: 11 }]);
-  assert.deepEqual(parseProcEvents(datagram(0, [0])), [{ what: "acknowledged", pid: 0 }]);
+  assert.deepEqual(parseProcEvents(datagram(0, [0])), [{ what: "acknowledged", number: -1, error: 0 }]);
   assert.deepEqual(parseProcEvents(datagram(4, [12, 11])), []);
 });
 
@@ -33,7 +33,7 @@ test("truncated, mutated and random datagrams never throw", () => {
 
 test("the subscription is the one that the kernel knows", () => {
   assert.equal(
-    Buffer.from(listenMessage(7)).toString("hex"),
+    Buffer.from(listenMessage(7, 0)).toString("hex"),
     "28000000030000000000000007000000010000000100000000000000000000000400000001000000",
   );
 });

@@ -74,6 +74,7 @@ export interface KnownArea {
   readonly writable: boolean;
   readonly shared: boolean;
   readonly offset: bigint;
+  /** `major:minor` as the kernel prints it in `maps`, decimal. */
   readonly device: string;
   readonly inode: bigint;
 }

@@ -164,3 +164,20 @@ test("appends at the same time keep their order", async (t) => {
   await log.close();
   assert.deepEqual(replay(numbers.map(({ digest }) => digest)), register.value);
 });
+
+test("where records begin is known, also after the log was opened again", async (t) => {
+  const register = new TestRegister();
+  const path = folder(t);
+  const { log } = await MeasurementLog.open(path, register, bootId);
+  for (let count = 0; count < 600; count++) await log.append([gap("é".repeat(count % 7))]);
+  await log.close();
+  const again = (await MeasurementLog.open(path, register, bootId)).log;
+  const text = readFileSync(again.path);
+  for (const one of [log, again])
+    for (const recnum of [0, 1, 255, 256, 599, 600, 5000]) {
+      const { recnum: at, startByte } = one.before(recnum);
+      assert.ok(at <= recnum && recnum - at < 256 + Math.max(0, recnum - 600), String(recnum));
+      assert.ok(text.subarray(startByte).toString().startsWith(`{"recnum":${at},`), String(recnum));
+    }
+  await again.close();
+});

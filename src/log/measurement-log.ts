@@ -17,6 +17,7 @@ export interface Register {
 
 /** Names of the log in an agent's state folder. */
 export const LOG_FOLDER = "log";
+const MARK_EVERY = 256;
 export const LOG_FILE = "measurements.jsonl";
 
 /** What the log of the boot before ended with. */
@@ -37,14 +38,18 @@ export class MeasurementLog {
   readonly #register: Register;
   #length: number;
   #value: Uint8Array;
+  #bytes = 0;
+  /** Where every MARK_EVERYth record begins in the file. */
+  readonly #marks: number[] = [];
   #turn: Promise<unknown> = Promise.resolve();
   #failed: unknown;
 
-  private constructor(path: string, file: FileHandle, register: Register, length: number, value: Uint8Array) {
+  private constructor(path: string, file: FileHandle, register: Register, lines: readonly string[], value: Uint8Array) {
     this.path = path;
     this.#file = file;
     this.#register = register;
-    this.#length = length;
+    this.#length = 0;
+    for (const line of lines) this.#count(line);
     this.#value = value;
   }
 
@@ -99,7 +104,19 @@ export class MeasurementLog {
 
     const file = await open(path, "a", 0o600);
     await syncFolder(folder);
-    return { log: new MeasurementLog(path, file, register, records.length, value), records, previous };
+    return { log: new MeasurementLog(path, file, register, lines, value), records, previous };
+  }
+
+  /** A record at or before this one, and where it begins in the file: so that what is new is read without what is not. */
+  before(recnum: number): { recnum: number; startByte: number } {
+    const mark = Math.min(Math.floor(recnum / MARK_EVERY), this.#marks.length - 1);
+    return mark < 0 ? { recnum: 0, startByte: 0 } : { recnum: mark * MARK_EVERY, startByte: this.#marks[mark]! };
+  }
+
+  #count(line: string): void {
+    if (this.#length % MARK_EVERY === 0) this.#marks.push(this.#bytes);
+    this.#length++;
+    this.#bytes += Buffer.byteLength(line) + 1;
   }
 
   /** Number of records. */
@@ -142,7 +159,7 @@ export class MeasurementLog {
       const next = extendValue(this.#value, digest);
       await this.#extend(digest, next);
       this.#value = next;
-      this.#length = recnum + 1;
+      this.#count(line);
       return { recnum, digest };
     } catch (error) {
       this.#failed = error;

@@ -31,14 +31,15 @@ export async function readLog(path: string): Promise<LogLines> {
 }
 
 /**
- * The lines of a log of any length, one after the other, each with its newline; a torn last one has none. Only a newline
+ * The lines of a log of any length, one after the other, each with its newline; a torn last one has none. `startByte` is
+ * where a line begins. Only a newline
  * ends a line: U+2028, which some readers of lines take for an end too, may stand in a path.
  */
-export async function* logLines(path: string): AsyncGenerator<string> {
+export async function* logLines(path: string, startByte = 0): AsyncGenerator<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   let rest = "";
   let number = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES })) {
+  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES, start: startByte })) {
     try {
       rest += decoder.decode(chunk as Uint8Array, { stream: true });
     } catch {

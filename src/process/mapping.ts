@@ -1,5 +1,5 @@
 import { type JsonText, toJsonText } from "../core/bytes.ts";
-import { LONG_NAME } from "../kernel/procmap.ts";
+import { type KnownArea, LONG_NAME } from "../kernel/procmap.ts";
 
 /**
  * Where the bytes of an executable mapping come from: a file, a memfd, plain or shared anonymous memory, the kernel
@@ -8,15 +8,7 @@ import { LONG_NAME } from "../kernel/procmap.ts";
 export type Backing = "file" | "memfd" | "anonymous" | "kernel";
 
 /** One executable mapping of an address space. */
-export interface Mapping {
-  readonly start: bigint;
-  readonly end: bigint;
-  readonly writable: boolean;
-  readonly shared: boolean;
-  readonly offset: bigint;
-  /** `major:minor` as the kernel prints it in `maps`, decimal. */
-  readonly device: string;
-  readonly inode: bigint;
+export interface Mapping extends KnownArea {
   /** The kernel's name: a path in the process's mount namespace, or a name in brackets. Empty for anonymous memory. */
   readonly name: JsonText;
   readonly backing: Backing;
