@@ -10,10 +10,10 @@ import fc from "fast-check";
 import { printable } from "../core/bytes.ts";
 import { sha256Hex } from "../core/digest.ts";
 import { errorCode } from "../core/errors.ts";
+import { interpreterSegment, sampleElf } from "../measure/sample-elf.ts";
 import { type ArchiveOptions, buildFromArchiveFile, buildFromDockerArchive, buildFromFolder } from "./build.ts";
 import type { Baseline } from "./lines.ts";
 import { type SampleArchive, sampleArchive } from "./sample-archive.ts";
-import { interpreterSegment, sampleElf } from "./sample-elf.ts";
 import { sampleTar } from "./sample-tar.ts";
 
 const elf = (seed: number): Buffer => sampleElf({ seed });

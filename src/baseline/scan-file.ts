@@ -1,7 +1,7 @@
 import { readSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { errorCode, PimsError } from "../core/errors.ts";
-import { type ElfFile, isElf, readElf } from "./elf.ts";
+import { type ElfFile, isElf, readElf } from "../measure/elf.ts";
 import { hashRanges } from "./hash-ranges.ts";
 import type { BaselineSegment, EntryKind } from "./lines.ts";
 

@@ -2,8 +2,8 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { errorCode, PimsError } from "../core/errors.ts";
-import { isElf, tableRange } from "./elf.ts";
-import { parseElfHeader } from "./elf-header.ts";
+import { isElf, tableRange } from "../measure/elf.ts";
+import { parseElfHeader } from "../measure/elf-header.ts";
 import { type FileFacts, isWorthReading, type ScannedFile, scanContent, scanOpenFile } from "./scan-file.ts";
 
 /** Linkers put the program headers right after the file header; only tools that change a file later put them elsewhere. */

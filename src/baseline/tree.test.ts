@@ -20,8 +20,8 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { printable } from "../core/bytes.ts";
 import { sha256Hex } from "../core/digest.ts";
+import { interpreterSegment, sampleElf } from "../measure/sample-elf.ts";
 import { buildFromFolder } from "./build.ts";
-import { interpreterSegment, sampleElf } from "./sample-elf.ts";
 
 const asRoot = process.getuid?.() === 0;
 

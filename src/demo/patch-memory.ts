@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { readElf } from "../baseline/elf.ts";
 import { containerOfProcess } from "../container/cgroup.ts";
 import type { ContainerRef } from "../container/types.ts";
 import { PimsError } from "../core/errors.ts";
+import { readElf } from "../measure/elf.ts";
 import { parseMaps } from "../process/mapping.ts";
 import { parseStat } from "../process/stat.ts";
 
