@@ -24,6 +24,7 @@ import { CoverageCounter } from "./coverage.ts";
 import { codeEvent, modifiedFinding, violationEvent } from "./events.ts";
 import { Signal } from "./signal.ts";
 import type { VerifierClient } from "./verifier-client.ts";
+import { within } from "./within.ts";
 
 export interface AgentOptions {
   readonly version: string;
@@ -55,6 +56,10 @@ const BYTES_A_RECORD = 512 * 1024;
 /** How long the verifier may hold the request that asks whether evidence is wanted. */
 const WANTED_WAIT_MS = 25_000;
 const RETRY_MS = 1000;
+/** How long an answer waits for a first sweep. A sweeper that hangs is told of, not waited for. */
+const SWEEP_WAIT_MS = 10_000;
+/** What is under way when the agent is to stop may come to its end for so long. */
+const STOP_WAIT_MS = 2000;
 
 /**
  * The attester's loop on a host: sweeps, logs what is new, acts by policy, and proves it to the verifier. Everything that
@@ -75,6 +80,8 @@ export class Agent {
   /** Processes were noted that wait for being measured. */
   #pending = false;
   #measuring: Promise<void> | undefined;
+  #sweeping: Promise<void> | undefined;
+  #ended = false;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: AgentOptions, modules: AgentModules) {
@@ -95,14 +102,29 @@ export class Agent {
     ]);
     this.#loops.push(this.#sweepLoop(), this.#attestLoop(), this.#wantedLoop());
     try {
-      await Promise.all(this.#loops);
-      await this.#append([{ type: "agent-stop", time: rfc3339(clock.now()) }]);
+      await this.#untilStopped(Promise.all(this.#loops));
+      await this.#inTurn(async () => {
+        this.#ended = true;
+        await this.#append([{ type: "agent-stop", time: rfc3339(clock.now()) }]);
+      });
     } finally {
+      this.#ended = true;
       this.#stopping.abort();
-      await Promise.allSettled(this.#loops);
-      await this.#measuring;
-      await sweeper.close();
+      const end = async () => {
+        await Promise.allSettled(this.#loops);
+        await this.#measuring;
+        await sweeper.close();
+      };
+      await within(STOP_WAIT_MS, end());
     }
+  }
+
+  /** Waits for the loops; once they are to stop, not for one that hangs. */
+  async #untilStopped(loops: Promise<unknown>): Promise<void> {
+    const { signal } = this.#stopping;
+    const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    await Promise.race([loops, stopped]);
+    await within(STOP_WAIT_MS, loops);
   }
 
   stop(): void {
@@ -126,6 +148,7 @@ export class Agent {
         this.#pending = false;
         const result = await this.#modules.sweeper.measureNoted();
         await this.#inTurn(async () => {
+          if (this.#ended) return;
           this.#coverage.addUnreadable(result.facts);
           await this.#take(result, false);
         });
@@ -147,12 +170,24 @@ export class Agent {
     }
   }
 
-  async #sweep(): Promise<void> {
+  /** The sweep that is under way, or a new one. */
+  #sweep(): Promise<void> {
+    if (this.#sweeping === undefined) {
+      this.#sweeping = this.#sweepOnce().finally(() => {
+        this.#sweeping = undefined;
+      });
+      // Whoever asked for it may have stopped waiting; the sweep loop has not.
+      this.#sweeping.catch(() => {});
+    }
+    return this.#sweeping;
+  }
+
+  async #sweepOnce(): Promise<void> {
     const { clock, sweeper } = this.#modules;
-    const startMs = clock.monotonicMs();
     const result = await sweeper.sweep();
     await this.#inTurn(async () => {
-      this.#coverage.add(result, startMs, clock.monotonicMs());
+      if (this.#ended) return;
+      this.#coverage.add(result, clock.monotonicMs());
       await this.#take(result, true);
     });
   }
@@ -211,7 +246,9 @@ export class Agent {
   async #attest(): Promise<void> {
     const { verifier, log, quote, clock } = this.#modules;
     const { nonce, from } = await verifier.nonce();
-    if (this.#coverage.sweeps === 0) await this.#sweep();
+    if (this.#coverage.sweeps === 0 && !(await within(SWEEP_WAIT_MS, this.#sweep(), this.#stopping.signal)))
+      this.#say("sweep", `a sweep takes longer than ${SWEEP_WAIT_MS / 1000} s; the verifier is told so`);
+    if (this.#stopping.signal.aborted) return;
     const evidence = await this.#inTurn(async () => {
       await this.#append([this.#coverage.take(nonce, this.#time(), clock.monotonicMs())]);
       return collectEvidence({

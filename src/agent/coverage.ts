@@ -24,9 +24,10 @@ export class CoverageCounter {
     return this.#sweeps;
   }
 
-  add(result: SweepResult, startMs: number, endMs: number): void {
+  add(result: SweepResult, endMs: number): void {
     this.#sweeps++;
-    this.#longestPauseMs = Math.max(this.#longestPauseMs, startMs - this.#lastEndMs);
+    // From end to end: a sweep that takes long leaves what it has not come to unwatched for as long.
+    this.#longestPauseMs = Math.max(this.#longestPauseMs, endMs - this.#lastEndMs);
     this.#lastEndMs = endMs;
     this.#last = result.coverage;
     this.#pagesCompared += result.coverage.pagesCompared;

@@ -21,6 +21,10 @@ export interface HostState {
   /** By `runtime:id`. */
   readonly containers: Map<string, ContainerState>;
   lastSweep: SweepEvent | null;
+  /** The longest that no sweep came to its end, of what the records added last tell. Milliseconds. */
+  longestPauseMs: number;
+  /** Between the starts of two sweeps, as the agent was told. */
+  sweepIntervalMs: number | null;
 }
 
 /**
@@ -33,7 +37,7 @@ const MAX_ACTIONS = 1024;
 const MAX_STOPPED = 1024;
 
 export function emptyHostState(): HostState {
-  return { containers: new Map(), lastSweep: null };
+  return { containers: new Map(), lastSweep: null, longestPauseMs: 0, sweepIntervalMs: null };
 }
 
 export function keyOf(container: { runtime: string; id: string }): string {
@@ -54,7 +58,14 @@ export function findingKey(finding: Finding): string {
 
 /** Adds proved records to the state. */
 export function applyRecords(state: HostState, records: readonly LogRecord[]): void {
-  for (const record of records) for (const event of record.events) applyEvent(state, event);
+  let pauseMs: number | null = null;
+  for (const { events } of records)
+    for (const event of events) {
+      applyEvent(state, event);
+      if (event.type === "sweep") pauseMs = Math.max(pauseMs ?? 0, event.longestPauseMs);
+    }
+  // Evidence that did not arrive leaves its sweep record to the next: the worse of them counts.
+  if (pauseMs !== null) state.longestPauseMs = pauseMs;
 }
 
 function applyEvent(state: HostState, event: LogEvent): void {
@@ -92,6 +103,9 @@ function applyEvent(state: HostState, event: LogEvent): void {
     }
     case "sweep":
       state.lastSweep = event;
+      return;
+    case "agent-start":
+      state.sweepIntervalMs = event.intervalMs;
       return;
     default:
       return;

@@ -10,7 +10,10 @@ export function addVerifier(program: Command): void {
   verifier
     .command("run")
     .description("run it until SIGINT or SIGTERM")
-    .requiredOption("--config <file>", "JSON: state, listen, ledger, pcr, staleAfterMs (docs/configuration.md)")
+    .requiredOption(
+      "--config <file>",
+      "JSON: state, listen, ledger, pcr, staleAfterMs, maxPauseMs (docs/configuration.md)",
+    )
     .action(
       action(async (options: { config: string }) => {
         const config = await readConfig(options.config, verifierConfigSchema);

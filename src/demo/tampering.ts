@@ -145,8 +145,7 @@ class Attacker {
     const { nonce, from } = await this.#verifier.nonce();
     const time = rfc3339(Date.now());
     await this.#log.append([{ type: "gap", time, text: "the agent is stopped while the demo plays root on the host" }]);
-    const startMs = performance.now();
-    this.#coverage.add(await this.#sweeper.sweep(), startMs, performance.now());
+    this.#coverage.add(await this.#sweeper.sweep(), performance.now());
     await this.#log.append([this.#coverage.take(nonce, time, performance.now())]);
     return { nonce, from };
   }

@@ -11,5 +11,7 @@ export const verifierConfigSchema = z.strictObject({
   ledger: ledgerSchema,
   pcr: pcrSchema,
   staleAfterMs: z.int().min(100).default(60_000),
+  /** The longest that a host's sweeper may stand still; without it ten of the agent's intervals, at least 30 s. */
+  maxPauseMs: z.int().min(100).optional(),
 });
 export type VerifierConfig = z.infer<typeof verifierConfigSchema>;

@@ -28,7 +28,8 @@ function rebuildState(store: Store, { name, proved }: HostRow): HostState {
   for (let from = 0; from < proved.length; from += RECORDS_A_READ) {
     const lines = store.records(name, from, Math.min(RECORDS_A_READ, proved.length - from));
     const records = lines.map((line, index) => parseRecord(line, from + index));
-    applyRecords(state, records);
+    // One by one: how long the sweeper once stood still is no news after a restart.
+    for (const record of records) applyRecords(state, [record]);
     value = replay(
       records.map(({ digest }) => digest),
       value,

@@ -8,10 +8,12 @@ import {
   gapEvent,
   startEvent,
   sweepEvent,
+  TIME,
   violationEvent,
 } from "../attest/sample-events.ts";
 import { encodeQuote, TestHost } from "../attest/testing.ts";
 import { fromHex } from "../core/bytes.ts";
+import type { LogEvent } from "../log/event.ts";
 import { AK_TEMPLATE } from "../tpm/attestation-key.ts";
 import { createPrimary } from "../tpm/commands/create-primary.ts";
 import { TPM_RH_OWNER } from "../tpm/constants.ts";
@@ -172,4 +174,30 @@ test("nobody waits for ever: neither an agent that went away nor who asks for a 
 test("an agent that had gone already when it began to wait is not waited for", async (t) => {
   const { bench } = await enrolled(t);
   assert.equal(await bench.verifier.waitForWanted("node1", 600_000, AbortSignal.abort()), false);
+});
+
+test("a sweeper that stood still makes a host's containers stale until evidence comes that tells of none", async (t) => {
+  const { bench, host } = await enrolled(t);
+  const start = (intervalMs: number): LogEvent => ({
+    type: "agent-start",
+    time: TIME,
+    version: "1",
+    pid: 1,
+    intervalMs,
+  });
+  const after = async (longestPauseMs: number, ...events: LogEvent[]) => {
+    // One record that was in evidence which did not arrive, and the one that answers.
+    const outcome = await bench.attest(host, ...events, sweepEvent({ nonce: "77", longestPauseMs }));
+    assert.equal(reasonOf(outcome), "accepted");
+    return bench.statuses();
+  };
+  assert.deepEqual(await after(30_000), ["good", "trusted"]);
+  assert.deepEqual(await after(30_001), ["stale", "stale"]);
+  const { containers } = await bench.verifier.reportHost("node1");
+  assert.deepEqual(containers[0]!.reasons, [
+    { reason: "coverage-stale", text: "no sweep of the host ended for 30.0 s, and 30.0 s are allowed" },
+  ]);
+  assert.deepEqual(await after(0), ["good", "trusted"]);
+  assert.deepEqual(await after(40_000, start(3999)), ["stale", "stale"]);
+  assert.deepEqual(await after(40_000, start(4000)), ["good", "trusted"]);
 });

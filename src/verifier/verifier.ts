@@ -19,6 +19,8 @@ export interface VerifierOptions {
   readonly pcr: number;
   /** Without accepted evidence for so long, a host's containers are `stale`. */
   readonly staleAfterMs: number;
+  /** The longest that a host's sweeper may stand still; without it ten of the agent's intervals, at least 30 s. */
+  readonly maxPauseMs?: number | undefined;
 }
 
 export interface VerifierModules {
@@ -44,6 +46,9 @@ interface HostMemory {
 }
 
 const RECORDS_A_READ = 1024;
+/** What a sweeper may stand still when nothing is configured: a busy machine and one slow file are no alarm. */
+const PAUSE_INTERVALS = 10;
+const LEAST_PAUSE_MS = 30_000;
 const HOST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /**
@@ -236,9 +241,18 @@ export class Verifier {
       return { standing: "refused", reason: reasonSchema.parse(row.refused.reason), text: row.refused.text };
     const age = row.acceptedAt === null ? Number.POSITIVE_INFINITY : this.#modules.clock.now() - row.acceptedAt;
     // The wall clock may have been set back since; that must not keep a silent host good.
-    if (Math.abs(age) <= this.#options.staleAfterMs) return { standing: "good" };
+    if (Math.abs(age) <= this.#options.staleAfterMs) return this.#standingOfSweeper(row.name);
     const seconds = Math.round(this.#options.staleAfterMs / 1000);
     return { standing: "stale", text: `no evidence of the host for more than ${seconds} s` };
+  }
+
+  /** Evidence may be fresh while the sweeper under it stood still. */
+  #standingOfSweeper(host: string): HostStanding {
+    const { longestPauseMs, sweepIntervalMs } = this.#memory(host).state;
+    const allowedMs = this.#options.maxPauseMs ?? Math.max(LEAST_PAUSE_MS, PAUSE_INTERVALS * (sweepIntervalMs ?? 0));
+    if (longestPauseMs <= allowedMs) return { standing: "good" };
+    const [stood, allowed] = [longestPauseMs, allowedMs].map((value) => (value / 1000).toFixed(1));
+    return { standing: "stale", text: `no sweep of the host ended for ${stood} s, and ${allowed} s are allowed` };
   }
 
   /** Keeps a line for every container whose verdict is another than before. */
