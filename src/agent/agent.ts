@@ -2,6 +2,7 @@ import { collectEvidence, type Quoter } from "../attest/collect.ts";
 import {
   applyRecords,
   type ContainerState,
+  codeKey,
   emptyHostState,
   findingKey,
   type HostState,
@@ -305,9 +306,7 @@ export class Agent {
       const container = this.#nameOf(fact.process.container);
       if (container === null) continue;
       const event = codeEvent(fact, container, this.#time());
-      const { object, role, exe, backing, deleted } = event;
-      const kind = object.digest === null ? [backing, role, exe] : [backing, object.digest, deleted];
-      if (!knowsCode(this.#state, event)) events.set(JSON.stringify([keyOf(container), ...kind]), event);
+      if (!knowsCode(this.#state, event)) events.set(`${keyOf(container)} ${codeKey(event)}`, event);
     }
     return [...events.values()];
   }

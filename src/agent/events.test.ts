@@ -30,7 +30,10 @@ for (const path of hostilePaths) {
     size: 2n ** 63n - 1n,
     sha256: "ab".repeat(32),
     deleted: true,
+    place: "outside-segment",
+    offset: 2n ** 63n,
   };
+  const mapped = Array.from({ length: 1024 }, () => "cd".repeat(32));
   const pages = Array.from({ length: MAX_PAGES_A_MAPPING }, (_, index) => ({
     offset: 2n ** 62n + BigInt(index),
     expected: "00".repeat(32),
@@ -38,7 +41,7 @@ for (const path of hostilePaths) {
   }));
 
   test(`no name that a container chooses makes a record that is refused later: ${JSON.stringify(path).slice(0, 20)}`, () => {
-    const code = codeEvent({ kind: "code", process, object }, container, time);
+    const code = codeEvent({ kind: "code", process, object, mapped }, container, time);
     const judged = judgeCode(code, null);
     assert.ok(judged);
     const modified = modifiedFinding({ kind: "modified", process, object, pages }, container);

@@ -31,6 +31,7 @@ function objectFields(object: CodeObject): Finding["object"] {
 export function codeFields({
   process,
   object,
+  mapped,
 }: Extract<Fact, { kind: "code" }>): Omit<CodeEvent, "type" | "time" | "container"> {
   return {
     ...processFields(process),
@@ -39,6 +40,9 @@ export function codeFields({
     backing: object.backing === "kernel" ? "anonymous" : object.backing,
     size: object.size.toString(),
     deleted: object.deleted,
+    place: object.place,
+    offset: object.offset.toString(),
+    mapped: [...(mapped ?? [])],
   };
 }
 

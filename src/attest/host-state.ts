@@ -1,4 +1,5 @@
 import { printable } from "../core/bytes.ts";
+import { sha256Hex } from "../core/digest.ts";
 import type { ActionEvent, CodeEvent, LogEvent, SweepEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { LogRecord } from "../log/record.ts";
@@ -127,10 +128,12 @@ export function knowsCode(state: HostState, event: CodeEvent): boolean {
   return code !== undefined && (code.has(codeKey(event)) || code.size >= MAX_CODE);
 }
 
-function codeKey(event: CodeEvent): string {
+/** One piece of code is one file, or one kind of memory, however often it is seen. */
+export function codeKey(event: CodeEvent): string {
   // A listed file's bytes in a memory file are another thing than the file.
-  if (event.object.digest !== null) return `${event.object.digest} ${event.backing} ${event.deleted}`;
-  return `${event.backing} ${printable(event.exe)}`;
+  if (event.object.digest !== null)
+    return `${event.object.digest} ${event.backing} ${event.deleted} ${event.place ?? ""}`;
+  return `${event.backing} ${printable(event.exe)} ${sha256Hex(event.mapped.join())}`;
 }
 
 function containerOf(state: HostState, container: ContainerName, time: string): ContainerState {

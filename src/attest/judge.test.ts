@@ -8,9 +8,10 @@ import { codeEvent, containerOf, digestOf } from "./sample-events.ts";
 const container = containerOf("web");
 const listed = "/usr/bin/server";
 const reference: ReferenceValues = {
-  hasDigest: (sha256) => sha256 === digestOf(listed),
+  hasDigest: (sha256) => [listed, "/usr/lib/libffi.so.8"].map(digestOf).includes(sha256),
   hasPath: (path) => path === listed,
-  mayCompile: (path) => path === "/usr/bin/node",
+  mayCompile: (mapped) => mapped.includes(digestOf("/usr/bin/node")),
+  mayBeDisplaced: (sha256) => sha256 === digestOf("/usr/lib/libffi.so.8"),
 };
 const object = (path: string, digest: string | null) => ({ path, dev: "0:42", ino: "77", digest });
 
@@ -48,11 +49,27 @@ for (const [what, reason, fields] of cases)
     assert.equal(reasonOf(fields), reason);
   });
 
-test("memory without a file is allowed to the image's own compilers only, not to what is known as one elsewhere", () => {
-  const memory = { object: object("[anonymous]", null), backing: "anonymous" } as const;
-  assert.equal(reasonOf({ ...memory, exe: "/usr/bin/node" }), null);
-  assert.equal(reasonOf({ ...memory, exe: "/tmp/node" }, reference), "anonymous-code");
-  assert.equal(reasonOf({ ...memory, exe: "/tmp/node" }, null), "anonymous-code");
+test("memory without a file is allowed to who has mapped one of the image's compilers, not to a name", () => {
+  const memory = { object: object("[anonymous]", null), backing: "anonymous", exe: "/usr/bin/node" } as const;
+  assert.equal(reasonOf({ ...memory, mapped: [digestOf(listed), digestOf("/usr/bin/node")] }), null);
+  assert.equal(reasonOf({ ...memory, mapped: [digestOf("another node")] }), "anonymous-code");
+  assert.equal(reasonOf({ ...memory, mapped: [] }), "anonymous-code");
+  assert.equal(reasonOf({ ...memory, mapped: [digestOf("/usr/bin/node")] }, null), "anonymous-code");
+});
+
+test("listed code is executed where its file has code, at the file's own place", () => {
+  const library = object("/usr/lib/libffi.so.8", digestOf("/usr/lib/libffi.so.8"));
+  for (const place of ["outside-segment", "displaced", null] as const)
+    assert.equal(reasonOf({ place }), "code-outside-segment", String(place));
+  // What maps its own code again by design may do so, and not more.
+  assert.equal(reasonOf({ object: library, place: "displaced" }), null);
+  assert.equal(reasonOf({ object: library, place: "outside-segment" }), "code-outside-segment");
+  // An unlisted file is what is wrong, wherever it lies.
+  assert.equal(reasonOf({ object: object("/tmp/x", digestOf("x")), place: null }), "unknown-executable");
+  assert.equal(reasonOf({ place: "outside-segment" }, null), "code-outside-segment");
+  assert.equal(reasonOf({ place: "displaced" }, null), "code-outside-segment");
+  assert.equal(reasonOf({ object: library, place: "displaced" }, null), null);
+  assert.equal(reasonOf({ place: null }, null), null);
 });
 
 test("without a baseline only what is wrong in itself is found", () => {

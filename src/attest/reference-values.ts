@@ -1,4 +1,5 @@
 import type { Baseline } from "../baseline/format.ts";
+import { mapsItselfAgain } from "../baseline/jit.ts";
 import { indexBaseline, pathKey } from "../baseline/lookup.ts";
 import type { BaselineCache } from "../ledger/baseline-cache.ts";
 import type { ReferenceValues } from "./judge.ts";
@@ -11,11 +12,14 @@ export function referenceValues(baseline: Baseline): ReferenceValues {
   const known = prepared.get(baseline);
   if (known !== undefined) return known;
   const { byDigest, byPath } = indexBaseline(baseline);
-  const compilers = new Set(baseline.header.jit.map(pathKey));
+  // By digest: what stands at a compiler's path must also be the image's compiler.
+  const compilers = new Set(baseline.header.jit.map((path) => byPath.get(pathKey(path))?.sha256));
   const reference: ReferenceValues = {
     hasDigest: (sha256) => byDigest.has(sha256),
     hasPath: (path) => byPath.has(pathKey(path)),
-    mayCompile: (path) => compilers.has(pathKey(path)),
+    mayCompile: (mapped) => mapped.some((sha256) => compilers.has(sha256)),
+    mayBeDisplaced: (sha256) =>
+      compilers.has(sha256) || (byDigest.get(sha256) ?? []).some(({ path }) => mapsItselfAgain(path)),
   };
   prepared.set(baseline, reference);
   return reference;

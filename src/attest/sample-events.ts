@@ -60,6 +60,9 @@ export function codeEvent(container: ContainerName, path: string, fields: Partia
     backing: "file",
     size: "4096",
     deleted: false,
+    place: "in-segment",
+    offset: "4096",
+    mapped: [],
     ...fields,
   };
 }

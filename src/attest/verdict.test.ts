@@ -23,6 +23,7 @@ const reference: ReferenceValues = {
   hasDigest: (sha256) => listed.map(digestOf).includes(sha256),
   hasPath: (path) => listed.some((known) => known === path),
   mayCompile: () => false,
+  mayBeDisplaced: () => false,
 };
 const found: BaselineLookup = { found: true, reference };
 

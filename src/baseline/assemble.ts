@@ -1,8 +1,8 @@
-import { jsonTextBytes, toJsonText } from "../core/bytes.ts";
+import { type JsonText, jsonTextBytes, toJsonText } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
 import { architectureOf } from "./architecture.ts";
 import { parseBaseline } from "./format.ts";
-import { isJitRuntime } from "./jit.ts";
+import { holdsCompiler, isJitRuntime } from "./jit.ts";
 import { type Baseline, type BaselineEntry, formatEntry, formatHeader } from "./lines.ts";
 import type { Code } from "./scan-file.ts";
 import { MAX_PATH_BYTES } from "./schema.ts";
@@ -30,10 +30,14 @@ export interface ImageFacts {
 export function assembleBaseline(facts: ImageFacts, files: Iterable<ImageFile>): Baseline {
   const entries: BaselineEntry[] = [];
   const machines: number[] = [];
+  const compiling = new Set<JsonText>();
   for (const { path, size, sha256, code } of files) {
     if (code === null || size === undefined || typeof sha256 !== "string") continue;
     if (path.length > MAX_PATH_BYTES) throw new PimsError("image-too-large", "a path in the image is too long");
-    entries.push({ path: toJsonText(path), kind: code.kind, size, sha256, segments: code.segments });
+    const entry: BaselineEntry = { path: toJsonText(path), kind: code.kind, size, sha256, segments: code.segments };
+    entries.push(entry);
+    if (code.kind !== "script" && (isJitRuntime(entry.path) || (code.compiles && !holdsCompiler(entry.path))))
+      compiling.add(entry.path);
     if (code.machine !== null) machines.push(code.machine);
   }
   const keyed = entries.map((entry) => ({ entry, path: jsonTextBytes(entry.path) }));
@@ -44,7 +48,7 @@ export function assembleBaseline(facts: ImageFacts, files: Iterable<ImageFile>):
     architecture: facts.architecture ?? architectureOf(machines),
     ports: sortPorts(facts.ports),
     entrypoint: facts.entrypoint,
-    jit: ordered.filter(({ path, kind }) => kind !== "script" && isJitRuntime(path)).map(({ path }) => path),
+    jit: ordered.map(({ path }) => path).filter((path) => compiling.has(path)),
     entries: ordered.length,
   });
   return parseBaseline([header, ...ordered.map(formatEntry)]);

@@ -2,7 +2,7 @@ import { type JsonText, jsonTextBytes } from "../core/bytes.ts";
 
 /**
  * Programs and libraries that translate to machine code as they run, by file name. Version numbers in the name are
- * part of the patterns. Not here: libffi and libpcre2, which can make code and do so only when a program asks.
+ * part of the patterns. Not here: libffi and libpcre2, which make code only when a program asks.
  */
 const runtimes: readonly RegExp[] = [
   // JavaScript and WebAssembly
@@ -38,7 +38,27 @@ const runtimes: readonly RegExp[] = [
 
 /** Whether a program or library with this path or file name is a well-known just-in-time runtime. */
 export function isJitRuntime(path: JsonText): boolean {
-  const text = Buffer.from(jsonTextBytes(path)).toString("latin1");
-  const name = text.slice(text.lastIndexOf("/") + 1);
+  const name = fileName(path);
   return runtimes.some((pattern) => pattern.test(name));
+}
+
+/**
+ * Whether a library holds a compiler that works only when a program asks for it: then who asks is allowed to compile,
+ * and not everybody who has it loaded.
+ */
+export function holdsCompiler(path: JsonText): boolean {
+  return /^libpcre2-(8|16|32)\.so(\..*)?$/.test(fileName(path));
+}
+
+/**
+ * Whether a library maps its own code again, at other addresses: libffi's closures are such copies. Just-in-time runtimes
+ * do it too (V8 puts its built-in functions beside the code that it makes).
+ */
+export function mapsItselfAgain(path: JsonText): boolean {
+  return /^libffi\.so(\..*)?$/.test(fileName(path));
+}
+
+function fileName(path: JsonText): string {
+  const text = Buffer.from(jsonTextBytes(path)).toString("latin1");
+  return text.slice(text.lastIndexOf("/") + 1);
 }

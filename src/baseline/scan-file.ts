@@ -2,10 +2,13 @@ import { readSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { type ElfFile, isElf, readElf } from "../measure/elf.ts";
+import { findBytes } from "./find-bytes.ts";
 import { hashRanges } from "./hash-ranges.ts";
 import type { BaselineSegment, EntryKind } from "./lines.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
+/** The name by which PCRE2's just-in-time compiler is called (pcre2jit(3)); the width of its characters follows. */
+const COMPILE_CALL = "pcre2_jit_compile_";
 
 /** What makes a file code. */
 export interface Code {
@@ -13,6 +16,8 @@ export interface Code {
   readonly segments: readonly BaselineSegment[];
   /** e_machine, where it is known. */
   readonly machine: number | null;
+  /** Whether it asks a library of regular expressions to translate them to machine code. */
+  readonly compiles: boolean;
 }
 
 export interface ScannedFile {
@@ -57,13 +62,19 @@ export async function scanContent(
   const elf = isElf(prefix) ? tryElf(read, size) : null;
   const segments = elf === "malformed" ? [] : (elf?.segments ?? []);
   const hash = hashRanges(segments.map(({ offset, fileSize }) => ({ offset, size: fileSize })));
-  for await (const chunk of chunks) hash.update(chunk);
+  const compiling = findBytes(COMPILE_CALL);
+  for await (const chunk of chunks) {
+    hash.update(chunk);
+    if (elf !== null) compiling.update(chunk);
+  }
   const { sha256, ranges } = hash.end();
   if (elf === null) {
-    const code: Code | null = isScript(prefix, facts.mode) ? { kind: "script", segments: [], machine: null } : null;
+    const code: Code | null = isScript(prefix, facts.mode)
+      ? { kind: "script", segments: [], machine: null, compiles: false }
+      : null;
     return { size, sha256, code };
   }
-  return { size, sha256, code: codeOf(elf, ranges) };
+  return { size, sha256, code: codeOf(elf, ranges, compiling.found) };
 }
 
 function tryElf(read: (offset: bigint, length: number) => Uint8Array, size: bigint): ElfFile | "malformed" {
@@ -76,11 +87,11 @@ function tryElf(read: (offset: bigint, length: number) => Uint8Array, size: bigi
 }
 
 /** Object files, kernel modules and core dumps are ELF too, but no process runs them. */
-function codeOf(elf: ElfFile | "malformed", segments: readonly BaselineSegment[]): Code | null {
-  if (elf === "malformed") return { kind: "library", segments: [], machine: null };
+function codeOf(elf: ElfFile | "malformed", segments: readonly BaselineSegment[], compiles: boolean): Code | null {
+  if (elf === "malformed") return { kind: "library", segments: [], machine: null, compiles };
   if (elf.type !== "executable" && elf.type !== "shared") return null;
   const kind = elf.interpreter || elf.type === "executable" ? "executable" : "library";
-  return { kind, segments, machine: elf.machine };
+  return { kind, segments, machine: elf.machine, compiles };
 }
 
 /** Scans an open regular file of `facts.size` bytes. Throws `image-unreadable` when it ends earlier or cannot be read. */

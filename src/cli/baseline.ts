@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { buildFromArchiveFile, buildFromDockerArchive, buildFromFolder } from "../baseline/build.ts";
 import { readBaselineFile, writeBaselineFile } from "../baseline/file.ts";
+import { editJitAllowance } from "../baseline/jit-allowance.ts";
 import type { Baseline } from "../baseline/lines.ts";
 import { exportImage } from "../container/docker.ts";
 import { printable, toHex } from "../core/bytes.ts";
@@ -29,11 +30,13 @@ export function addBaseline(program: Command): void {
     .option("--archive <file>", "an archive of 'docker save'")
     .option("--rootfs <folder>", "a root file system")
     .option("--name <name>", "a name for it, where the image has none")
+    .option("--allow-jit <path>", "a program or library that may make code as it runs; may be given again", append, [])
+    .option("--deny-jit <path>", "one that was found to and may not", append, [])
     .requiredOption("--output <file>", "where to write it, a line an entry")
     .option("--json", "print one object (pims.baseline-build/v1)")
     .action(
       action(async (options: BuildOptions) => {
-        const built = await build(options);
+        const built = editJitAllowance(await build(options), { allow: options.allowJit, deny: options.denyJit });
         await writeBaselineFile(options.output, built);
         if (options.json) printJson({ schema: "pims.baseline-build/v1", ...summary(built), file: options.output });
         else {
@@ -41,6 +44,7 @@ export function addBaseline(program: Command): void {
           say(
             `pims: ${built.entries.length} entries of ${printable(built.header.name)}, root ${toHex(built.root)}, in ${options.output}`,
           );
+          for (const path of built.header.jit) say(`pims: ${printable(path)} may make code as it runs`);
         }
         return EXIT.good;
       }),
@@ -139,11 +143,17 @@ export function addBaseline(program: Command): void {
     );
 }
 
+function append(path: string, before: string[]): string[] {
+  return [...before, path];
+}
+
 interface BuildOptions {
   docker?: string;
   archive?: string;
   rootfs?: string;
   name?: string;
+  allowJit: string[];
+  denyJit: string[];
   output: string;
   json?: boolean;
 }

@@ -23,6 +23,11 @@ const COVERING_OR_NEXT = 0x10n;
 const WRITABLE = 0x02n;
 const EXECUTABLE = 0x04n;
 const SHARED = 0x08n;
+const FILE_BACKED = 0x20n;
+/** What a query looks for. */
+const EXECUTABLE_AREA = COVERING_OR_NEXT | EXECUTABLE;
+const SHARED_WRITABLE_FILE = COVERING_OR_NEXT | SHARED | WRITABLE | FILE_BACKED;
+const AREA_AT = 0n;
 const NAME_BYTES = 4096;
 const NAME_SIZE = BigInt(NAME_BYTES);
 
@@ -45,7 +50,7 @@ export function nextExecutableArea(
   address: bigint,
   withName: boolean,
 ): ProcmapArea | null | "gone" | "unsupported" {
-  const answer = ask(mapsFd, address, withName);
+  const answer = ask(mapsFd, address, withName, EXECUTABLE_AREA);
   if (answer === "none") return null;
   if (answer === "long-name") {
     const unnamed = nextExecutableArea(mapsFd, address, false);
@@ -86,7 +91,7 @@ export interface KnownArea {
 export function areExecutableAreas(mapsFd: number, known: readonly KnownArea[]): boolean | "gone" | "unsupported" {
   let address = 0n;
   for (const area of known) {
-    const answer = ask(mapsFd, address, false);
+    const answer = ask(mapsFd, address, false, EXECUTABLE_AREA);
     if (answer === "gone" || answer === "unsupported") return answer;
     const same =
       answer === "found" &&
@@ -99,8 +104,35 @@ export function areExecutableAreas(mapsFd: number, known: readonly KnownArea[]):
     if (!same) return false;
     address = area.end;
   }
-  const answer = ask(mapsFd, address, false);
+  const answer = ask(mapsFd, address, false, EXECUTABLE_AREA);
   return answer === "gone" || answer === "unsupported" ? answer : answer === "none";
+}
+
+/** A file's place in an address space: what lies at `start` are its bytes from `offset`. */
+export interface FileArea {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly offset: bigint;
+  /** `major:minor` and inode number; `0:0` and 0 for memory that no file holds. */
+  readonly device: string;
+  readonly inode: bigint;
+}
+
+/** The area that covers `address`, whatever its permissions; null where none does. */
+export function areaAt(mapsFd: number, address: bigint): FileArea | null | "gone" | "unsupported" {
+  return fileArea(mapsFd, address, AREA_AT);
+}
+
+/** The first area that covers or follows `address` and through which a file is written to. Null after the last one. */
+export function nextSharedWritableFile(mapsFd: number, address: bigint): FileArea | null | "gone" | "unsupported" {
+  return fileArea(mapsFd, address, SHARED_WRITABLE_FILE);
+}
+
+function fileArea(mapsFd: number, address: bigint, wanted: bigint): FileArea | null | "gone" | "unsupported" {
+  const answer = ask(mapsFd, address, false, wanted);
+  if (answer === "none") return null;
+  if (answer === "gone" || answer === "unsupported") return answer;
+  return { start: words[3]!, end: words[4]!, offset: words[7]!, device: deviceName(), inode: words[8]! };
 }
 
 /** One query; the answer is in `words`. */
@@ -108,9 +140,10 @@ function ask(
   mapsFd: number,
   address: bigint,
   withName: boolean,
+  wanted: bigint,
 ): "found" | "none" | "gone" | "unsupported" | "long-name" {
   words[0] = SIZE;
-  words[1] = COVERING_OR_NEXT | EXECUTABLE;
+  words[1] = wanted;
   words[2] = address;
   // Sizes of name and build id, and where they are to be written.
   words[10] = withName ? NAME_SIZE : 0n;

@@ -56,6 +56,12 @@ const code = z.strictObject({
   backing: z.enum(["file", "memfd", "anonymous"]),
   size: decimalSchema,
   deleted: z.boolean(),
+  /** Where in the file's image its bytes lie; null for code that no ELF file holds. */
+  place: z.enum(["in-segment", "outside-segment", "displaced"]).nullable(),
+  /** Of the mapping in the file. */
+  offset: decimalSchema,
+  /** For anonymous code: digests of the files whose code the process has mapped, the program's first. Else empty. */
+  mapped: z.array(digestSchema).max(1024),
 });
 
 const violation = z.strictObject({ type: z.literal("violation"), time, ...findingSchema.shape });

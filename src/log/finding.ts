@@ -3,6 +3,7 @@ import { z } from "zod";
 /** Why something is not as its image promised, or why it could not be determined. */
 export const REASONS = [
   "code-modified",
+  "code-outside-segment",
   "unknown-executable",
   "unknown-library",
   "file-modified",

@@ -3,7 +3,8 @@ import type { JsonText } from "../core/bytes.ts";
 import type { AddressSpace } from "../process/address-space.ts";
 import { backingOf, type Mapping } from "../process/mapping.ts";
 import type { CodeObject, ProcessRef } from "./facts.ts";
-import { deviceText, type FileDigests, type HashBudget } from "./file-digest.ts";
+import { deviceText, type FileDigests, type HashBudget, type MeasuredFile } from "./file-digest.ts";
+import { placeOf } from "./place.ts";
 
 /** `device:inode` of the program's own file, or null when it cannot be told (the process has just gone). */
 export async function programFile(space: AddressSpace): Promise<string | null> {
@@ -15,6 +16,17 @@ export async function programFile(space: AddressSpace): Promise<string | null> {
   }
 }
 
+/** What is mapped, and the file's measurement where there is one. */
+export interface MappedCode {
+  readonly object: CodeObject;
+  readonly file: MeasuredFile | null;
+  /** Its place is that of a library which is just being loaded, or of one that is made to look so. */
+  readonly overlong: boolean;
+}
+
+/** Private memory of this device is plain memory under a file's name (mem(4)). */
+const DEV_ZERO = "1:5";
+
 /**
  * What code a mapping holds, read through `map_files`, so that a file that was deleted or replaced is still the right
  * one. Throws PimsError `coverage-incomplete` or a system error when it cannot be read.
@@ -25,21 +37,13 @@ export async function readCodeObject(
   program: string | null,
   digests: FileDigests,
   budget?: HashBudget,
-): Promise<CodeObject> {
-  if (mapping.backing === "anonymous" || mapping.backing === "kernel") {
-    return {
-      backing: mapping.backing,
-      role: "library",
-      path: mapping.name === "" ? "[anonymous]" : mapping.name,
-      device: "0:0",
-      inode: 0n,
-      size: mapping.end - mapping.start,
-      sha256: null,
-      deleted: false,
-    };
-  }
+): Promise<MappedCode | "gone"> {
+  if (mapping.backing === "anonymous" || mapping.backing === "kernel") return memory(mapping, mapping.backing);
+  if (mapping.name === "/dev/zero" && (await isDevZero(space.mapFile(mapping)))) return memory(mapping, "anonymous");
   const file = await digests.measure(space.mapFile(mapping), budget);
-  return {
+  const place = file.segments.length === 0 ? null : placeOf(space, mapping, file.segments);
+  if (place === "gone") return "gone";
+  const object: CodeObject = {
     backing: mapping.backing,
     role: `${file.device}:${file.inode}` === program ? "executable" : "library",
     path: file.deleted ? withoutMark(mapping.name) : mapping.name,
@@ -48,7 +52,31 @@ export async function readCodeObject(
     size: file.size,
     sha256: file.sha256,
     deleted: file.deleted,
+    place: place === "overlong" ? "outside-segment" : place,
+    offset: mapping.offset,
   };
+  return { object, file, overlong: place === "overlong" };
+}
+
+function memory(mapping: Mapping, backing: "anonymous" | "kernel"): MappedCode {
+  const object: CodeObject = {
+    backing,
+    role: "library",
+    path: mapping.name === "" ? "[anonymous]" : mapping.name,
+    device: "0:0",
+    inode: 0n,
+    size: mapping.end - mapping.start,
+    sha256: null,
+    deleted: false,
+    place: null,
+    offset: 0n,
+  };
+  return { object, file: null, overlong: false };
+}
+
+async function isDevZero(path: string): Promise<boolean> {
+  const stats = await stat(path, { bigint: true });
+  return stats.isCharacterDevice() && deviceText(stats.rdev) === DEV_ZERO;
 }
 
 /** The program of a process that has gone, from its file that is held. Errors as readCodeObject. */
@@ -62,7 +90,19 @@ export async function readProgram(
   const { device, inode, size, sha256, deleted } = file;
   const backing = backingOf(process.exe, inode) === "memfd" ? "memfd" : "file";
   const path = deleted ? withoutMark(process.exe) : process.exe;
-  return { backing, role: "executable", path, device, inode, size, sha256, deleted };
+  // The kernel itself put it in its place.
+  return {
+    backing,
+    role: "executable",
+    path,
+    device,
+    inode,
+    size,
+    sha256,
+    deleted,
+    place: "in-segment",
+    offset: 0n,
+  };
 }
 
 /** The kernel marks the name of a file that was deleted. */

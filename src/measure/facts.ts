@@ -1,6 +1,7 @@
 import type { ContainerRef } from "../container/types.ts";
 import type { JsonText } from "../core/bytes.ts";
 import type { Backing } from "../process/mapping.ts";
+import type { Place } from "./place.ts";
 
 /** One process for the life of a boot: `pid` of the host's namespace and start time in clock ticks since boot. */
 export interface ProcessRef {
@@ -25,6 +26,10 @@ export interface CodeObject {
   /** SHA-256 of the whole file. Null for code that no file holds. */
   readonly sha256: string | null;
   readonly deleted: boolean;
+  /** Where its bytes lie; null for code that no ELF file holds. */
+  readonly place: Place | null;
+  /** Of the mapping in the file; 0 where there is no file. */
+  readonly offset: bigint;
 }
 
 /** A page of a mapping that differs from the file's, named by its offset in the file. Digests are SHA-256, hexadecimal. */
@@ -36,7 +41,13 @@ export interface ModifiedPage {
 
 /** What measuring found out, before anyone judges it. */
 export type Fact =
-  | { readonly kind: "code"; readonly process: ProcessRef; readonly object: CodeObject }
+  | {
+      readonly kind: "code";
+      readonly process: ProcessRef;
+      readonly object: CodeObject;
+      /** For anonymous code: digests of the files whose code the process has mapped, the program's first. */
+      readonly mapped?: readonly string[];
+    }
   | {
       readonly kind: "modified";
       readonly process: ProcessRef;

@@ -2,6 +2,10 @@ import { constants } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { sha256Stream } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
+import type { ElfSegment } from "./elf.ts";
+import { fillFrom } from "./fill-from.ts";
+import { PageDigests } from "./page-digests.ts";
+import { readSegments } from "./read-segments.ts";
 
 /** A regular file as it was when its digest was taken. */
 export interface MeasuredFile {
@@ -13,6 +17,10 @@ export interface MeasuredFile {
   readonly deleted: boolean;
   /** SHA-256 of the whole content, hexadecimal. */
   readonly sha256: string;
+  /** PT_LOAD of an ELF file, in its order; none of another file. */
+  readonly segments: readonly ElfSegment[];
+  /** Of its code; null where there is too much of it. */
+  readonly pages: PageDigests | null;
 }
 
 interface Signature {
@@ -26,6 +34,7 @@ const CHUNK_BYTES = 1024 * 1024;
 /** A file of a FUSE or network file system may never answer. */
 const FILE_DEADLINE_MS = 20_000;
 const MAX_CACHED_FILES = 65_536;
+const MAX_CACHED_PAGE_BYTES = 128 * 1024 * 1024;
 
 /**
  * Digests of files, taken again only when device, inode, size, mtime or ctime changed. Counts what it hashed, so that
@@ -33,6 +42,7 @@ const MAX_CACHED_FILES = 65_536;
  */
 export class FileDigests {
   readonly #cache = new Map<string, { times: string; file: MeasuredFile }>();
+  #pageBytes = 0;
   hashedFiles = 0;
   hashedBytes = 0n;
 
@@ -64,8 +74,11 @@ export class FileDigests {
       const before = await handle.stat({ bigint: true });
       if (!before.isFile() || before.size > MAX_FILE_BYTES)
         throw new PimsError("coverage-incomplete", "an executable file was exchanged while it was read");
-      const sha256 = await hashContent(handle, before.size, expired, (bytes) => {
-        this.hashedBytes += BigInt(bytes);
+      const segments = await readSegments(handle, before.size);
+      const pages = PageDigests.of(segments);
+      const sha256 = await hashContent(handle, before.size, expired, (position, bytes) => {
+        pages?.add(position, bytes);
+        this.hashedBytes += BigInt(bytes.length);
       });
       this.hashedFiles++;
       const after = await handle.stat({ bigint: true });
@@ -78,13 +91,23 @@ export class FileDigests {
         size: before.size,
         deleted: before.nlink === 0n,
         sha256,
+        segments,
+        pages,
       };
-      if (this.#cache.size >= MAX_CACHED_FILES) this.#cache.clear();
-      this.#cache.set(key, { times, file });
+      this.#keep(key, times, file);
       return file;
     } finally {
       await handle.close();
     }
+  }
+
+  #keep(key: string, times: string, file: MeasuredFile): void {
+    this.#pageBytes += file.pages?.bytes ?? 0;
+    if (this.#cache.size >= MAX_CACHED_FILES || this.#pageBytes > MAX_CACHED_PAGE_BYTES) {
+      this.#cache.clear();
+      this.#pageBytes = file.pages?.bytes ?? 0;
+    }
+    this.#cache.set(key, { times, file });
   }
 }
 
@@ -110,17 +133,18 @@ async function hashContent(
   handle: FileHandle,
   size: bigint,
   expired: AbortSignal,
-  count: (bytes: number) => void,
+  take: (position: number, bytes: Uint8Array) => void,
 ): Promise<string> {
   const hash = sha256Stream();
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   let position = 0;
   while (position < size && !expired.aborted) {
-    const { bytesRead } = await handle.read(chunk, 0, chunk.length, position);
-    if (bytesRead === 0) break;
-    hash.update(chunk.subarray(0, bytesRead));
-    position += bytesRead;
-    count(bytesRead);
+    const filled = await fillFrom(handle, chunk, position);
+    if (filled === 0) break;
+    const bytes = chunk.subarray(0, filled);
+    hash.update(bytes);
+    take(position, bytes);
+    position += filled;
   }
   // Nobody waits for it any more, and half a file's digest must not be kept.
   if (expired.aborted) throw new PimsError("coverage-incomplete", "an executable file was not read in time");
@@ -135,11 +159,7 @@ export async function readFilePage(path: string, offset: bigint, length: number)
     const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     try {
       const page = Buffer.alloc(length);
-      for (let at = 0; at < length; ) {
-        const { bytesRead } = await handle.read(page, at, length - at, Number(offset) + at);
-        if (bytesRead === 0) break;
-        at += bytesRead;
-      }
+      await fillFrom(handle, page, Number(offset));
       return page;
     } finally {
       await handle.close();

@@ -64,6 +64,7 @@ export class HashAll {
 
   async #compare(space: AddressSpace, memory: number, mapping: Mapping, facts: Fact[]): Promise<void> {
     const reference = await this.#reference(space, mapping);
+    if (reference === null) return;
     const { object } = reference;
     const key = `${space.pid}:${object.device}:${object.inode}`;
     if (!this.#reported.has(key)) facts.push({ kind: "code", process: refer(space.pid), object });
@@ -74,11 +75,13 @@ export class HashAll {
   }
 
   /** Taken from the file once: what is measured is the cost of reading memory again and again. */
-  async #reference(space: AddressSpace, mapping: Mapping): Promise<Reference> {
+  async #reference(space: AddressSpace, mapping: Mapping): Promise<Reference | null> {
     const key = `${mapping.device}:${mapping.inode}:${mapping.offset}:${mapping.end - mapping.start}`;
     const known = this.#references.get(key);
     if (known !== undefined) return known;
-    const object = await readCodeObject(space, mapping, await programFile(space), this.#digests);
+    const code = await readCodeObject(space, mapping, await programFile(space), this.#digests);
+    if (code === "gone") return null;
+    const { object } = code;
     const bytes = await readFilePage(space.mapFile(mapping), mapping.offset, Number(mapping.end - mapping.start));
     const reference = { object, digest: sha256Hex(bytes) };
     this.#references.set(key, reference);

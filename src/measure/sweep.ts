@@ -47,6 +47,9 @@ const MAX_VANISHED = 2;
 
 const MAX_NOTED = 1024;
 
+/** Digests of files that one process has mapped as code; no real one has as many. */
+const MAX_MAPPED = 1024;
+
 /** What one sweep gathers. */
 interface Gathering {
   readonly coverage: Coverage;
@@ -272,13 +275,20 @@ export class Sweeper {
     const budget = this.#budgetOf(process, gathering);
     const measured: MeasuredMapping[] = [];
     const objects = new Map<string, CodeObject>();
+    const overlong = new Set<string>();
     const unread: string[] = [];
     let vanished = false;
     for (const mapping of mappings) {
       try {
-        const object = await readCodeObject(space, mapping, program, this.digests, budget);
-        measured.push({ mapping, object });
-        objects.set(`${object.device}:${object.inode}:${object.inode === 0n ? mapping.start : ""}`, object);
+        const code = await readCodeObject(space, mapping, program, this.digests, budget);
+        if (code === "gone") return "gone";
+        const { object, file } = code;
+        measured.push({ mapping, object, file });
+        const key = fileKey(object);
+        if (code.overlong) overlong.add(key);
+        // Told when it is so for the second time: a library that is being loaded is another one by then.
+        if (code.overlong && !watched.overlong.has(key)) continue;
+        objects.set(`${key}:${object.inode === 0n ? mapping.start : object.place}`, object);
       } catch (error) {
         if (!space.isAlive()) return "gone";
         if (errorCode(error) === undefined) throw error;
@@ -286,7 +296,7 @@ export class Sweeper {
         else unread.push(describeError(error));
         // Its written-to pages can be compared all the same.
         const before = watched.measured.find((one) => sameMapping(one.mapping, mapping));
-        if (before !== undefined) measured.push({ mapping, object: before.object });
+        if (before !== undefined) measured.push({ ...before, mapping });
       }
     }
     if (!space.isAlive()) return "gone";
@@ -294,12 +304,17 @@ export class Sweeper {
     const complete = unread.length === 0 && !vanished;
     const helper = complete && process.container !== null && (await this.#hostPrograms.isHelper([...objects.values()]));
     watched.measured = measured;
+    watched.overlong = overlong;
     // What could not be read is tried again in the next sweep, and so is a helper: its own program comes after it.
-    watched.mappings = complete && !helper ? mappings : [];
+    watched.mappings = complete && !helper && overlong.size === 0 ? mappings : [];
     if (complete) releaseProgram(watched);
     if (helper) return "helper";
-    for (const object of objects.values())
-      if (object.backing !== "kernel") gathering.facts.push({ kind: "code", process, object });
+    const mapped = digestsOf(objects.values());
+    for (const object of objects.values()) {
+      if (object.backing === "kernel") continue;
+      const anonymous = object.backing === "anonymous";
+      gathering.facts.push(anonymous ? { kind: "code", process, object, mapped } : { kind: "code", process, object });
+    }
     return vanished ? "vanished" : "measured";
   }
 
@@ -327,4 +342,16 @@ export class Sweeper {
     budgets.set(key, budget);
     return budget;
   }
+}
+
+function fileKey({ device, inode }: CodeObject): string {
+  return `${device}:${inode}`;
+}
+
+/** The program's first. */
+function digestsOf(objects: Iterable<CodeObject>): string[] {
+  const files = [...objects].filter(({ backing }) => backing === "file");
+  const programFirst = files.sort((a, b) => Number(b.role === "executable") - Number(a.role === "executable"));
+  const digests = new Set(programFirst.map(({ sha256 }) => sha256).filter((digest) => digest !== null));
+  return [...digests].slice(0, MAX_MAPPED);
 }

@@ -7,10 +7,12 @@ import { isGone } from "../process/address-space.ts";
 import type { Mapping } from "../process/mapping.ts";
 import { parseStat } from "../process/stat.ts";
 import type { CodeObject, ProcessRef } from "./facts.ts";
+import type { MeasuredFile } from "./file-digest.ts";
 
 export interface MeasuredMapping {
   readonly mapping: Mapping;
   readonly object: CodeObject;
+  readonly file: MeasuredFile | null;
 }
 
 /** What is kept of a process between two sweeps. */
@@ -21,6 +23,8 @@ export interface Watched {
   /** As they were measured last; empty when they must be measured anew. */
   mappings: readonly Mapping[];
   measured: readonly MeasuredMapping[];
+  /** Files that were mapped beyond their code when the process was measured last, as `device:inode`. */
+  overlong: ReadonlySet<string>;
   /** Sweeps in a row in which a mapping went away while it was read. */
   vanished: number;
 }
@@ -33,6 +37,7 @@ export function meetProcess(pid: number, container: ContainerRef | null): Watche
       program: holdProgram(pid),
       mappings: [],
       measured: [],
+      overlong: new Set(),
       vanished: 0,
     };
   } catch (error) {

@@ -1,8 +1,14 @@
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { PAGE_SIZE, type PageList, readAnonymousPages, scanAnonymousPages } from "../kernel/pagemap.ts";
-import { areExecutableAreas, nextExecutableArea } from "../kernel/procmap.ts";
-import { backingOf, type Mapping, parseMaps } from "./mapping.ts";
+import {
+  areaAt,
+  areExecutableAreas,
+  type FileArea,
+  nextExecutableArea,
+  nextSharedWritableFile,
+} from "../kernel/procmap.ts";
+import { backingOf, findArea, type Mapping, parseAllMaps } from "./mapping.ts";
 
 /**
  * Which kernel interfaces a sweep uses: PROCMAP_QUERY and PAGEMAP_SCAN (Linux 6.11), or the text of `maps` and
@@ -25,6 +31,7 @@ export class AddressSpace {
   readonly #maps: number;
   readonly #pagemap: number;
   #method: Method;
+  #read: { readonly text: Uint8Array; readonly sharedWritable: readonly FileArea[] } | undefined;
 
   private constructor(pid: number, folder: string, method: Method, maps: number, pagemap: number) {
     this.pid = pid;
@@ -114,6 +121,37 @@ export class AddressSpace {
     return same === "unsupported" ? false : same;
   }
 
+  /** What is mapped at `address`, with whatever permissions; null where nothing is. */
+  areaAt(address: bigint): FileArea | null | "gone" {
+    if (this.#method !== "fallback") {
+      const area = areaAt(this.#maps, address);
+      if (area !== "unsupported") return area;
+    }
+    const read = this.#lastRead();
+    return read === "gone" ? "gone" : findArea(read.text, address);
+  }
+
+  /** The areas through which files are written to, at most `limit`. */
+  sharedWritable(limit: number): readonly FileArea[] | "gone" {
+    if (this.#method === "fallback") {
+      const read = this.#lastRead();
+      return read === "gone" ? "gone" : read.sharedWritable.slice(0, limit);
+    }
+    const areas: FileArea[] = [];
+    for (let address = 0n; areas.length < limit; ) {
+      const area = nextSharedWritableFile(this.#maps, address);
+      if (area === "unsupported") {
+        this.#method = "fallback";
+        return this.sharedWritable(limit);
+      }
+      if (area === "gone") return "gone";
+      if (area === null) break;
+      areas.push(area);
+      address = area.end;
+    }
+    return areas;
+  }
+
   /** Pages of a mapping that are no longer the file's (they were written to), at most `limit`. */
   writtenPages(mapping: Mapping, limit: number): PageList | "gone" {
     if (this.#method !== "fallback") {
@@ -166,7 +204,16 @@ export class AddressSpace {
 
   #mappingsFromText(): Mapping[] | "gone" {
     const text = wasThere(() => readWhole(this.#maps, this.pid));
-    return text === null ? "gone" : parseMaps(text);
+    if (text === null) return "gone";
+    const { executable, sharedWritable } = parseAllMaps(text);
+    this.#read = { text, sharedWritable };
+    return executable;
+  }
+
+  /** What `mappings` or `sameMappings` read last. */
+  #lastRead(): { readonly text: Uint8Array; readonly sharedWritable: readonly FileArea[] } | "gone" {
+    if (this.#read === undefined && this.#mappingsFromText() === "gone") return "gone";
+    return this.#read!;
   }
 }
 

@@ -39,6 +39,7 @@ export class Bench {
       hasDigest: (sha256) => sha256 === digestOf(listed),
       hasPath: (path) => path === listed,
       mayCompile: () => false,
+      mayBeDisplaced: () => false,
     },
   };
 
