@@ -34,6 +34,8 @@ export interface StartOptions {
   readonly identity: string;
   /** A folder of the host that the container has at /run/web; its server's socket is `http.sock` in it. */
   readonly volume: string;
+  /** Comes back when the container is ready; without it, that is when its server gives the first page. */
+  readonly ready?: () => Promise<void>;
 }
 
 /** What the demo needs of a container runtime. All that it starts, `cleanup` removes. */
@@ -42,7 +44,7 @@ export interface DemoRuntime {
   /** Matches the names of this run's containers, and of no others on this machine. */
   readonly namePattern: string;
   provideImage(image: RootImage): Promise<ProvidedImage>;
-  /** Comes back when the server answers. */
+  /** Comes back when the container is ready. */
   start(options: StartOptions): Promise<DemoContainer>;
   /** Starts a further process inside the container and does not wait for its end. `pid` is the host's number. */
   exec(

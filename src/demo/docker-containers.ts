@@ -93,7 +93,7 @@ async function start(
   const { Id: id } = created.parse(await dockerJson(address, { method: "POST", path, body }));
   await dockerText(address, { method: "POST", path: `/containers/${id}/start`, timeoutMs: removeMs });
   const socketPath = join(options.volume, "http.sock");
-  await waitForPage(socketPath);
+  await (options.ready ?? (() => waitForPage(socketPath)))();
   return { ref: { runtime: "docker", id }, name: options.name, socketPath };
 }
 

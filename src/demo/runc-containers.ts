@@ -58,7 +58,7 @@ async function start(run: string, options: StartOptions): Promise<DemoContainer>
   const spec = ociSpec({ id, args, rootfs: join(bundle, "rootfs"), volume: options.volume, annotations });
   await writeFile(join(bundle, "config.json"), JSON.stringify(spec));
   await runc(bundle, ["run", "--detach", "--bundle", bundle, id]);
-  await waitForPage(socketPath);
+  await (options.ready ?? (() => waitForPage(socketPath)))();
   return { ref: { runtime: "runc", id }, name: options.name, socketPath };
 }
 

@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { CORPUS, type Entry, readCorpus } from "./benign/corpus.ts";
+import { Lab } from "./benign/lab.ts";
+import { benignPage } from "./benign/page.ts";
+
+const entries = await readCorpus();
+const quick = entries.filter(({ benign }) => benign.quick);
+const SECONDS = 3;
+let lab: Lab;
+
+before(async () => {
+  lab = await Lab.open();
+});
+after(() => lab?.close());
+
+async function problemsOf(entry: Entry): Promise<string[]> {
+  const results = await lab.run(entry, SECONDS);
+  assert.deepEqual(
+    results.map(({ method }) => method),
+    ["auto", "fallback"],
+  );
+  return results.flatMap(({ problems }) => problems);
+}
+
+test("the quick half raises no false alarm", async () => {
+  const found = await Promise.all(quick.map(async (entry) => [entry.description.name, await problemsOf(entry)]));
+  assert.deepEqual(
+    found,
+    quick.map(({ description }) => [description.name, []]),
+  );
+});
+
+test("what is found and not earned, earned and not found, or not at work is a problem for every method", async () => {
+  const { description, benign } = quick[0]!;
+  const earned = [{ reason: "anonymous-code", object: "[anonymous]" }];
+  const foreign =
+    "cp /usr/bin/sleep /tmp/foreign && printf x >>/tmp/foreign && chmod +x /tmp/foreign && /tmp/foreign 0.1; echo";
+  const [idle, found, broken] = await Promise.all([
+    problemsOf({ description: { ...description, earned }, benign: { ...benign, work: async () => 0 } }),
+    problemsOf({
+      description,
+      benign: { ...benign, work: async (site) => (await site.exec("/bin/sh", "-c", foreign)).length },
+    }),
+    problemsOf({ description, benign: { ...benign, work: () => Promise.reject(new Error("no")) } }),
+  ]);
+  const expected = ["it did nothing", "nothing says anonymous-code of [anonymous]"];
+  assert.deepEqual(idle, [...expected, ...expected]);
+  for (const text of found) assert.match(text, /^not earned: unknown-executable of \/tmp\/foreign: /);
+  assert.ok(found.length >= 2);
+  assert.deepEqual(broken, ["the software did not work: no", "the software did not work: no"]);
+});
+
+test("the page says what the READMEs say", () => {
+  const page = readFileSync(join(CORPUS, "../../docs/benign.md"), "utf8");
+  assert.equal(page, benignPage(entries.map(({ description }) => description)));
+});

@@ -1,0 +1,31 @@
+import type { BenignCase } from "../case.ts";
+import { answers, request } from "../site.ts";
+
+const config = `{
+  auto_https off
+}
+http://127.0.0.1:80 {
+  root * /srv/www
+  encode gzip
+  templates
+  file_server
+}
+`;
+
+export const benign: BenignCase = {
+  image: {
+    packages: ["caddy"],
+    files: { "etc/caddy/Caddyfile": config, "srv/www/index.html": '<h1>{{now | date "2006"}}</h1>\n' },
+    entrypoint: ["/usr/bin/caddy", "run", "--config", "/etc/caddy/Caddyfile"],
+    ports: ["tcp/80", "tcp/2019"],
+  },
+  ready: answers,
+  async work(site, round) {
+    const reload = ["/usr/bin/caddy", "reload", "--force", "--config", "/etc/caddy/Caddyfile"];
+    const [served] = await Promise.all([
+      request(site, { count: 1000 }),
+      round % 3 === 0 ? site.exec(...reload) : undefined,
+    ]);
+    return served;
+  },
+};

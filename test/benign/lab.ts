@@ -1,0 +1,188 @@
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { referenceValues } from "../../src/attest/reference-values.ts";
+import { printable } from "../../src/core/bytes.ts";
+import { describeError } from "../../src/core/errors.ts";
+import { openProcConnector } from "../../src/kernel/proc-connector.ts";
+import type { Finding } from "../../src/log/finding.ts";
+import type { Method } from "../../src/process/address-space.ts";
+import { Observer } from "../attacks/observer.ts";
+import { matchesObject } from "../attacks/readme.ts";
+import type { Entry } from "./corpus.ts";
+import { deriveBaseline } from "./derive.ts";
+import { makeImage } from "./images.ts";
+import { openDocker, openRunc, type Place, type Placed } from "./places.ts";
+import type { Description, Earned } from "./readme.ts";
+import type { Site } from "./site.ts";
+
+/** What came of one case under one method. */
+export interface Result {
+  readonly description: Description;
+  readonly method: Method;
+  /** Units of work done, in the words of the case. */
+  readonly done: number;
+  readonly sweeps: number;
+  readonly problems: readonly string[];
+}
+
+const METHODS: readonly Method[] = ["auto", "fallback"];
+const SWEEP_MS = 1000;
+/** Between two rounds of load: other cases run beside it. */
+const REST_MS = 300;
+
+/** Sweeps once a second, looks at every exec, and runs cases meanwhile. */
+export class Lab {
+  readonly #closing: (() => Promise<unknown>)[] = [];
+  readonly #observers = METHODS.map((method) => new Observer(method));
+  readonly #stopping = new AbortController();
+  #folder = "";
+  #sweeps = 0;
+  #count = 0;
+  #runc: Promise<Place> | undefined;
+  #docker: Promise<Place> | undefined;
+
+  private constructor() {}
+
+  /** Whatever it started is stopped when it cannot be opened. */
+  static async open(): Promise<Lab> {
+    const lab = new Lab();
+    try {
+      await lab.#start();
+      return lab;
+    } catch (error) {
+      await lab.close();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    this.#folder = await mkdtemp(join(tmpdir(), "pims-benign-"));
+    this.#closing.push(() => rm(this.#folder, { recursive: true, force: true }));
+    this.#closing.push(() => Promise.all(this.#observers.map((observer) => observer.close())));
+    const connector = await openProcConnector({
+      onExec: (pids) => this.#observers.forEach((observer) => void observer.onExec(pids)),
+      onError: (error) => this.#observers.forEach((observer) => void observer.failures.push(describeError(error))),
+    });
+    this.#closing.push(() => connector.close());
+    const sweeping = this.#sweepLoop();
+    this.#closing.push(() => sweeping);
+  }
+
+  async #sweepLoop(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      const start = performance.now();
+      for (const observer of this.#observers)
+        await observer.sweep().catch((error: unknown) => void observer.failures.push(describeError(error)));
+      this.#sweeps++;
+      await sleep(Math.max(0, SWEEP_MS - (performance.now() - start)), undefined, {
+        signal: this.#stopping.signal,
+      }).catch(() => {});
+    }
+  }
+
+  /** Two sweeps that begin from now on. */
+  async #twoSweeps(): Promise<void> {
+    for (const target = this.#sweeps + 3; this.#sweeps < target && !this.#stopping.signal.aborted; ) await sleep(50);
+  }
+
+  /** Puts one case under load for so many seconds, in a container of its own, watched by every method at once. */
+  async run({ description, benign }: Entry, seconds: number): Promise<Result[]> {
+    const { name, earned } = description;
+    const { image, docker, ready, work } = benign;
+    const results = (done: number, sweeps: number, problems: (observer: Observer) => readonly string[]): Result[] =>
+      this.#observers.map((observer) => {
+        return { description, method: observer.method, done, sweeps, problems: problems(observer) };
+      });
+    const ends: (() => Promise<unknown>)[] = [];
+    try {
+      const rootfs = await makeImage(name, image);
+      const { entrypoint, ports = [] } = image;
+      const baseline = await deriveBaseline({ root: rootfs, name: `pims-benign/${name}`, entrypoint, ports });
+      const lookup = { found: true, reference: referenceValues(baseline) } as const;
+      const { identity } = baseline.header;
+      const instance = `${name}-${this.#count++}`;
+      const volume = join(this.#folder, instance);
+      await mkdir(volume, { mode: 0o755 });
+      const options = docker ?? [];
+      const place = await this.#place(docker !== undefined);
+      const placed: Placed = await place.start({
+        ...{ name: instance, image: name, rootfs, entrypoint, identity, volume, options },
+        onCreate: (ref) => {
+          for (const observer of this.#observers) observer.watch(ref, identity, lookup);
+        },
+      });
+      ends.push(() => placed.remove());
+      ends.push(async () => this.#observers.forEach((observer) => void observer.forget(placed.ref)));
+      const site: Site = {
+        ...{ ref: placed.ref, rootfs, volume },
+        pid: placed.pid,
+        exec: (...argv) => placed.exec(argv),
+        runtime: (command, ...args) => placed.runtime(command, args),
+        afterwards: (end) => void ends.push(end),
+      };
+      await ready(site);
+      const sweepsBefore = this.#sweeps;
+      let done = 0;
+      const end = performance.now() + seconds * 1000;
+      for (let round = 0; performance.now() < end && !this.#stopping.signal.aborted; round++) {
+        done += await work(site, round);
+        await sleep(REST_MS);
+      }
+      await this.#twoSweeps();
+      const idle = done === 0 ? ["it did nothing"] : [];
+      return results(done, this.#sweeps - sweepsBefore, (observer) => [
+        ...idle,
+        ...problemsOf(earned, observer.findings(placed.ref)),
+        ...observer.unreadable(placed.ref).map((text) => `not earned: coverage-incomplete, ${text}`),
+        ...observer.failures,
+      ]);
+    } catch (error) {
+      return results(0, 0, () => [`the software did not work: ${describeError(error)}`]);
+    } finally {
+      for (const end of ends.reverse()) await end().catch(() => {});
+    }
+  }
+
+  #place(docker: boolean): Promise<Place> {
+    const open = async (opening: Promise<Place>): Promise<Place> => {
+      const place = await opening;
+      this.#closing.push(() => place.close());
+      return place;
+    };
+    if (docker) {
+      this.#docker ??= open(openDocker());
+      return this.#docker;
+    }
+    this.#runc ??= open(openRunc());
+    return this.#runc;
+  }
+
+  /** Ends the cases that run at their next round. */
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  async close(): Promise<void> {
+    this.stop();
+    const failures: unknown[] = [];
+    for (const close of this.#closing.splice(0).reverse())
+      await close().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
+  }
+}
+
+/** What was found and not earned, or earned and not found. */
+function problemsOf(earned: readonly Earned[], findings: readonly Finding[]): string[] {
+  const isFor = (finding: Finding, { reason, object }: Earned): boolean =>
+    finding.reason === reason && matchesObject(object, printable(finding.object.path));
+  return [
+    ...findings
+      .filter((finding) => !earned.some((one) => isFor(finding, one)))
+      .map((finding) => `not earned: ${finding.reason} of ${printable(finding.object.path)}: ${finding.text}`),
+    ...earned
+      .filter((one) => !findings.some((finding) => isFor(finding, one)))
+      .map(({ reason, object }) => `nothing says ${reason} of ${object}`),
+  ];
+}

@@ -1,0 +1,38 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { REASONS } from "../../src/log/finding.ts";
+
+/** A finding that the software deserves. */
+export interface Earned {
+  readonly reason: string;
+  /** Path of the object; `*` stands for any part of a path. */
+  readonly object: string;
+}
+
+/** What the README of a case says about it. */
+export interface Description {
+  readonly name: string;
+  /** Its first line: what runs there. */
+  readonly runs: string;
+  readonly load: string;
+  readonly earned: readonly Earned[];
+}
+
+const ROW = /^\| ([^|]+) \| (nothing|(?:`[a-z-]+` of `[^`|]+`(?:, )?)+) \|$/m;
+
+/** Reads `NAME/README.md`. Throws where it lacks the first line or the table. */
+export function readDescription(folder: string, name: string): Description {
+  const text = readFileSync(join(folder, name, "README.md"), "utf8");
+  const runs = text.slice(0, text.indexOf("\n"));
+  const [, load, cell] = ROW.exec(text) ?? [];
+  if (!runs.endsWith(".") || load === undefined || cell === undefined)
+    throw new Error(`${name}/README.md is not of the agreed form`);
+  const earned = [...cell.matchAll(/`([a-z-]+)` of `([^`]+)`/g)].map(([, reason, object]) => ({
+    reason: reason!,
+    object: object!,
+  }));
+  for (const { reason } of earned)
+    if (!(REASONS as readonly string[]).includes(reason))
+      throw new Error(`${name}/README.md names a reason that does not exist`);
+  return { name, runs: runs.slice(0, -1), load, earned };
+}
