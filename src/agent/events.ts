@@ -2,7 +2,7 @@ import { brief, type JsonText, jsonTextBytes, printable } from "../core/bytes.ts
 import { sha256Hex } from "../core/digest.ts";
 import type { CodeEvent, LogEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
-import type { CodeObject, Fact, ProcessRef } from "../measure/facts.ts";
+import type { CodeObject, Fact, ModifiedPage, ProcessRef } from "../measure/facts.ts";
 
 /** Longer paths are cut: no real program has one, and a container could fill log and memories with them. */
 const MAX_PATH = 1024;
@@ -57,15 +57,23 @@ export function modifiedFinding(
   { process, object, pages }: Extract<Fact, { kind: "modified" }>,
   container: ContainerName | null,
 ): Finding {
-  const count = pages.length === 1 ? "a code page" : `${pages.length} code pages`;
+  const [count, differ] = pages.length === 1 ? ["a code page", "differs"] : [`${pages.length} code pages`, "differ"];
   return {
     reason: "code-modified",
     ...processFields(process),
     container,
     object: objectFields(object),
     pages: pages.map(({ offset, expected, actual }) => ({ offset: offset.toString(), expected, actual })),
-    text: `${count} of ${brief(object.path)} in the memory of process ${process.pid} (${brief(process.exe)}) differs from the file`,
+    text: `${count} of ${brief(object.path)} in the memory of process ${process.pid} (${brief(process.exe)}) ${differ} from the file ${describeDifference(pages)}`,
   };
+}
+
+function describeDifference(pages: readonly ModifiedPage[]): string {
+  const bytes = pages.reduce((sum, { difference }) => sum + difference.bytes, 0);
+  const count = bytes === 1 ? "in one byte" : `in ${bytes} bytes`;
+  return pages.every(({ difference }) => difference.breakpoints)
+    ? `${count}, all of them breakpoints, as a debugger or uprobes set them`
+    : count;
 }
 
 export function violationEvent(finding: Finding, time: string): LogEvent {

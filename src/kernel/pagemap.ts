@@ -29,11 +29,17 @@ export interface PageList {
 }
 
 /**
- * The pages of [start, end) that are present or swapped and are not pages of a file: in a private file mapping, exactly
- * those that have been written to. `gone` when the address space no longer exists, `unsupported` before Linux 6.7.
+ * `written`: present or swapped, and not a file's page; in a private file mapping, exactly the pages that have been
+ * written to. `file`: a file's page, present in the page table, so that looking at it reads no disk.
  */
-export function scanAnonymousPages(
+export type PageKind = "written" | "file";
+
+/**
+ * The pages of [start, end) that are of this kind. `gone` when the address space no longer exists, `unsupported` before Linux 6.7.
+ */
+export function scanPages(
   pagemapFd: number,
+  kind: PageKind,
   start: bigint,
   end: bigint,
   limit: number,
@@ -49,11 +55,10 @@ export function scanAnonymousPages(
     words[5] = regions.address;
     words[6] = ROOM;
     words[7] = 0n;
-    // Inverted FILE: a page matches when it is not a file's page …
-    words[8] = PAGE_IS_FILE;
-    words[9] = PAGE_IS_FILE;
-    // … and is present or swapped.
-    words[10] = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
+    // What is inverted, what all of must be so, what one of must be so.
+    words[8] = kind === "written" ? PAGE_IS_FILE : 0n;
+    words[9] = kind === "written" ? PAGE_IS_FILE : PAGE_IS_FILE | PAGE_IS_PRESENT;
+    words[10] = kind === "written" ? PAGE_IS_PRESENT | PAGE_IS_SWAPPED : 0n;
     words[11] = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
     const found = ioctl(pagemapFd, PAGEMAP_SCAN, argument.pointer);
     if (found < 0) {
@@ -81,20 +86,29 @@ export function scanAnonymousPages(
 const ENTRY_FILE = 1 << 29;
 const ENTRY_SWAPPED = 1 << 30;
 const ENTRY_PRESENT = 1 << 31;
+const ANY_WHERE = ENTRY_PRESENT | ENTRY_SWAPPED;
 const ENTRY_BYTES = 8;
 const chunk = Buffer.alloc(64 * 1024);
 
 /** The same by reading `/proc/PID/pagemap`, for kernels without PAGEMAP_SCAN. Costs 8 bytes read for each page. */
-export function readAnonymousPages(pagemapFd: number, start: bigint, end: bigint, limit: number): PageList | "gone" {
+export function readPages(
+  pagemapFd: number,
+  kind: PageKind,
+  start: bigint,
+  end: bigint,
+  limit: number,
+): PageList | "gone" {
   const pages: bigint[] = [];
   let page = start;
   while (page < end) {
-    const wanted = Math.min(chunk.length, Number((end - page) / PAGE_SIZE) * ENTRY_BYTES);
-    const count = readSync(pagemapFd, chunk, 0, wanted, (page / PAGE_SIZE) * BigInt(ENTRY_BYTES));
+    const length = Math.min(chunk.length, Number((end - page) / PAGE_SIZE) * ENTRY_BYTES);
+    const count = readSync(pagemapFd, chunk, 0, length, (page / PAGE_SIZE) * BigInt(ENTRY_BYTES));
     if (count === 0) return "gone";
     for (let at = 0; at + ENTRY_BYTES <= count; at += ENTRY_BYTES, page += PAGE_SIZE) {
       const high = chunk.readInt32LE(at + 4);
-      if ((high & (ENTRY_PRESENT | ENTRY_SWAPPED)) === 0 || (high & ENTRY_FILE) !== 0) continue;
+      const isFile = (high & ENTRY_FILE) !== 0;
+      const wanted = kind === "file" ? isFile && (high & ENTRY_PRESENT) !== 0 : !isFile && (high & ANY_WHERE) !== 0;
+      if (!wanted) continue;
       if (pages.length === limit) return { pages, more: true };
       pages.push(page);
     }

@@ -1,6 +1,7 @@
 import type { ContainerRef } from "../container/types.ts";
 import type { JsonText } from "../core/bytes.ts";
 import type { Backing } from "../process/mapping.ts";
+import type { Difference } from "./difference.ts";
 import type { Place } from "./place.ts";
 
 /** One process for the life of a boot: `pid` of the host's namespace and start time in clock ticks since boot. */
@@ -37,6 +38,7 @@ export interface ModifiedPage {
   readonly offset: bigint;
   readonly expected: string;
   readonly actual: string;
+  readonly difference: Difference;
 }
 
 /** What measuring found out, before anyone judges it. */

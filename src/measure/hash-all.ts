@@ -9,6 +9,7 @@ import { parseStat } from "../process/stat.ts";
 import { programFile, readCodeObject } from "./code-object.ts";
 import type { CodeObject, Fact, ModifiedPage, ProcessRef } from "./facts.ts";
 import { FileDigests, readFilePage } from "./file-digest.ts";
+import { modifiedPage } from "./written-pages.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -108,8 +109,7 @@ async function differingPages(space: AddressSpace, mapping: Mapping): Promise<Mo
     if (actual === "gone") return [];
     const offset = address - mapping.start + mapping.offset;
     const expected = await readFilePage(space.mapFile(mapping), offset, Number(PAGE_SIZE));
-    if (Buffer.compare(expected, actual) !== 0)
-      pages.push({ offset, expected: sha256Hex(expected), actual: sha256Hex(actual) });
+    if (Buffer.compare(expected, actual) !== 0) pages.push(modifiedPage(offset, expected, actual));
   }
   return pages;
 }

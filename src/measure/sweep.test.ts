@@ -150,7 +150,20 @@ for (const method of ["auto", "fallback"] as const satisfies readonly Method[]) 
         object.path,
         pages,
       ]),
-      [[child.pid, sleep, [{ offset: page, expected: sha256(file), actual: sha256(patched) }]]],
+      [
+        [
+          child.pid,
+          sleep,
+          [
+            {
+              offset: page,
+              expected: sha256(file),
+              actual: sha256(patched),
+              difference: { bytes: 16 - original.filter((byte) => byte === 0xcc).length, breakpoints: true },
+            },
+          ],
+        ],
+      ],
     );
     // Put back, the page is still a private one, but holds the file's bytes again.
     writeAtEntry(child.pid, () => original);

@@ -3,6 +3,7 @@ import { sha256Hex } from "../core/digest.ts";
 import { PAGE_SIZE } from "../kernel/pagemap.ts";
 import { type AddressSpace, isGone } from "../process/address-space.ts";
 import { type Mapping, parseMaps } from "../process/mapping.ts";
+import { differenceOf } from "./difference.ts";
 import type { ModifiedPage } from "./facts.ts";
 import { readFilePage } from "./file-digest.ts";
 
@@ -35,10 +36,18 @@ export async function compareWrittenPages(space: AddressSpace, mapping: Mapping)
       if (!space.isAlive()) return "gone";
       return { pages, compared: pages.length, more: written.more, vanished: true };
     }
-    if (Buffer.compare(expected, actual) !== 0)
-      pages.push({ offset, expected: sha256Hex(expected), actual: sha256Hex(actual) });
+    if (Buffer.compare(expected, actual) !== 0) pages.push(modifiedPage(offset, expected, actual));
   }
   return { pages, compared: written.pages.length, more: written.more, vanished: false };
+}
+
+export function modifiedPage(offset: bigint, expected: Uint8Array, actual: Uint8Array): ModifiedPage {
+  return {
+    offset,
+    expected: sha256Hex(expected),
+    actual: sha256Hex(actual),
+    difference: differenceOf(expected, actual),
+  };
 }
 
 async function expectedPage(space: AddressSpace, mapping: Mapping, offset: bigint): Promise<Uint8Array | "vanished"> {

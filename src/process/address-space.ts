@@ -1,6 +1,6 @@
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { errorCode, PimsError } from "../core/errors.ts";
-import { PAGE_SIZE, type PageList, readAnonymousPages, scanAnonymousPages } from "../kernel/pagemap.ts";
+import { PAGE_SIZE, type PageKind, type PageList, readPages, scanPages } from "../kernel/pagemap.ts";
 import {
   areaAt,
   areExecutableAreas,
@@ -31,6 +31,7 @@ export class AddressSpace {
   readonly #maps: number;
   readonly #pagemap: number;
   #method: Method;
+  #memory: number | undefined;
   #read: { readonly text: Uint8Array; readonly sharedWritable: readonly FileArea[] } | undefined;
 
   private constructor(pid: number, folder: string, method: Method, maps: number, pagemap: number) {
@@ -154,27 +155,33 @@ export class AddressSpace {
 
   /** Pages of a mapping that are no longer the file's (they were written to), at most `limit`. */
   writtenPages(mapping: Mapping, limit: number): PageList | "gone" {
+    return this.#pages("written", mapping.start, mapping.end, limit);
+  }
+
+  /** Pages of a mapping from `from` on that are the file's and in memory, at most `limit`. */
+  filePages(mapping: Mapping, from: bigint, limit: number): PageList | "gone" {
+    return this.#pages("file", from, mapping.end, limit);
+  }
+
+  #pages(kind: PageKind, start: bigint, end: bigint, limit: number): PageList | "gone" {
     if (this.#method !== "fallback") {
-      const pages = scanAnonymousPages(this.#pagemap, mapping.start, mapping.end, limit);
+      const pages = scanPages(this.#pagemap, kind, start, end, limit);
       if (pages !== "unsupported") return pages;
     }
-    return wasThere(() => readAnonymousPages(this.#pagemap, mapping.start, mapping.end, limit)) ?? "gone";
+    return wasThere(() => readPages(this.#pagemap, kind, start, end, limit)) ?? "gone";
   }
 
   /** The page at `address` as the process sees it, or `gone`. */
   readPage(address: bigint): Uint8Array | "gone" {
     const page = Buffer.alloc(Number(PAGE_SIZE));
-    let fd: number | undefined;
     try {
-      fd = openSync(`${this.#folder}/mem`, "r");
+      this.#memory ??= openSync(`${this.#folder}/mem`, "r");
       // `mem` was opened by pid: the held `maps` tells afterwards whether it was still the same address space.
-      const count = readSync(fd, page, 0, page.length, address);
+      const count = readSync(this.#memory, page, 0, page.length, address);
       return count === page.length && this.isAlive() ? page : "gone";
     } catch (error) {
       if (!this.isAlive()) return "gone";
       throw error;
-    } finally {
-      if (fd !== undefined) closeSync(fd);
     }
   }
 
@@ -200,6 +207,7 @@ export class AddressSpace {
   close(): void {
     closeSync(this.#maps);
     closeSync(this.#pagemap);
+    if (this.#memory !== undefined) closeSync(this.#memory);
   }
 
   #mappingsFromText(): Mapping[] | "gone" {
