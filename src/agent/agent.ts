@@ -22,7 +22,7 @@ import type { LogRecord } from "../log/record.ts";
 import { containerKey, type Sweeper, type SweepResult } from "../measure/sweep.ts";
 import { ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
 import { CoverageCounter } from "./coverage.ts";
-import { codeEvent, modifiedFinding, violationEvent } from "./events.ts";
+import { codeEvent, findingOf, isWrongInItself, violationEvent } from "./events.ts";
 import { Signal } from "./signal.ts";
 import type { VerifierClient } from "./verifier-client.ts";
 import { within } from "./within.ts";
@@ -273,7 +273,7 @@ export class Agent {
   async #take(result: SweepResult, whole: boolean): Promise<void> {
     await this.#append(await this.#lifeEvents(result, whole));
     await this.#append(this.#newCode(result));
-    const violations = [...this.#newModified(result), ...(await this.#newJudgements())];
+    const violations = [...this.#newInItself(result), ...(await this.#newJudgements())];
     if (violations.length === 0) return;
     await this.#append(violations.map((finding) => violationEvent(finding, this.#time())));
     for (const finding of violations) this.#modules.report(`${finding.reason}: ${finding.text}`);
@@ -311,13 +311,14 @@ export class Agent {
     return [...events.values()];
   }
 
-  #newModified(result: SweepResult): Finding[] {
+  /** What is wrong whatever the image says. */
+  #newInItself(result: SweepResult): Finding[] {
     const findings: Finding[] = [];
     for (const fact of result.facts) {
-      if (fact.kind !== "modified") continue;
+      if (!isWrongInItself(fact)) continue;
       const container = this.#nameOf(fact.process.container);
       if (container === null) continue;
-      const finding = modifiedFinding(fact, container);
+      const finding = findingOf(fact, container);
       if (this.#isNew(this.#state.containers.get(keyOf(container))!, finding)) findings.push(finding);
     }
     return findings;

@@ -1,6 +1,6 @@
 import { NOT_KNOWN_WHOSE, type SweepEvent } from "../log/event.ts";
 import type { Fact } from "../measure/facts.ts";
-import { containerKey, type SweepResult } from "../measure/sweep.ts";
+import { containerKey, emptyCoverage, type SweepResult } from "../measure/sweep.ts";
 
 /** Containers that one event names; beyond them it is not known whose, which is believed of all. */
 const MAX_NAMED = 63;
@@ -10,8 +10,10 @@ export class CoverageCounter {
   #sweeps = 0;
   #longestPauseMs = 0;
   #lastEndMs: number;
-  #last: SweepResult["coverage"] = { processes: 0, mappings: 0, pagesCompared: 0, hashedFiles: 0, unreadable: 0 };
+  #last: SweepResult["coverage"] = emptyCoverage();
   #pagesCompared = 0;
+  #pagesScrubbed = 0;
+  #scrubCycleMs: number | null = null;
   #incomplete = new Map<string, string>();
   #unreadable = 0;
 
@@ -31,6 +33,8 @@ export class CoverageCounter {
     this.#lastEndMs = endMs;
     this.#last = result.coverage;
     this.#pagesCompared += result.coverage.pagesCompared;
+    this.#pagesScrubbed += result.coverage.pagesScrubbed;
+    this.#scrubCycleMs = result.scrubCycleMs;
     this.addUnreadable(result.facts);
   }
 
@@ -58,12 +62,15 @@ export class CoverageCounter {
       processes: this.#last.processes,
       mappings: this.#last.mappings,
       pagesCompared: this.#pagesCompared,
+      pagesScrubbed: this.#pagesScrubbed,
+      scrubCycleMs: this.#scrubCycleMs,
       unreadable: this.#unreadable,
       incomplete: [...this.#incomplete].map(([container, text]) => ({ container, text })),
     };
     this.#sweeps = 0;
     this.#longestPauseMs = 0;
     this.#pagesCompared = 0;
+    this.#pagesScrubbed = 0;
     this.#unreadable = 0;
     this.#incomplete.clear();
     return event;

@@ -5,7 +5,7 @@ import type { ContainerName } from "../log/finding.ts";
 import { formatRecord, MAX_LINE_BYTES, parseRecord } from "../log/record.ts";
 import type { CodeObject, ProcessRef } from "../measure/facts.ts";
 import { MAX_PAGES_A_MAPPING } from "../measure/written-pages.ts";
-import { codeEvent, modifiedFinding, violationEvent } from "./events.ts";
+import { codeEvent, findingOf, violationEvent } from "./events.ts";
 
 const time = "2026-01-02T03:04:05.678Z";
 const container: ContainerName = { runtime: "runc", id: "i".repeat(1024), name: "\u0001".repeat(256), image: null };
@@ -45,8 +45,11 @@ for (const path of hostilePaths) {
     const code = codeEvent({ kind: "code", process, object, mapped }, container, time);
     const judged = judgeCode(code, null);
     assert.ok(judged);
-    const modified = modifiedFinding({ kind: "modified", process, object, pages }, container);
-    const events = [code, violationEvent(judged, time), violationEvent(modified, time)];
+    const modified = findingOf({ kind: "modified", process, object, pages }, container);
+    const cached = findingOf({ kind: "page-cache", process, object, pages }, container);
+    const writable = findingOf({ kind: "writable", process, object, writer: process }, container);
+    const found = [judged, modified, cached, writable].map((finding) => violationEvent(finding, time));
+    const events = [code, ...found];
     const { line } = formatRecord(0, 13, events);
     assert.ok(Buffer.byteLength(line) < MAX_LINE_BYTES);
     assert.deepEqual(parseRecord(line, 0).events, events);

@@ -52,20 +52,52 @@ export function codeEvent(fact: Extract<Fact, { kind: "code" }>, container: Cont
   return { type: "code", time, pid, startTime, comm, exe, container, ...rest };
 }
 
-/** Pages that differ from their file are a finding with or without a baseline. */
-export function modifiedFinding(
-  { process, object, pages }: Extract<Fact, { kind: "modified" }>,
-  container: ContainerName | null,
-): Finding {
-  const [count, differ] = pages.length === 1 ? ["a code page", "differs"] : [`${pages.length} code pages`, "differ"];
+/** Facts that are findings whatever the image says. */
+export type WrongInItself = Extract<Fact, { kind: "modified" | "page-cache" | "writable" }>;
+
+export function isWrongInItself(fact: Fact): fact is WrongInItself {
+  return fact.kind === "modified" || fact.kind === "page-cache" || fact.kind === "writable";
+}
+
+/** The finding that such a fact is. */
+export function findingOf(fact: WrongInItself, container: ContainerName | null): Finding {
+  const { process, object } = fact;
+  const pages = fact.kind === "writable" ? [] : fact.pages;
   return {
-    reason: "code-modified",
+    reason: REASONS[fact.kind],
     ...processFields(process),
     container,
     object: objectFields(object),
     pages: pages.map(({ offset, expected, actual }) => ({ offset: offset.toString(), expected, actual })),
-    text: `${count} of ${brief(object.path)} in the memory of process ${process.pid} (${brief(process.exe)}) ${differ} from the file ${describeDifference(pages)}`,
+    text: sentence(fact),
   };
+}
+
+const REASONS = {
+  modified: "code-modified",
+  "page-cache": "page-cache-modified",
+  writable: "writable-code",
+} as const;
+
+function sentence(fact: WrongInItself): string {
+  const path = brief(fact.object.path);
+  const who = `process ${fact.process.pid} (${brief(fact.process.exe)})`;
+  switch (fact.kind) {
+    case "modified": {
+      const [count, differ] = countPages(fact.pages.length, "code page");
+      return `${count} of ${path} in the memory of ${who} ${differ} from the file ${describeDifference(fact.pages)}`;
+    }
+    case "page-cache": {
+      const [count, differ] = countPages(fact.pages.length, "page");
+      return `${count} of ${path}, executed by ${who}, ${differ} from what the file held when it was measured, and its times say that nobody wrote to it`;
+    }
+    case "writable":
+      return `process ${fact.writer.pid} (${brief(fact.writer.exe)}) can change the code of ${path} without a trace while ${who} executes it: it has the file mapped shared and writable`;
+  }
+}
+
+function countPages(count: number, what: string): [string, string] {
+  return count === 1 ? [`a ${what}`, "differs"] : [`${count} ${what}s`, "differ"];
 }
 
 function describeDifference(pages: readonly ModifiedPage[]): string {

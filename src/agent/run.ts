@@ -6,6 +6,7 @@ import { rfc3339, systemClock } from "../core/clock.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
 import { lockFolder } from "../core/folder-lock.ts";
 import { VERSION } from "../core/version.ts";
+import { PAGE_SIZE } from "../kernel/pagemap.ts";
 import { openProcConnector } from "../kernel/proc-connector.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
 import { LOG_FOLDER, MeasurementLog } from "../log/measurement-log.ts";
@@ -37,7 +38,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     const verifier = new VerifierClient(config.verifier.url, config.host);
     if (!(await useToken(config, verifier)) && !(await enroll(config, verifier, anchor.akPublic, stop, report))) return;
     const cache = new BaselineCache(config.ledger);
-    const sweeper = new Sweeper({ scope: "containers", method: config.method });
+    const sweeper = new Sweeper({ scope: "containers", method: config.method, scrubPages: scrubPages(config) });
     const agent = new Agent(
       { ...config, version: VERSION },
       {
@@ -72,6 +73,14 @@ async function openLog(config: AgentConfig, register: Parameters<typeof Measurem
   if (opened.log.length === 0)
     await opened.log.append([{ type: "boot", time: rfc3339(Date.now()), bootId, previous: opened.previous }]);
   return opened;
+}
+
+/** So many in one sweep that nothing else waits for long; a longer interval lowers the rate. */
+const MAX_SCRUB_PAGES = 16_384;
+
+function scrubPages({ scrubBytesPerSecond, sweepIntervalMs }: AgentConfig): number {
+  const bytes = (scrubBytesPerSecond * sweepIntervalMs) / 1000;
+  return Math.min(MAX_SCRUB_PAGES, Math.ceil(bytes / Number(PAGE_SIZE)));
 }
 
 function tokenPath(config: AgentConfig): string {

@@ -7,7 +7,7 @@ import type { ContainerName, Finding } from "../log/finding.ts";
 import type { Fact } from "../measure/facts.ts";
 import { type Coverage, containerKey, Sweeper, type SweepOptions } from "../measure/sweep.ts";
 import { nameContainer } from "./container-names.ts";
-import { codeFields, modifiedFinding } from "./events.ts";
+import { codeFields, findingOf, isWrongInItself } from "./events.ts";
 
 /** What one sweep of this machine found without any baseline. */
 export interface ScanReport {
@@ -43,7 +43,7 @@ export async function scan(options: SweepOptions): Promise<ScanReport> {
     const missed: string[] = [];
     for (const fact of facts) {
       if (fact.kind === "unreadable") missed.push(`process ${fact.process.pid}: ${printable(fact.text)}`);
-      else if (fact.kind === "modified") add(findings, modifiedFinding(fact, nameIn(fact)));
+      else if (isWrongInItself(fact)) add(findings, findingOf(fact, nameIn(fact)));
       else {
         const code = { ...codeFields(fact), container: nameIn(fact) };
         const finding = judgeCode(code, null);

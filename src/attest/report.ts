@@ -23,6 +23,18 @@ export const hostReportSchema = z.object({
   text: z.string(),
   acceptedAt: z.string().nullable(),
   records: z.int(),
+  /** What the last attested sweep covered; null before there was one. */
+  lastSweep: z
+    .object({
+      time: z.string(),
+      processes: z.int(),
+      mappings: z.int(),
+      longestPauseMs: z.number(),
+      unreadable: z.int(),
+      /** How long it takes to read all code in memory again, in milliseconds; null before it was done once. */
+      scrubCycleMs: z.int().nullable(),
+    })
+    .nullable(),
   containers: z.array(containerReportSchema),
 });
 export type HostReport = z.infer<typeof hostReportSchema>;

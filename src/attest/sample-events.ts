@@ -19,6 +19,8 @@ export function sweepEvent(fields: Partial<SweepEvent> = {}): SweepEvent {
     processes: 3,
     mappings: 9,
     pagesCompared: 0,
+    pagesScrubbed: 0,
+    scrubCycleMs: null,
     unreadable: 0,
     incomplete: [],
     ...fields,

@@ -27,6 +27,7 @@ export function printHosts(hosts: readonly HostReport[], whole: boolean): void {
     printLine(
       `host ${host.host}: evidence ${colourStatus(host.evidence)}${why}, ${host.records} records proved, last at ${host.acceptedAt ?? "-"}`,
     );
+    if (host.lastSweep !== null) printLine(`  ${describeCoverage(host.lastSweep)}`);
     const rows = host.containers.map(({ container, imageName, status, reasons, findings, actions, stoppedAt }) => [
       `  ${printable(container.name)}`,
       `${container.runtime} ${shortId(container.id)}`,
@@ -38,6 +39,20 @@ export function printHosts(hosts: readonly HostReport[], whole: boolean): void {
     if (rows.length > 0) printLine(table([["  CONTAINER", "ID", "IMAGE", "VERDICT", "REASONS", "ACTIONS"], ...rows]));
     for (const report of host.containers) if (report.status !== "trusted") printDetails(report, whole);
   }
+}
+
+function describeCoverage(sweep: NonNullable<HostReport["lastSweep"]>): string {
+  const { processes, mappings, longestPauseMs, unreadable, scrubCycleMs } = sweep;
+  const scrub =
+    scrubCycleMs === null
+      ? "code in memory not read again yet"
+      : `all code in memory read again every ${seconds(scrubCycleMs)}`;
+  const missed = unreadable === 0 ? "" : `, ${unreadable} unreadable`;
+  return `last sweep: ${processes} processes, ${mappings} code mappings${missed}; longest pause ${seconds(longestPauseMs)}; ${scrub}`;
+}
+
+function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
 const SHOWN_FINDINGS = 8;

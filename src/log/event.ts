@@ -82,6 +82,9 @@ const sweep = z.strictObject({
   processes: count,
   mappings: count,
   pagesCompared: count,
+  /** Pages of files in memory that were read again, and how long all of them took when they were last; null before. */
+  pagesScrubbed: count,
+  scrubCycleMs: count.nullable(),
   unreadable: count,
   /** Containers in which something could not be read, as `runtime:id`; empty with `unreadable` > 0 means: not known whose. */
   incomplete: z.array(z.strictObject({ container: z.string().max(MAX_ID + 16), text: textSchema })).max(64),

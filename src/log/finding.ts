@@ -10,6 +10,8 @@ export const REASONS = [
   "deleted-executable",
   "memfd-executable",
   "anonymous-code",
+  "writable-code",
+  "page-cache-modified",
   "coverage-incomplete",
   "coverage-stale",
   "quote-invalid",

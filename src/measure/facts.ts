@@ -33,11 +33,15 @@ export interface CodeObject {
   readonly offset: bigint;
 }
 
-/** A page of a mapping that differs from the file's, named by its offset in the file. Digests are SHA-256, hexadecimal. */
-export interface ModifiedPage {
+/** A page that is not as it should be, named by its offset in the file. Digests are SHA-256, hexadecimal. */
+export interface DifferingPage {
   readonly offset: bigint;
   readonly expected: string;
   readonly actual: string;
+}
+
+/** A page of a mapping that differs from the file's. */
+export interface ModifiedPage extends DifferingPage {
   readonly difference: Difference;
 }
 
@@ -55,5 +59,19 @@ export type Fact =
       readonly process: ProcessRef;
       readonly object: CodeObject;
       readonly pages: readonly ModifiedPage[];
+    }
+  | {
+      /** The page cache holds other bytes than when the file was measured, and the file's times say that nothing happened. */
+      readonly kind: "page-cache";
+      readonly process: ProcessRef;
+      readonly object: CodeObject;
+      readonly pages: readonly DifferingPage[];
+    }
+  | {
+      /** Somebody can change the code unseen: `writer` has the file mapped writable and shared. */
+      readonly kind: "writable";
+      readonly process: ProcessRef;
+      readonly object: CodeObject;
+      readonly writer: ProcessRef;
     }
   | { readonly kind: "unreadable"; readonly process: ProcessRef; readonly text: string };

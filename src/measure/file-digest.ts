@@ -23,6 +23,15 @@ export interface MeasuredFile {
   readonly pages: PageDigests | null;
 }
 
+interface FileStats {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly nlink: bigint;
+}
+
 interface Signature {
   readonly key: string;
   readonly times: string;
@@ -41,7 +50,9 @@ const MAX_CACHED_PAGE_BYTES = 128 * 1024 * 1024;
  * "a sweep without change hashes nothing" can be seen.
  */
 export class FileDigests {
-  readonly #cache = new Map<string, { times: string; file: MeasuredFile }>();
+  readonly #cache = new Map<string, { times: string; file: MeasuredFile; round: number }>();
+  #distrusted: ReadonlySet<string> = new Set();
+  #round = 0;
   #pageBytes = 0;
   hashedFiles = 0;
   hashedBytes = 0n;
@@ -52,8 +63,8 @@ export class FileDigests {
    */
   async measure(path: string, budget?: HashBudget): Promise<MeasuredFile> {
     const before = await withDeadline(path, () => stat(path, { bigint: true }));
-    const cached = this.#cache.get(signature(before).key);
-    if (cached?.times === signature(before).times) return cached.file;
+    const cached = this.#known(before);
+    if (cached !== undefined) return cached;
     if (!before.isFile()) throw new PimsError("coverage-incomplete", "executable code is mapped from no regular file");
     if (before.size > MAX_FILE_BYTES) throw new PimsError("coverage-incomplete", "an executable file is too large");
     budget?.take(before.size);
@@ -62,9 +73,26 @@ export class FileDigests {
 
   /** Whether a file is still as it was measured, by its times. Same errors as measure; hashes nothing. */
   async isUnchanged(path: string, file: { sha256: string | null; deleted: boolean }): Promise<boolean> {
-    const now = signature(await withDeadline(path, () => stat(path, { bigint: true })));
-    const cached = this.#cache.get(now.key);
-    return cached?.times === now.times && cached.file.sha256 === file.sha256 && cached.file.deleted === file.deleted;
+    const known = this.#known(await withDeadline(path, () => stat(path, { bigint: true })));
+    return known !== undefined && known.sha256 === file.sha256 && known.deleted === file.deleted;
+  }
+
+  /**
+   * From now on the times of these files, `device:inode`, prove nothing: each is hashed again when it is asked for, once
+   * until the next call.
+   */
+  distrust(files: ReadonlySet<string>): void {
+    this.#distrusted = files;
+    this.#round++;
+  }
+
+  /** What is known of a file that is still as it was. */
+  #known(stats: FileStats): MeasuredFile | undefined {
+    const { key, times } = signature(stats);
+    const cached = this.#cache.get(key);
+    if (cached?.times !== times) return undefined;
+    const trusted = this.#distrusted.size === 0 || !this.#distrusted.has(`${deviceText(stats.dev)}:${stats.ino}`);
+    return trusted || cached.round === this.#round ? cached.file : undefined;
   }
 
   async #hash(path: string, expired: AbortSignal): Promise<MeasuredFile> {
@@ -107,7 +135,7 @@ export class FileDigests {
       this.#cache.clear();
       this.#pageBytes = file.pages?.bytes ?? 0;
     }
-    this.#cache.set(key, { times, file });
+    this.#cache.set(key, { times, file, round: this.#round });
   }
 }
 
@@ -167,14 +195,7 @@ export async function readFilePage(path: string, offset: bigint, length: number)
   });
 }
 
-function signature(stats: {
-  dev: bigint;
-  ino: bigint;
-  size: bigint;
-  mtimeNs: bigint;
-  ctimeNs: bigint;
-  nlink: bigint;
-}): Signature {
+function signature(stats: FileStats): Signature {
   return {
     key: `${stats.dev}:${stats.ino}`,
     // The link count decides `deleted`; a change of it moves ctime too.

@@ -9,10 +9,10 @@ const DIGEST_BYTES = 32;
 const MAX_PAGES = 262_144;
 
 interface Run {
-  /** Page numbers of the file. */
+  /** Number of the first page in the file, and of its digest among all of them. */
   readonly first: number;
+  readonly index: number;
   readonly count: number;
-  readonly digests: Buffer;
 }
 
 /**
@@ -20,9 +20,9 @@ interface Run {
  * file. Taken while the file is hashed, so that they are of the same bytes as its digest.
  */
 export class PageDigests {
-  readonly #runs: Run[];
-  /** Memory that the digests take. */
-  readonly bytes: number;
+  readonly #runs: readonly Run[];
+  readonly #digests: Buffer;
+  readonly count: number;
 
   /** Null where the segments have more pages than are kept. */
   static of(segments: readonly ElfSegment[]): PageDigests | null {
@@ -32,38 +32,47 @@ export class PageDigests {
       if (!executable || fileSize === 0n) continue;
       const first = Number(pageFloor(offset) / PAGE_SIZE);
       const count = Number(pageCeiling(offset + fileSize) / PAGE_SIZE) - first;
+      if (pages + count > MAX_PAGES) return null;
+      runs.push({ first, index: pages, count });
       pages += count;
-      if (pages > MAX_PAGES) return null;
-      runs.push({ first, count, digests: Buffer.alloc(count * DIGEST_BYTES) });
     }
-    return new PageDigests(runs, pages * DIGEST_BYTES);
+    return new PageDigests(runs, pages);
   }
 
-  private constructor(runs: Run[], bytes: number) {
+  private constructor(runs: readonly Run[], count: number) {
     this.#runs = runs;
-    this.bytes = bytes;
+    this.#digests = Buffer.alloc(count * DIGEST_BYTES);
+    this.count = count;
+  }
+
+  /** Memory that the digests take. */
+  get bytes(): number {
+    return this.#digests.length;
   }
 
   /** Takes bytes of the file, which start at a page; the last page may be cut by the file's end. */
   add(position: number, bytes: Uint8Array): void {
     const start = position / PAGE_BYTES;
     const end = start + Math.ceil(bytes.length / PAGE_BYTES);
-    for (const { first, count, digests } of this.#runs) {
+    for (const { first, index, count } of this.#runs) {
       for (let page = Math.max(first, start); page < Math.min(first + count, end); page++) {
         const at = (page - start) * PAGE_BYTES;
         const digest = hash("sha256", wholePage(bytes.subarray(at, at + PAGE_BYTES)), "buffer");
-        digest.copy(digests, (page - first) * DIGEST_BYTES);
+        digest.copy(this.#digests, (index + page - first) * DIGEST_BYTES);
       }
     }
   }
 
-  /** The digest of the page at an offset of the file, a multiple of the page size; null where it is no code. */
-  at(offset: bigint): Buffer | null {
+  /** The number, among the pages that are kept, of the page at an offset of the file; null where it is no code. */
+  indexOf(offset: bigint): number | null {
     const page = Number(offset / PAGE_SIZE);
-    for (const { first, count, digests } of this.#runs)
-      if (page >= first && page < first + count)
-        return digests.subarray((page - first) * DIGEST_BYTES, (page - first + 1) * DIGEST_BYTES);
-    return null;
+    const run = this.#runs.find(({ first, count }) => page >= first && page < first + count);
+    return run === undefined ? null : run.index + page - run.first;
+  }
+
+  /** The digest of the page with this number. */
+  at(index: number): Buffer {
+    return this.#digests.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES);
   }
 }
 

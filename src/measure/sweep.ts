@@ -7,13 +7,17 @@ import { programFile, readCodeObject, readProgram } from "./code-object.ts";
 import type { CodeObject, Fact, ProcessRef } from "./facts.ts";
 import { FileDigests, HashBudget } from "./file-digest.ts";
 import { HostPrograms } from "./host-programs.ts";
+import { Scrub } from "./scrub.ts";
 import { describeProcess, type MeasuredMapping, meetProcess, releaseProgram, type Watched } from "./watched.ts";
+import { WritableCode } from "./writable-code.ts";
 import { compareWrittenPages } from "./written-pages.ts";
 
 export interface SweepOptions {
   /** `containers`: processes of containers only. `all`: every process. */
   readonly scope: "containers" | "all";
   readonly method?: Method;
+  /** Pages in memory that a sweep reads again to find an overwritten page cache; none by default. */
+  readonly scrubPages?: number;
 }
 
 /** What one sweep covered. Counts are of this sweep alone. */
@@ -22,6 +26,8 @@ export interface Coverage {
   mappings: number;
   /** Written-to pages compared with their file. */
   pagesCompared: number;
+  /** Pages of files in memory that were read again. */
+  pagesScrubbed: number;
   hashedFiles: number;
   /** What could not be read or was too much to read: then silence about it is not "clean". */
   unreadable: number;
@@ -33,6 +39,12 @@ export interface SweepResult {
   readonly facts: readonly Fact[];
   /** Containers that have a process now, by `runtime:id`. */
   readonly containers: ReadonlyMap<string, ContainerRef>;
+  /** How long the last full scrub took, in milliseconds; null before there was one. */
+  readonly scrubCycleMs: number | null;
+}
+
+export function emptyCoverage(): Coverage {
+  return { processes: 0, mappings: 0, pagesCompared: 0, pagesScrubbed: 0, hashedFiles: 0, unreadable: 0 };
 }
 
 /** The key under which a container is known: `runtime:id`. */
@@ -46,6 +58,9 @@ const BYTES_A_SWEEP = 1024n * 1024n * 1024n;
 const MAX_VANISHED = 2;
 
 const MAX_NOTED = 1024;
+
+/** Shared writable mappings of one process; databases have some, none has as many. */
+const MAX_WRITABLE = 4096;
 
 /** Digests of files that one process has mapped as code; no real one has as many. */
 const MAX_MAPPED = 1024;
@@ -66,6 +81,9 @@ export class Sweeper {
   readonly digests = new FileDigests();
   readonly #hostPrograms = new HostPrograms(this.digests);
   readonly #finder = new ContainerFinder();
+  readonly #writable = new WritableCode(this.digests);
+  readonly #scrub: Scrub;
+  readonly #scrubPages: number;
   readonly #scope: "containers" | "all";
   readonly #method: Method;
   readonly #watched = new Map<number, Watched>();
@@ -77,6 +95,8 @@ export class Sweeper {
   constructor(options: SweepOptions) {
     this.#scope = options.scope;
     this.#method = options.method ?? "auto";
+    this.#scrub = new Scrub(this.digests, this.#method);
+    this.#scrubPages = options.scrubPages ?? 0;
   }
 
   /** Measures every process in scope. Sweeps and single measurements take turns. */
@@ -87,7 +107,12 @@ export class Sweeper {
       const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
       const living = new Set(pids);
       const gone = [...this.#watched.keys()].filter((pid) => !living.has(pid));
-      return this.#measureAll([...pids, ...gone]);
+      const result = await this.#measureAll([...pids, ...gone]);
+      const { coverage, facts } = result;
+      this.#writable.endSweep(this.#watched.values(), this.#scrub.cycles, facts);
+      coverage.pagesScrubbed = await this.#scrubSome(facts);
+      coverage.unreadable = facts.filter((fact) => fact.kind === "unreadable").length;
+      return { ...result, scrubCycleMs: this.#scrub.cycleMs };
     });
   }
 
@@ -131,8 +156,14 @@ export class Sweeper {
     return result;
   }
 
-  async #measureAll(pids: readonly number[]): Promise<SweepResult> {
-    const coverage: Coverage = { processes: 0, mappings: 0, pagesCompared: 0, hashedFiles: 0, unreadable: 0 };
+  #scrubSome(facts: Fact[]): Promise<number> | number {
+    if (this.#scrubPages === 0) return 0;
+    const skip = ({ object }: MeasuredMapping) => this.#writable.isDistrusted(object);
+    return this.#scrub.run(this.#watched.values(), this.#scrubPages, skip, facts);
+  }
+
+  async #measureAll(pids: readonly number[]): Promise<Omit<SweepResult, "facts"> & { facts: Fact[] }> {
+    const coverage = emptyCoverage();
     const facts = this.#unreadable.splice(0);
     const gathering: Gathering = { coverage, facts, checkedFiles: new Set(), budgets: new Map() };
     const containers = new Map<string, ContainerRef>();
@@ -143,7 +174,7 @@ export class Sweeper {
     }
     coverage.hashedFiles = this.digests.hashedFiles - hashedBefore;
     coverage.unreadable = facts.filter((fact) => fact.kind === "unreadable").length;
-    return { coverage, facts, containers };
+    return { coverage, facts, containers, scrubCycleMs: this.#scrub.cycleMs };
   }
 
   /** Measures one process and returns its container when it lives there with a program of its own, or did until now. */
@@ -253,6 +284,11 @@ export class Sweeper {
       if (written.more)
         facts.push({ kind: "unreadable", process, text: "more written-to code pages than a sweep compares" });
     }
+    const writable = space.sharedWritable(MAX_WRITABLE);
+    if (writable === "gone") return "gone";
+    if (writable.length > 0) this.#writable.note(process, writable);
+    if (writable.length === MAX_WRITABLE)
+      facts.push({ kind: "unreadable", process, text: "it has more files mapped writable than a sweep lists" });
     watched.vanished = vanished ? watched.vanished + 1 : 0;
     if (vanished) watched.mappings = [];
     if (watched.vanished > MAX_VANISHED)
@@ -283,7 +319,7 @@ export class Sweeper {
         const code = await readCodeObject(space, mapping, program, this.digests, budget);
         if (code === "gone") return "gone";
         const { object, file } = code;
-        measured.push({ mapping, object, file });
+        measured.push({ mapping, object, file, mappingKey: `${mapping.device}:${mapping.inode}` });
         const key = fileKey(object);
         if (code.overlong) overlong.add(key);
         // Told when it is so for the second time: a library that is being loaded is another one by then.

@@ -13,6 +13,8 @@ export interface MeasuredMapping {
   readonly mapping: Mapping;
   readonly object: CodeObject;
   readonly file: MeasuredFile | null;
+  /** `device:inode` as the kernel names the mapping's file, which an overlay names otherwise than stat(2) does. */
+  readonly mappingKey: string;
 }
 
 /** What is kept of a process between two sweeps. */

@@ -7,6 +7,7 @@ import { type BaselineLookup, decide, type HostStanding } from "../attest/verdic
 import { bytesEqual } from "../core/bytes.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
+import type { SweepEvent } from "../log/event.ts";
 import { type Reason, reasonSchema } from "../log/finding.ts";
 import { isRestrictedSigningKey } from "../tpm/public.ts";
 import { Nonces } from "./nonces.ts";
@@ -214,6 +215,7 @@ export class Verifier {
       text: standing.standing === "good" ? "" : standing.text,
       acceptedAt: row.acceptedAt === null ? null : rfc3339(row.acceptedAt),
       records: row.proved.length,
+      lastSweep: state.lastSweep === null ? null : coverageOf(state.lastSweep),
       containers,
     };
   }
@@ -302,4 +304,8 @@ function unknownHost(host: string): PimsError {
   return new PimsError("host-unknown", `no host ${JSON.stringify(host.slice(0, 64))} is enrolled`, {
     hint: "'pims status' lists the hosts",
   });
+}
+
+function coverageOf({ time, processes, mappings, longestPauseMs, unreadable, scrubCycleMs }: SweepEvent) {
+  return { time, processes, mappings, longestPauseMs, unreadable, scrubCycleMs };
 }

@@ -1,4 +1,4 @@
-import { codeEvent, modifiedFinding, violationEvent } from "../../src/agent/events.ts";
+import { codeEvent, findingOf, isWrongInItself, violationEvent } from "../../src/agent/events.ts";
 import { applyRecords, emptyHostState, findingKey, keyOf, knowsCode } from "../../src/attest/host-state.ts";
 import { type BaselineLookup, decide } from "../../src/attest/verdict.ts";
 import type { ContainerRef } from "../../src/container/types.ts";
@@ -7,6 +7,9 @@ import type { LogEvent } from "../../src/log/event.ts";
 import type { ContainerName, Finding } from "../../src/log/finding.ts";
 import { Sweeper, type SweepResult } from "../../src/measure/sweep.ts";
 import type { Method } from "../../src/process/address-space.ts";
+
+/** What the agent reads again in each sweep, as it is configured without a word. */
+const SCRUB_PAGES = 1024;
 
 interface Watched {
   readonly name: ContainerName;
@@ -31,7 +34,7 @@ export class Observer {
 
   constructor(method: Method) {
     this.method = method;
-    this.#sweeper = new Sweeper({ scope: "containers", method });
+    this.#sweeper = new Sweeper({ scope: "containers", method, scrubPages: SCRUB_PAGES });
   }
 
   watch(container: ContainerRef, image: string, lookup: BaselineLookup): void {
@@ -88,7 +91,7 @@ export class Observer {
       const container = fact.process.container && this.#watched.get(keyOf(fact.process.container));
       if (!container) continue;
       if (fact.kind === "unreadable") container.unreadable.add(fact.text);
-      else if (fact.kind === "modified") this.#violation(modifiedFinding(fact, container.name));
+      else if (isWrongInItself(fact)) this.#violation(findingOf(fact, container.name));
       else {
         const event = codeEvent(fact, container.name, time());
         if (!knowsCode(this.#state, event)) this.#apply(event);

@@ -5,7 +5,7 @@ import { until } from "../site.ts";
 
 export const attack: Attack = {
   async act(site) {
-    const pid = await site.payload();
+    await site.payload();
     const says = (word: string) => existsSync(join(site.volume, `${word}.said`));
     for (let attempt = 0; !says("done"); attempt++) {
       await site.said(`touched-${attempt}`);
@@ -13,6 +13,6 @@ export const attack: Attack = {
       await site.go(`write-${attempt}`);
       await until("an answer", () => says("done") || says(`touched-${attempt + 1}`));
     }
-    return pid;
+    return null;
   },
 };
