@@ -19,8 +19,10 @@ import type { LogEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { MeasurementLog } from "../log/measurement-log.ts";
 import type { LogRecord } from "../log/record.ts";
+import type { ContainerStart } from "../log/start.ts";
 import { containerKey, type Sweeper, type SweepResult } from "../measure/sweep.ts";
 import { ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
+import { containerStart, isFirstProcess } from "./container-start.ts";
 import { CoverageCounter } from "./coverage.ts";
 import { codeEvent, findingOf, isWrongInItself, violationEvent } from "./events.ts";
 import { Signal } from "./signal.ts";
@@ -31,6 +33,8 @@ export interface AgentOptions {
   readonly version: string;
   readonly sweepIntervalMs: number;
   readonly attestIntervalMs: number;
+  /** How long an answer waits for a first sweep; 30 s without it. */
+  readonly sweepWaitMs?: number;
   readonly policy: Policy;
 }
 
@@ -57,8 +61,8 @@ const BYTES_A_RECORD = 512 * 1024;
 /** How long the verifier may hold the request that asks whether evidence is wanted. */
 const WANTED_WAIT_MS = 25_000;
 const RETRY_MS = 1000;
-/** How long an answer waits for a first sweep. A sweeper that hangs is told of, not waited for. */
-const SWEEP_WAIT_MS = 10_000;
+/** How long an answer waits for a first sweep: half a nonce's life. A sweeper that hangs is told of, not waited for. */
+const SWEEP_WAIT_MS = 30_000;
 /** What is under way when the agent is to stop may come to its end for so long. */
 const STOP_WAIT_MS = 2000;
 
@@ -77,7 +81,10 @@ export class Agent {
   readonly #loops: Promise<void>[] = [];
   readonly #reported = new Map<string, string>();
   /** How much of a container's code was judged, and by what. */
-  readonly #judged = new WeakMap<ContainerState, { code: number; reference: ReferenceValues | null }>();
+  readonly #judged = new WeakMap<
+    ContainerState,
+    { code: number; reference: ReferenceValues | null; start: ContainerStart | null }
+  >();
   /** Processes were noted that wait for being measured. */
   #pending = false;
   #measuring: Promise<void> | undefined;
@@ -247,8 +254,9 @@ export class Agent {
   async #attest(): Promise<void> {
     const { verifier, log, quote, clock } = this.#modules;
     const { nonce, from } = await verifier.nonce();
-    if (this.#coverage.sweeps === 0 && !(await within(SWEEP_WAIT_MS, this.#sweep(), this.#stopping.signal)))
-      this.#say("sweep", `a sweep takes longer than ${SWEEP_WAIT_MS / 1000} s; the verifier is told so`);
+    const waitMs = this.#options.sweepWaitMs ?? SWEEP_WAIT_MS;
+    if (this.#coverage.sweeps === 0 && !(await within(waitMs, this.#sweep(), this.#stopping.signal)))
+      this.#say("sweep", `a sweep takes longer than ${waitMs / 1000} s; the verifier is told so`);
     if (this.#stopping.signal.aborted) return;
     const evidence = await this.#inTurn(async () => {
       await this.#append([this.#coverage.take(nonce, this.#time(), clock.monotonicMs())]);
@@ -285,12 +293,20 @@ export class Agent {
     const events: LogEvent[] = [];
     for (const [key, container] of result.containers) {
       const known = this.#state.containers.get(key);
+      const living = known?.stoppedAt === null;
+      // Started again between two sweeps: its first process is another.
+      const pids = pidsOf(container, result);
+      const again = living && known.start !== null && pids.length > 0 && !isFirstProcess(known.start);
       // The runtime is asked again for an image that it did not tell, once a sweep.
-      if (known !== undefined && known.stoppedAt === null && (known.container.image !== null || !whole)) continue;
-      const { runtime, id, name, image, imageName } = await this.#modules.nameContainer(container);
+      if (living && !again && (known.container.image !== null || !whole)) continue;
+      const info = await this.#modules.nameContainer(container);
+      const { runtime, id, name, image, imageName } = info;
       // Nothing new to say about a container whose runtime still does not tell its image.
-      if (known !== undefined && known.stoppedAt === null && image === null) continue;
-      events.push({ type: "container-start", time: this.#time(), container: { runtime, id, name, image }, imageName });
+      if (living && !again && image === null) continue;
+      const start = containerStart(info, pids);
+      if (again && start === undefined) continue;
+      const said = { container: { runtime, id, name, image }, imageName, ...(start === undefined ? {} : { start }) };
+      events.push({ type: "container-start", time: this.#time(), ...said });
     }
     if (!whole) return events;
     for (const [key, { container, stoppedAt }] of this.#state.containers)
@@ -336,9 +352,10 @@ export class Agent {
       // Nothing new to judge, and nothing new to judge it by.
       const reference = lookup.found ? lookup.reference : null;
       const judged = this.#judged.get(container);
-      if (judged?.code === container.code.size && judged.reference === reference) continue;
-      this.#judged.set(container, { code: container.code.size, reference });
-      const verdict = decide(this.#state, container, lookup, { standing: "good" });
+      const { code, start } = container;
+      if (judged?.code === code.size && judged.reference === reference && judged.start === start) continue;
+      this.#judged.set(container, { code: code.size, reference, start });
+      const verdict = decide(this.#state, container, lookup, { standing: "good" }, this.#options.policy.starts);
       findings.push(...verdict.findings.filter((finding) => this.#isNew(container, finding)));
     }
     return findings;
@@ -370,11 +387,8 @@ export class Agent {
   ): Promise<["done" | "failed" | "suppressed", string]> {
     if (!this.#limit.take(this.#modules.clock.monotonicMs()))
       return ["suppressed", "not paused, the limit of actions in a minute is reached"];
-    const pids = result.facts
-      .filter(({ process }) => process.container?.id === container.id)
-      .map(({ process }) => process.pid);
     try {
-      return ["done", await this.#modules.pause(container, [finding.pid, ...pids])];
+      return ["done", await this.#modules.pause(container, [finding.pid, ...pidsOf(container, result)])];
     } catch (error) {
       return ["failed", describeError(error)];
     }
@@ -414,6 +428,11 @@ export class Agent {
     this.#reported.set(topic, text);
     this.#modules.report(text);
   }
+}
+
+/** Processes of a container that a measurement has something to tell of. */
+function pidsOf({ id }: ContainerRef, { facts }: SweepResult): number[] {
+  return facts.filter(({ process }) => process.container?.id === id).map(({ process }) => process.pid);
 }
 
 /** After these the log and the TPM may disagree: going on would prove nothing. */

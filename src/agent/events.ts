@@ -14,7 +14,7 @@ function boundedPath(path: JsonText): JsonText {
 }
 
 /** A process as the log names it. */
-function processFields(process: ProcessRef): Pick<Finding, "pid" | "startTime" | "comm" | "exe"> {
+export function processFields(process: ProcessRef): Pick<Finding, "pid" | "startTime" | "comm" | "exe"> {
   return {
     pid: process.pid,
     startTime: process.startTime.toString(),

@@ -56,7 +56,7 @@ test("a sweeper that hangs under a living agent is told of, and does not keep th
   const ledger = { url: "http://127.0.0.1:1", registry: `0x${"00".repeat(20)}` };
   const state = join(folder, "verifier");
   const verifier = await runVerifier(
-    verifierConfigSchema.parse({ state, listen: { port: 0 }, ledger, maxPauseMs: 8000 }),
+    verifierConfigSchema.parse({ state, listen: { port: 0 }, ledger, maxPauseMs: 6000 }),
   );
   closing.push(() => verifier.close());
   const anchor = await openTpmAnchor(swtpm.address, 13);
@@ -82,7 +82,7 @@ test("a sweeper that hangs under a living agent is told of, and does not keep th
     },
   });
   const until = async (what: string, holds: (answer: Answer) => boolean): Promise<Answer> => {
-    for (const end = performance.now() + 20_000; performance.now() < end; await new Promise((r) => setTimeout(r, 50))) {
+    for (const end = performance.now() + 60_000; performance.now() < end; await new Promise((r) => setTimeout(r, 50))) {
       const found = answers.find(holds);
       if (found !== undefined) return found;
     }
@@ -91,7 +91,7 @@ test("a sweeper that hangs under a living agent is told of, and does not keep th
 
   const sweeper = new HangingSweeper({ scope: "containers" });
   const agent = new Agent(
-    { version: "test", sweepIntervalMs: 100, attestIntervalMs: 200, policy: policySchema.parse({}) },
+    { version: "test", sweepIntervalMs: 100, attestIntervalMs: 200, sweepWaitMs: 8000, policy: policySchema.parse({}) },
     {
       log,
       records: [],
@@ -123,13 +123,13 @@ test("a sweeper that hangs under a living agent is told of, and does not keep th
     .flatMap((line, index) => parseRecord(line, index).events)
     .filter((event): event is SweepEvent => event.type === "sweep");
   const told = sweeps.find((event) => event.sweeps === 0);
-  assert.ok(told !== undefined && told.longestPauseMs >= 9000, JSON.stringify(told));
+  assert.ok(told !== undefined && told.longestPauseMs >= 7500, JSON.stringify(told));
 
   answers.length = 0;
   sweeper.letGo();
   const late = await until("evidence with the pause in it", ({ outcome }) => outcome === "accepted");
   assert.equal(late.standing, "stale");
-  assert.match(late.text, /^no sweep of the host ended for \d+\.\d s, and 8\.0 s are allowed$/);
+  assert.match(late.text, /^no sweep of the host ended for \d+\.\d s, and 6\.0 s are allowed$/);
   await until("good evidence again", ({ outcome, standing }) => outcome === "accepted" && standing === "good");
 
   sweeper.hang();

@@ -1,12 +1,13 @@
 import { findingKey } from "../attest/host-state.ts";
 import { judgeCode } from "../attest/judge.ts";
+import { judgeStart } from "../attest/judge-start.ts";
 import { isJitRuntime } from "../baseline/jit.ts";
-import type { ContainerRef } from "../container/types.ts";
 import { printable } from "../core/bytes.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { Fact } from "../measure/facts.ts";
 import { type Coverage, containerKey, Sweeper, type SweepOptions } from "../measure/sweep.ts";
 import { nameContainer } from "./container-names.ts";
+import { containerStart } from "./container-start.ts";
 import { codeFields, findingOf, isWrongInItself } from "./events.ts";
 
 /** What one sweep of this machine found without any baseline. */
@@ -32,13 +33,21 @@ export async function scan(options: SweepOptions): Promise<ScanReport> {
   try {
     const { facts, coverage, containers } = await sweeper.sweep();
     const names = new Map<string, ContainerName>();
-    for (const [key, container] of containers) names.set(key, await nameOf(container));
+    const findings = new Map<string, Finding>();
+    for (const [key, container] of containers) {
+      const info = await nameContainer(container);
+      const { runtime, id, name, image } = info;
+      names.set(key, { runtime, id, name, image });
+      const pids = facts.filter(({ process }) => process.container?.id === id).map(({ process }) => process.pid);
+      const start = containerStart(info, pids);
+      if (start !== undefined)
+        for (const finding of judgeStart({ runtime, id, name, image }, start, null, [])) add(findings, finding);
+    }
     const nameIn = (fact: Fact) => {
       const { container } = fact.process;
       return container === null ? null : (names.get(containerKey(container)) ?? null);
     };
     // A process may have many pieces of the same kind of memory: one finding says it.
-    const findings = new Map<string, Finding>();
     const notes = new Map<string, Finding>();
     const missed: string[] = [];
     for (const fact of facts) {
@@ -66,9 +75,4 @@ export async function scan(options: SweepOptions): Promise<ScanReport> {
 function add(list: Map<string, Finding>, finding: Finding): void {
   const key = findingKey(finding);
   if (!list.has(key)) list.set(key, finding);
-}
-
-async function nameOf(container: ContainerRef): Promise<ContainerName> {
-  const { runtime, id, name, image } = await nameContainer(container);
-  return { runtime, id, name, image };
 }

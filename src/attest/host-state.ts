@@ -3,11 +3,14 @@ import { sha256Hex } from "../core/digest.ts";
 import type { ActionEvent, CodeEvent, LogEvent, SweepEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { LogRecord } from "../log/record.ts";
+import type { ContainerStart } from "../log/start.ts";
 
 /** One container of a host, as its proved log tells it. */
 export interface ContainerState {
   container: ContainerName;
   imageName: string | null;
+  /** How it was started the last time; null where nobody could tell. */
+  start: ContainerStart | null;
   readonly startedAt: string;
   stoppedAt: string | null;
   /** Code seen in it, each file once. */
@@ -50,8 +53,8 @@ export function findingKey(finding: Finding): string {
   const { reason, pid, startTime, object, pages } = finding;
   return [
     reason,
-    pid,
-    startTime,
+    // How a container was started is the container's, whichever of its processes was looked at.
+    ...(reason === "container-config" ? [] : [pid, startTime]),
     object.digest ?? printable(object.path),
     ...pages.map(({ offset, actual }) => `${offset}=${actual}`),
   ].join(" ");
@@ -77,6 +80,7 @@ function applyEvent(state: HostState, event: LogEvent): void {
       // Said again when the runtime has told more.
       if (known.container.image === null) known.container = event.container;
       known.imageName ??= event.imageName;
+      known.start = event.start ?? known.start;
       known.stoppedAt = null;
       return;
     }
@@ -143,6 +147,7 @@ function containerOf(state: HostState, container: ContainerName, time: string): 
     known = {
       container,
       imageName: null,
+      start: null,
       startedAt: time,
       stoppedAt: null,
       code: new Map(),

@@ -13,6 +13,8 @@ export interface ReferenceValues {
   mayCompile(mapped: readonly string[]): boolean;
   /** Whether the file maps its own code a second time, elsewhere. */
   mayBeDisplaced(sha256: string): boolean;
+  /** Entry point and command of the image. Absent or empty: the image names none. */
+  readonly entrypoint?: readonly string[];
 }
 
 type CodeFact = Omit<CodeEvent, "type" | "time" | "container"> & { readonly container: ContainerName | null };

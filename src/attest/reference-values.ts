@@ -20,6 +20,7 @@ export function referenceValues(baseline: Baseline): ReferenceValues {
     mayCompile: (mapped) => mapped.some((sha256) => compilers.has(sha256)),
     mayBeDisplaced: (sha256) =>
       compilers.has(sha256) || (byDigest.get(sha256) ?? []).some(({ path }) => mapsItselfAgain(path)),
+    entrypoint: baseline.header.entrypoint,
   };
   prepared.set(baseline, reference);
   return reference;

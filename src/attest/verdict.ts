@@ -2,6 +2,8 @@ import { NOT_KNOWN_WHOSE } from "../log/event.ts";
 import type { ContainerName, Finding, Reason } from "../log/finding.ts";
 import { type ContainerState, findingKey, type HostState, keyOf, MAX_CODE } from "./host-state.ts";
 import { judgeCode, type ReferenceValues } from "./judge.ts";
+import { judgeStart } from "./judge-start.ts";
+import type { StartPolicy } from "./start-policy.ts";
 
 export const STATUSES = ["trusted", "untrusted", "unknown", "stale", "unreachable"] as const;
 export type VerdictStatus = (typeof STATUSES)[number];
@@ -33,7 +35,7 @@ export type HostStanding =
   | { readonly standing: "stale"; readonly text: string };
 
 /**
- * Decides on one container. Pure. Findings condemn whatever else is the case, and stay; nothing else than good evidence,
+ * Decides on one container. Pure. `starts` is what containers may be started with. Findings condemn whatever else is the case, and stay; nothing else than good evidence,
  * a baseline and complete coverage makes `trusted`.
  */
 export function decide(
@@ -41,8 +43,9 @@ export function decide(
   container: ContainerState,
   lookup: BaselineLookup,
   host: HostStanding,
+  starts: StartPolicy = [],
 ): Verdict {
-  const findings = findingsOf(container, lookup);
+  const findings = findingsOf(container, lookup, starts);
   const reasons: VerdictReason[] = [];
   if (host.standing === "refused") reasons.push({ reason: host.reason, text: host.text });
   if (host.standing === "stale") reasons.push({ reason: "coverage-stale", text: host.text });
@@ -62,7 +65,7 @@ function statusOf(condemned: boolean, standing: HostStanding["standing"], doubtf
 }
 
 /** What the agent found, and what the facts in its log say when they are judged here once more. */
-function findingsOf(container: ContainerState, lookup: BaselineLookup): Finding[] {
+function findingsOf(container: ContainerState, lookup: BaselineLookup, starts: StartPolicy): Finding[] {
   const reference = lookup.found ? lookup.reference : null;
   const findings = new Map<string, Finding>();
   for (const { time: _time, ...finding } of container.violations.values()) findings.set(findingKey(finding), finding);
@@ -72,6 +75,10 @@ function findingsOf(container: ContainerState, lookup: BaselineLookup): Finding[
     const finding = judgeCode(code, reference);
     if (finding !== null && !findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
   }
+  for (const finding of container.start === null
+    ? []
+    : judgeStart(container.container, container.start, reference, starts))
+    if (!findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
   return [...findings.values()];
 }
 

@@ -12,7 +12,7 @@ export function addVerifier(program: Command): void {
     .description("run it until SIGINT or SIGTERM")
     .requiredOption(
       "--config <file>",
-      "JSON: state, listen, ledger, pcr, staleAfterMs, maxPauseMs (docs/configuration.md)",
+      "JSON: state, listen, ledger, pcr, staleAfterMs, maxPauseMs, policy (docs/configuration.md)",
     )
     .action(
       action(async (options: { config: string }) => {

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { parseMountinfo } from "../process/mountinfo.ts";
 
 /** Where a cgroup hierarchy is mounted, and which of its groups is the root of that mount. */
 export interface CgroupMount {
@@ -8,15 +9,9 @@ export interface CgroupMount {
 
 /** The cgroup file systems in the text of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)), version 1 and 2. */
 export function parseCgroupMounts(mountinfo: string): CgroupMount[] {
-  const mounts: CgroupMount[] = [];
-  for (const line of mountinfo.split("\n")) {
-    const [own, source] = line.split(" - ");
-    const [, , , root, mountPoint] = own?.split(" ") ?? [];
-    const type = source?.split(" ")[0];
-    if (root === undefined || mountPoint === undefined || (type !== "cgroup" && type !== "cgroup2")) continue;
-    mounts.push({ mountPoint: plainPath(mountPoint), root: plainPath(root) });
-  }
-  return mounts;
+  return parseMountinfo(mountinfo)
+    .filter(({ type }) => type === "cgroup" || type === "cgroup2")
+    .map(({ mountPoint, root }) => ({ mountPoint, root }));
 }
 
 export function cgroupMounts(): CgroupMount[] {
@@ -32,9 +27,4 @@ export function pathInHierarchy(mounts: readonly CgroupMount[], path: string): s
   }
   if (best === undefined) return null;
   return `${best.root === "/" ? "" : best.root}${path.slice(best.mountPoint.length)}` || "/";
-}
-
-/** The kernel writes space, tab, newline and backslash as three octal digits. */
-function plainPath(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

@@ -57,7 +57,7 @@ test("images and containers of a real engine", async (t) => {
 
   const body = { Image: "pims/test:1", Labels: { colour: "red" } };
   await dockerJson(address, { method: "POST", path: "/containers/create?name=one", body });
-  const { id, ...info } = await inspectContainer("one", address);
+  const { id, start, ...info } = await inspectContainer("one", address);
   const expected = {
     runtime: "docker",
     name: "one",
@@ -67,6 +67,10 @@ test("images and containers of a real engine", async (t) => {
     pid: null,
   };
   assert.deepEqual(info, expected);
+  assert.deepEqual(
+    { ...start, env: [], imageEnv: [] },
+    { pid: null, privileged: false, args: ["/hello"], entryWords: 1, env: [], imageEnv: [], devices: [] },
+  );
   assert.equal((await inspectContainer(id, address)).name, "one");
 
   for (const name of ["pims/none", "sha256:00", "../containers/one", "a b", ""]) {

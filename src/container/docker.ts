@@ -2,6 +2,7 @@ import type { Readable } from "node:stream";
 import { z } from "zod";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { type DockerAddress, dockerAddress, dockerJson, dockerStream } from "./docker-http.ts";
+import type { RuntimeStart } from "./start.ts";
 import type { ContainerInfo } from "./types.ts";
 
 /** What Docker knows about an image. */
@@ -28,7 +29,20 @@ const containerAnswer = z.object({
   Id: z.string().regex(/^[0-9a-f]{64}$/),
   Name: z.string(),
   Image: digest,
-  Config: z.object({ Image: z.string(), Labels: z.record(z.string(), z.string()).nullish() }),
+  Path: z.string().nullish(),
+  Args: strings,
+  Config: z.object({
+    Image: z.string(),
+    Labels: z.record(z.string(), z.string()).nullish(),
+    Entrypoint: strings,
+    Env: strings,
+  }),
+  HostConfig: z
+    .object({
+      Privileged: z.boolean().nullish(),
+      Devices: z.array(z.object({ PathOnHost: z.string() })).nullish(),
+    })
+    .nullish(),
   State: z.object({ Pid: z.number().int().nonnegative() }),
 });
 
@@ -37,7 +51,12 @@ const imageAnswer = z.object({
   RepoTags: strings,
   Architecture: z.string(),
   Config: z
-    .object({ Entrypoint: strings, Cmd: strings, ExposedPorts: z.record(z.string(), z.unknown()).nullish() })
+    .object({
+      Entrypoint: strings,
+      Cmd: strings,
+      Env: strings,
+      ExposedPorts: z.record(z.string(), z.unknown()).nullish(),
+    })
     .nullish(),
 });
 
@@ -66,7 +85,36 @@ export async function inspectContainer(id: string, address: DockerAddress = dock
     imageName: found.Config.Image,
     labels: found.Config.Labels ?? {},
     pid: found.State.Pid || null,
+    start: await startOf(found, address),
   };
+}
+
+async function startOf(found: z.infer<typeof containerAnswer>, address: DockerAddress): Promise<RuntimeStart> {
+  const { Path, Args, Config, HostConfig, State } = found;
+  const image = await imageConfig(found.Image, address);
+  const own = Config.Entrypoint?.length ?? 0;
+  return {
+    pid: State.Pid || null,
+    privileged: HostConfig?.Privileged ?? false,
+    args: Path ? [Path, ...(Args ?? [])] : [],
+    // Without an entry point of its own it runs a command: any it likes, unless the image's entry point was taken away.
+    entryWords: own || (image?.Entrypoint?.length ? 1 : 0),
+    env: Config.Env ?? [],
+    imageEnv: image === null ? null : (image.Env ?? []),
+    devices: (HostConfig?.Devices ?? []).map(({ PathOnHost }) => PathOnHost),
+  };
+}
+
+/** Null when the engine does not have the image any more, or tells nothing that can be understood. */
+async function imageConfig(id: string, address: DockerAddress) {
+  try {
+    const path = `/images/${imagePath(id)}/json`;
+    const { Config } = check(imageAnswer, await dockerJson(address, { method: "GET", path }), path);
+    return Config ?? {};
+  } catch (error) {
+    if (error instanceof PimsError) return null;
+    throw error;
+  }
 }
 
 /** Throws `image-not-found` for a name (`pims-demo/web`, `nginx:1.22`, `sha256:…`) that the engine does not have. */

@@ -1,9 +1,10 @@
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
 import { type CgroupMount, cgroupMounts, pathInHierarchy } from "./cgroup-mounts.ts";
 import { readBounded } from "./read-bounded.ts";
+import type { RuntimeStart } from "./start.ts";
 import type { ContainerInfo } from "./types.ts";
 
 /** A container by runc's own record of it, the file state.json that runc keeps while the container exists. */
@@ -27,6 +28,14 @@ const maxContainers = 10_000;
 /** runc's own rule for an id (libcontainer's validateID). */
 const validId = /^[\w+.-]{1,1024}$/;
 
+const maxBundleBytes = 4 << 20;
+
+/** OCI runtime specification, config.md, as far as it tells how a container was started. */
+const bundleConfig = z.object({
+  process: z.object({ args: z.array(z.string()).nullish(), env: z.array(z.string()).nullish() }).nullish(),
+  linux: z.object({ devices: z.array(z.object({ path: z.string() })).nullish() }).nullish(),
+});
+
 const stateFile = z.object({
   id: z.string().regex(validId),
   init_process_pid: z.number().int().positive(),
@@ -38,7 +47,10 @@ const stateFile = z.object({
 export async function inspectRuncContainer(id: string, options: RuncOptions = {}): Promise<RuncContainer> {
   const root = options.root ?? defaultRoot;
   const found = await readState(root, id, cgroupMounts());
-  if (found) return found;
+  if (found) {
+    const start = await readBundle(found);
+    return start === null ? found : { ...found, start };
+  }
   const shown = JSON.stringify(id.slice(0, 200));
   throw new PimsError("container-not-found", `runc has no container ${shown} below ${root}`, {
     hint: "'runc list' lists them",
@@ -74,6 +86,27 @@ export async function listRuncContainers(
     }
   }
   return { containers, unreadable };
+}
+
+/**
+ * What the bundle says now; it may be another text than the one that the container was started with. Null when it is
+ * gone or cannot be understood.
+ */
+async function readBundle({ bundle, pid }: RuncContainer): Promise<RuntimeStart | null> {
+  if (bundle === null || !isAbsolute(bundle)) return null;
+  try {
+    const bytes = await readBounded(join(bundle, "config.json"), maxBundleBytes);
+    const config = bytes === null ? undefined : bundleConfig.safeParse(parseJson(bytes));
+    if (!config?.success) return null;
+    const { process, linux } = config.data;
+    const devices = (linux?.devices ?? []).map(({ path }) => path);
+    // One list of words: the first is the program, and what of the rest is a command nobody says.
+    const words = { args: process?.args ?? [], entryWords: 1, env: process?.env ?? [], imageEnv: null };
+    return { pid, privileged: null, ...words, devices };
+  } catch (error) {
+    if (error instanceof PimsError) return null;
+    throw error;
+  }
 }
 
 /** An id is a folder's name: nothing that leads elsewhere. */

@@ -1,3 +1,5 @@
+import type { RuntimeStart } from "./start.ts";
+
 /** The runtimes whose cgroup names PIMS knows. */
 export type Runtime = "docker" | "containerd" | "podman" | "crio" | "runc";
 
@@ -14,4 +16,6 @@ export interface ContainerInfo extends ContainerRef {
   readonly image: string | null;
   readonly imageName: string | null;
   readonly labels: Readonly<Record<string, string>>;
+  /** How it was started. Absent where no runtime was asked or none tells. */
+  readonly start?: RuntimeStart;
 }

@@ -16,3 +16,8 @@ export function sha256Stream(): { update(bytes: Uint8Array): void; hex(): string
   const state = createHash("sha256");
   return { update: (bytes) => void state.update(bytes), hex: () => state.digest("hex") };
 }
+
+/** SHA-256 of words as the kernel keeps arguments and environment: each ended by a zero byte. Hexadecimal. */
+export function wordsDigest(words: readonly string[]): string {
+  return sha256Hex(words.map((word) => `${word}\0`).join(""));
+}

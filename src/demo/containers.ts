@@ -36,6 +36,8 @@ export interface StartOptions {
   readonly volume: string;
   /** Comes back when the container is ready; without it, that is when its server gives the first page. */
   readonly ready?: () => Promise<void>;
+  /** Further folders of the host, writable, by their path in the container. */
+  readonly binds?: Readonly<Record<string, string>>;
 }
 
 /** What the demo needs of a container runtime. All that it starts, `cleanup` removes. */

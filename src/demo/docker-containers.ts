@@ -86,7 +86,10 @@ async function start(
     Labels: { [ownerLabel]: own.mark },
     HostConfig: {
       NetworkMode: "none",
-      Mounts: [{ Type: "bind", Source: options.volume, Target: "/run/web" }],
+      Mounts: [
+        { Type: "bind", Source: options.volume, Target: "/run/web" },
+        ...Object.entries(options.binds ?? {}).map(([Target, Source]) => ({ Type: "bind", Source, Target })),
+      ],
     },
   };
   const path = `/containers/create?name=${own.name}`;

@@ -4,6 +4,7 @@ export interface SpecOptions {
   readonly args: readonly string[];
   readonly rootfs: string;
   readonly volume: string;
+  readonly binds?: Readonly<Record<string, string>> | undefined;
   readonly annotations: Readonly<Record<string, string>>;
 }
 
@@ -49,6 +50,9 @@ export function ociSpec(options: SpecOptions): object {
       { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...plain, "mode=1777", "size=16m"] },
       { destination: "/sys", type: "sysfs", source: "sysfs", options: [...plain, "ro"] },
       { destination: "/run/web", type: "bind", source: options.volume, options: ["bind", "rw", "nosuid", "nodev"] },
+      ...Object.entries(options.binds ?? {}).map(([destination, source]) => {
+        return { destination, type: "bind", source, options: ["bind", "rw", "nosuid", "nodev"] };
+      }),
     ],
     linux: {
       cgroupsPath: `/runc/${options.id}`,

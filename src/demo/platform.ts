@@ -152,6 +152,7 @@ export class Platform {
         actions: { "code-modified": "pause", "unknown-executable": "pause", "unknown-library": "pause" },
         containers: [actOn],
         maxActionsPerMinute: 10,
+        starts: [],
       },
     };
     await writeFile(config, JSON.stringify(content));

@@ -55,7 +55,14 @@ async function start(run: string, options: StartOptions): Promise<DemoContainer>
   const mark = ownerMark(basename(run));
   const annotations = { [ownerLabel]: mark, "pims.image": options.identity, "pims.image.name": options.image.name };
   const args = options.image.entrypoint;
-  const spec = ociSpec({ id, args, rootfs: join(bundle, "rootfs"), volume: options.volume, annotations });
+  const spec = ociSpec({
+    id,
+    args,
+    rootfs: join(bundle, "rootfs"),
+    volume: options.volume,
+    binds: options.binds,
+    annotations,
+  });
   await writeFile(join(bundle, "config.json"), JSON.stringify(spec));
   await runc(bundle, ["run", "--detach", "--bundle", bundle, id]);
   await (options.ready ?? (() => waitForPage(socketPath)))();

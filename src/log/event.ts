@@ -10,6 +10,7 @@ import {
   reasonSchema,
   textSchema,
 } from "./finding.ts";
+import { startSchema } from "./start.ts";
 
 const time = z.iso.datetime();
 export const MAX_IMAGE_NAME = 512;
@@ -41,6 +42,8 @@ const containerStart = z.strictObject({
   time,
   container: containerSchema,
   imageName: z.string().max(MAX_IMAGE_NAME).nullable(),
+  /** Absent where its first process had gone before it could be looked at. */
+  start: startSchema.optional(),
 });
 
 const containerStop = z.strictObject({ type: z.literal("container-stop"), time, container: containerSchema });

@@ -12,6 +12,7 @@ export const REASONS = [
   "anonymous-code",
   "writable-code",
   "page-cache-modified",
+  "container-config",
   "coverage-incomplete",
   "coverage-stale",
   "quote-invalid",

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { startPolicySchema } from "../attest/start-policy.ts";
+import { matchesGlob } from "../core/glob.ts";
 import { REASONS, type Reason } from "../log/finding.ts";
 
 export const policySchema = z.strictObject({
@@ -8,29 +10,16 @@ export const policySchema = z.strictObject({
   containers: z.array(z.string().min(1).max(256)).max(256).default(["*"]),
   /** Actions on containers within a minute, alerts only beyond: a wrong baseline must not stop a whole host. */
   maxActionsPerMinute: z.int().min(0).max(1000).default(10),
+  /** How containers may be started that would be a finding otherwise. */
+  starts: startPolicySchema.default([]),
 });
 export type Policy = z.infer<typeof policySchema>;
 export type PolicyAction = "alert" | "pause";
 
 /** What a reason leads to in the container of this name. */
 export function actionFor(policy: Policy, reason: Reason, container: string): PolicyAction {
-  if (!policy.containers.some((pattern) => matches(pattern, container))) return "alert";
+  if (!policy.containers.some((pattern) => matchesGlob(pattern, container))) return "alert";
   return policy.actions[reason] ?? "alert";
-}
-
-/** Without a regular expression, so that no pattern takes more than linear time for each of its stars. */
-function matches(pattern: string, name: string): boolean {
-  const parts = pattern.split("*");
-  if (parts.length === 1) return pattern === name;
-  const [first, last] = [parts[0]!, parts.at(-1)!];
-  if (!name.startsWith(first) || !name.endsWith(last) || name.length < first.length + last.length) return false;
-  let at = first.length;
-  for (const part of parts.slice(1, -1)) {
-    const found = name.indexOf(part, at);
-    if (found < 0 || found + part.length > name.length - last.length) return false;
-    at = found + part.length;
-  }
-  return true;
 }
 
 /** Counts actions in the last minute. Times are monotonic milliseconds. */

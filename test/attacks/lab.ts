@@ -2,6 +2,8 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { nameContainer } from "../../src/agent/container-names.ts";
+import { containerStart } from "../../src/agent/container-start.ts";
 import { referenceValues } from "../../src/attest/reference-values.ts";
 import type { BaselineLookup } from "../../src/attest/verdict.ts";
 import { buildFromFolder } from "../../src/baseline/build.ts";
@@ -9,6 +11,7 @@ import { printable } from "../../src/core/bytes.ts";
 import { describeError } from "../../src/core/errors.ts";
 import { type DemoRuntime, openDemoRuntime } from "../../src/demo/containers.ts";
 import { type DemoImages, prepareImages, type RootImage } from "../../src/demo/images.ts";
+import { processesOf } from "../../src/demo/patch-memory.ts";
 import { openProcConnector } from "../../src/kernel/proc-connector.ts";
 import type { Finding } from "../../src/log/finding.ts";
 import type { Method } from "../../src/process/address-space.ts";
@@ -76,7 +79,7 @@ export class Lab {
   }
 
   async #addImage(name: string, image: RootImage): Promise<void> {
-    const baseline = await buildFromFolder({ root: image.rootfs, name: image.name });
+    const baseline = await buildFromFolder({ root: image.rootfs, name: image.name, entrypoint: image.entrypoint });
     const lookup: BaselineLookup = { found: true, reference: referenceValues(baseline) };
     this.#known.set(name, { image, identity: baseline.header.identity, lookup });
   }
@@ -92,12 +95,20 @@ export class Lab {
     await mkdir(volume, { recursive: true });
     const ends: (() => Promise<void>)[] = [];
     const afterwards = (end: () => Promise<void>) => void ends.push(end);
-    const container = await this.#runtime.start({ name: instance, image, identity, volume });
+    const { binds = {} } = attack;
+    const container = await this.#runtime.start({ name: instance, image, identity, volume, binds });
     try {
-      for (const observer of this.#observers) observer.watch(container.ref, identity, lookup);
+      const info = { ...(await nameContainer(container.ref)), name: container.ref.id, image: identity };
+      const start = containerStart(info, processesOf(container.ref));
+      for (const observer of this.#observers) {
+        observer.watch(container.ref, identity, lookup);
+        observer.started(container.ref, start);
+      }
       const sweep = async () => void (await Promise.all(this.#observers.map((observer) => observer.sweep())));
       await sweep();
-      const before = this.#observers.map((observer) => observer.findings(container.ref).map(words));
+      const before = this.#observers.map((observer) =>
+        attack.binds === undefined ? observer.findings(container.ref).map(words) : [],
+      );
       const parts = { container, runtime: this.#runtime, images: this.#images, volume, folder, sweep, afterwards };
       const pid = await attack.act(openSite(name, parts));
       const met = () =>

@@ -5,6 +5,7 @@ import type { ContainerRef } from "../../src/container/types.ts";
 import { describeError } from "../../src/core/errors.ts";
 import type { LogEvent } from "../../src/log/event.ts";
 import type { ContainerName, Finding } from "../../src/log/finding.ts";
+import type { ContainerStart } from "../../src/log/start.ts";
 import { Sweeper, type SweepResult } from "../../src/measure/sweep.ts";
 import type { Method } from "../../src/process/address-space.ts";
 
@@ -41,6 +42,13 @@ export class Observer {
     const name = { ...container, name: container.id, image };
     this.#watched.set(keyOf(container), { name, lookup, unreadable: new Set() });
     this.#apply({ type: "container-start", time: time(), container: name, imageName: null });
+  }
+
+  /** How a container that is watched was started, as the agent finds it out. */
+  started(container: ContainerRef, start: ContainerStart | undefined): void {
+    const { name } = this.#watched.get(keyOf(container))!;
+    const how = start === undefined ? {} : { start };
+    this.#apply({ type: "container-start", time: time(), container: name, imageName: null, ...how });
   }
 
   forget(container: ContainerRef): void {

@@ -2,9 +2,12 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { nameContainer } from "../../src/agent/container-names.ts";
+import { containerStart } from "../../src/agent/container-start.ts";
 import { referenceValues } from "../../src/attest/reference-values.ts";
 import { printable } from "../../src/core/bytes.ts";
 import { describeError } from "../../src/core/errors.ts";
+import { processesOf } from "../../src/demo/patch-memory.ts";
 import { openProcConnector } from "../../src/kernel/proc-connector.ts";
 import type { Finding } from "../../src/log/finding.ts";
 import type { Method } from "../../src/process/address-space.ts";
@@ -123,6 +126,9 @@ export class Lab {
         afterwards: (end) => void ends.push(end),
       };
       await ready(site);
+      const info = { ...(await nameContainer(placed.ref)), name: placed.ref.id, image: identity };
+      const start = containerStart(info, processesOf(placed.ref));
+      for (const observer of this.#observers) observer.started(placed.ref, start);
       const sweepsBefore = this.#sweeps;
       let done = 0;
       const end = performance.now() + seconds * 1000;
