@@ -57,7 +57,8 @@ export async function scan(options: SweepOptions): Promise<ScanReport> {
         const code = { ...codeFields(fact), container: nameIn(fact) };
         const finding = judgeCode(code, null);
         if (finding === null) continue;
-        const expected = finding.reason === "anonymous-code" && isJitRuntime(finding.exe);
+        const compiled = code.backing === "anonymous" || (code.backing === "memfd" && code.role === "library");
+        const expected = compiled && isJitRuntime(finding.exe);
         add(expected ? notes : findings, finding);
       }
     }

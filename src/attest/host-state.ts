@@ -134,10 +134,12 @@ export function knowsCode(state: HostState, event: CodeEvent): boolean {
 
 /** One piece of code is one file, or one kind of memory, however often it is seen. */
 export function codeKey(event: CodeEvent): string {
+  // Who may have such memory depends on what else is mapped.
+  const who = event.mapped.length === 0 ? "" : sha256Hex(event.mapped.join());
   // A listed file's bytes in a memory file are another thing than the file.
   if (event.object.digest !== null)
-    return `${event.object.digest} ${event.backing} ${event.deleted} ${event.place ?? ""}`;
-  return `${event.backing} ${printable(event.exe)} ${sha256Hex(event.mapped.join())}`;
+    return `${event.object.digest} ${event.backing} ${event.deleted} ${event.place ?? ""} ${who}`;
+  return `${event.backing} ${printable(event.exe)} ${who}`;
 }
 
 function containerOf(state: HostState, container: ContainerName, time: string): ContainerState {

@@ -55,6 +55,12 @@ test("memory without a file is allowed to who has mapped one of the image's comp
   assert.equal(reasonOf({ ...memory, mapped: [digestOf("another node")] }), "anonymous-code");
   assert.equal(reasonOf({ ...memory, mapped: [] }), "anonymous-code");
   assert.equal(reasonOf({ ...memory, mapped: [digestOf("/usr/bin/node")] }, null), "anonymous-code");
+  const file = { object: object("/memfd:vmem", digestOf("x")), backing: "memfd", place: null } as const;
+  const mapped = [digestOf("/usr/bin/node")];
+  assert.equal(reasonOf({ ...file, role: "library", mapped }), null);
+  assert.equal(reasonOf({ ...file, role: "library", mapped: [digestOf(listed)] }), "memfd-executable");
+  assert.equal(reasonOf({ ...file, role: "executable", mapped }), "memfd-executable");
+  assert.equal(reasonOf({ ...file, role: "library", mapped }, null), "memfd-executable");
 });
 
 test("listed code is executed where its file has code, at the file's own place", () => {

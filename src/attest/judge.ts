@@ -35,7 +35,8 @@ function reasonAgainst(
   { backing, object, role, deleted, place, mapped }: CodeFact,
   reference: ReferenceValues | null,
 ): CodeReason | null {
-  if (backing === "memfd") return "memfd-executable";
+  // Some compilers keep what they make in a memory file, mapped twice: to be written and to be executed.
+  if (backing === "memfd") return role === "library" && reference?.mayCompile(mapped) ? null : "memfd-executable";
   if (backing === "anonymous") return reference?.mayCompile(mapped) ? null : "anonymous-code";
   if (reference === null) {
     if (deleted) return "deleted-executable";

@@ -70,8 +70,8 @@ function findingsOf(container: ContainerState, lookup: BaselineLookup, starts: S
   const findings = new Map<string, Finding>();
   for (const { time: _time, ...finding } of container.violations.values()) findings.set(findingKey(finding), finding);
   for (const code of container.code.values()) {
-    // Only a memory file is wrong whatever the image says; the rest waits for a baseline, since findings stay.
-    if (reference === null && code.backing !== "memfd") continue;
+    // Only a program in a memory file is wrong whatever the image says; the rest waits for a baseline, since findings stay.
+    if (reference === null && !(code.backing === "memfd" && code.role === "executable")) continue;
     const finding = judgeCode(code, reference);
     if (finding !== null && !findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
   }

@@ -63,7 +63,7 @@ const code = z.strictObject({
   place: z.enum(["in-segment", "outside-segment", "displaced"]).nullable(),
   /** Of the mapping in the file. */
   offset: decimalSchema,
-  /** For anonymous code: digests of the files whose code the process has mapped, the program's first. Else empty. */
+  /** For code in anonymous memory or a memory file: digests of the files whose code the process has mapped, the program's first. Else empty. */
   mapped: z.array(digestSchema).max(1024),
 });
 

@@ -51,7 +51,7 @@ export type Fact =
       readonly kind: "code";
       readonly process: ProcessRef;
       readonly object: CodeObject;
-      /** For anonymous code: digests of the files whose code the process has mapped, the program's first. */
+      /** For code in anonymous memory or a memory file: digests of the files whose code the process has mapped, the program's first. */
       readonly mapped?: readonly string[];
     }
   | {

@@ -348,8 +348,8 @@ export class Sweeper {
     const mapped = digestsOf(objects.values());
     for (const object of objects.values()) {
       if (object.backing === "kernel") continue;
-      const anonymous = object.backing === "anonymous";
-      gathering.facts.push(anonymous ? { kind: "code", process, object, mapped } : { kind: "code", process, object });
+      const unbacked = object.backing === "anonymous" || object.backing === "memfd";
+      gathering.facts.push(unbacked ? { kind: "code", process, object, mapped } : { kind: "code", process, object });
     }
     return vanished ? "vanished" : "measured";
   }

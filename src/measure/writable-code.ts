@@ -40,7 +40,8 @@ export class WritableCode {
     for (const { process, measured } of this.#writers.size === 0 ? [] : processes) {
       for (const { mappingKey, object } of measured) {
         const writer = this.#writers.get(mappingKey);
-        if (writer === undefined || object.sha256 === null) continue;
+        // A memory file is executable memory by whatever way it is written to.
+        if (writer === undefined || object.backing !== "file") continue;
         mapped.add(keyOf(object));
         const once = `${process.container?.id} ${keyOf(object)}`;
         if (!this.#told.has(once) && !told.has(once)) facts.push({ kind: "writable", process, object, writer });
