@@ -24,7 +24,7 @@ export const agentConfigSchema = z.strictObject({
   /** Between the starts of two sweeps. */
   sweepIntervalMs: z.int().min(50).max(3_600_000).default(1000),
   /** How fast code in memory is read again, to find a page cache that was overwritten; 0 for not at all. */
-  scrubBytesPerSecond: z.int().min(0).max(1_073_741_824).default(4_194_304),
+  scrubBytesPerSecond: z.int().min(0).max(1_073_741_824).default(1_048_576),
   /** Between two attestations when nothing happens; a violation is attested at once. */
   attestIntervalMs: z.int().min(100).max(3_600_000).default(10_000),
   /** `fallback` uses only what kernels before 6.7 offer. */

@@ -9,7 +9,7 @@ import type { ContainerStart } from "../../src/log/start.ts";
 import { Sweeper, type SweepResult } from "../../src/measure/sweep.ts";
 import type { Method } from "../../src/process/address-space.ts";
 
-/** What the agent reads again in each sweep, as it is configured without a word. */
+/** Four times what the agent reads by default, so that all code is read again within seconds. */
 const SCRUB_PAGES = 1024;
 
 interface Watched {
