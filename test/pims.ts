@@ -30,8 +30,13 @@ export function pims(
 }
 
 /** The same without stopping this process meanwhile, for tests whose own process serves something that `pims` asks. */
-export async function pimsMeanwhile(args: readonly string[]): Promise<Ended> {
-  const child = spawn(PROGRAM, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 60_000, killSignal: "SIGKILL" });
+export async function pimsMeanwhile(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  const child = spawn(PROGRAM, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 60_000,
+    killSignal: "SIGKILL",
+    env: { ...process.env, ...env },
+  });
   let [stdout, stderr] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     stdout += text;

@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { ScanReport } from "../src/agent/scan.ts";
 import { containerOfProcess } from "../src/container/cgroup.ts";
 import { ContainerFinder } from "../src/container/finder.ts";
 import { prepareImages } from "../src/demo/images.ts";
@@ -39,8 +40,16 @@ test("a container of plain runc, whose cgroup says nothing, is found by runc's o
     await finder.refresh();
     assert.deepEqual(finder.ofProcess(pid), { runtime: "runc", id });
     assert.equal(finder.ofProcess(process.pid), null);
-    const { coverage } = JSON.parse(pims(["scan", "--json"]).stdout);
+    const { status: exit, stdout } = pims(["scan", "--json"]);
+    const { coverage, containers } = JSON.parse(stdout) as ScanReport;
     assert.ok(coverage.containers >= 1 && coverage.processes >= 1);
+    // The container's own root file system is no baseline: nobody promised what is in it.
+    const { baseline, notJudged, processes } = containers.find(({ container }) => container.id === id)!;
+    assert.equal(baseline, null);
+    assert.match(notJudged!, /runc has no image of it, and its root file system is no overlay/);
+    assert.equal(processes, 1);
+    // Other containers may be found guilty meanwhile.
+    assert.ok(exit === 3 || exit === 2, `${exit}`);
     await runTool("runc", ["delete", "--force", id]);
     await finder.refresh();
     assert.equal(finder.ofProcess(pid), null);

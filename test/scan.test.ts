@@ -1,18 +1,20 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { ScanReport } from "../src/agent/scan.ts";
+import { buildFromFolder } from "../src/baseline/build.ts";
 import { openDemoRuntime } from "../src/demo/containers.ts";
 import { prepareImages } from "../src/demo/images.ts";
 import { overwriteEntryPoint, workerOf } from "../src/demo/patch-memory.ts";
 import { type Finding, findingSchema } from "../src/log/finding.ts";
 import { pims, temporaryFolder } from "./pims.ts";
 
-function scan(...args: string[]): { status: number | null; findings: Finding[]; notes: Finding[] } {
+function scan(...args: string[]): ScanReport & { status: number | null } {
   const { status, stdout } = pims(["scan", "--json", ...args]);
   const report = JSON.parse(stdout);
   assert.equal(report.schema, "pims.scan/v1");
@@ -99,9 +101,8 @@ os.execve(fd, ["sleep", "100"], os.environ)`;
   );
   const { status, findings, notes } = scan("--all");
   assert.equal(status, 2);
-  const reasonsOf = (list: Finding[], pid: number) => [
-    ...new Set(list.filter((finding) => finding.pid === pid).map(({ reason }) => reason)),
-  ];
+  const reasonsOf = (list: readonly Finding[], pid: number) =>
+    list.filter((finding) => finding.pid === pid).map(({ reason }) => reason);
   assert.deepEqual(reasonsOf(findings, anonymous), ["anonymous-code"]);
   assert.deepEqual(reasonsOf(findings, inMemory), ["memfd-executable"]);
   assert.deepEqual(reasonsOf(findings, compiler), []);
@@ -109,4 +110,64 @@ os.execve(fd, ["sleep", "100"], os.environ)`;
   assert.ok(
     findings.filter(({ pid }) => [anonymous, inMemory].includes(pid)).every(({ container }) => container === null),
   );
+});
+
+test("with runc the read-only folder below an overlay is the baseline", async (t) => {
+  const images = await prepareImages();
+  const folder = temporaryFolder(t);
+  const { header } = await buildFromFolder({ root: images.web.rootfs, name: "web" });
+  const runtime = await openDemoRuntime({ kind: "runc" });
+  try {
+    const start = async (name: string) => {
+      await mkdir(join(folder, name));
+      return runtime.start({
+        name,
+        image: images.web,
+        identity: `sha256:${"5a".repeat(32)}`,
+        volume: join(folder, name),
+      });
+    };
+    const [dropped, clean] = [await start("dropped"), await start("clean")];
+    await runtime.copyIn(dropped, images.dropper, "/tmp/.cache/kworker", 0o755);
+    const { pid } = await runtime.exec(dropped, ["/tmp/.cache/kworker", "-l", "-p", "7777"]);
+    for (let tries = 0; tries < 200 && !readlinkSync(`/proc/${pid}/exe`).endsWith("kworker"); tries++) await sleep(20);
+    const { status, containers, findings } = scan();
+    assert.equal(status, 2);
+    const of = (id: string) => containers.find(({ container }) => container.id === id)!;
+    for (const { ref } of [dropped, clean]) {
+      assert.equal(of(ref.id).notJudged, null);
+      const { from, identity, cached } = of(ref.id).baseline!;
+      assert.deepEqual({ from, identity, cached }, { from: "lower-folder", identity: header.identity, cached: false });
+    }
+    assert.equal(of(clean.ref.id).findings, 0);
+    const mine = findings.filter(({ container }) => container?.id === dropped.ref.id);
+    assert.deepEqual(
+      mine.map((finding) => [finding.reason, finding.pid, finding.object.path]),
+      [["unknown-executable", pid, "/tmp/.cache/kworker"]],
+    );
+  } finally {
+    await runtime.cleanup();
+  }
+});
+
+test("where no container runs the scan says what was not looked at", () => {
+  // In a pid namespace of its own nothing else is seen.
+  const { status, stdout } = pims(["scan"], { wrapper: ["unshare", "--pid", "--fork", "--mount-proc"] });
+  assert.equal(status, 0);
+  assert.match(stdout, /^no container runs here, so nothing was looked at; 'pims scan --all' .*\n$/);
+});
+
+test("what was found in several processes of a program is said once to a person", async (t) => {
+  const start = () =>
+    running(t, process.execPath, ["-e", "setTimeout(() => {}, 100000)"], (pid) =>
+      / rwx| r-xp 0+ 00:00 0/.test(readFileSync(`/proc/${pid}/maps`, "latin1")),
+    );
+  const pids = [await start(), await start()];
+  const { stdout } = pims(["scan", "--all"]);
+  const notes = stdout
+    .split("\n")
+    .filter((line) => line.startsWith(`note: ${realpathSync(process.execPath)} makes code`));
+  assert.equal(notes.length, 1, stdout);
+  const listed = scan("--all").notes.filter(({ pid }) => pids.includes(pid));
+  assert.deepEqual(listed.map(({ pid }) => pid).toSorted(), pids.toSorted());
 });

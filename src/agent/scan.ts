@@ -1,79 +1,232 @@
 import { findingKey } from "../attest/host-state.ts";
-import { judgeCode } from "../attest/judge.ts";
+import { judgeCode, type ReferenceValues } from "../attest/judge.ts";
 import { judgeStart } from "../attest/judge-start.ts";
+import { referenceValues } from "../attest/reference-values.ts";
+import { BaselineFolder } from "../baseline/baseline-folder.ts";
 import { isJitRuntime } from "../baseline/jit.ts";
-import { printable } from "../core/bytes.ts";
+import type { Baseline } from "../baseline/lines.ts";
+import { pathKey } from "../baseline/lookup.ts";
+import type { ContainerRef } from "../container/types.ts";
+import { type JsonText, printable, toHex } from "../core/bytes.ts";
+import { describeError, PimsError } from "../core/errors.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
+import type { ContainerStart } from "../log/start.ts";
 import type { Fact } from "../measure/facts.ts";
 import { type Coverage, containerKey, Sweeper, type SweepOptions } from "../measure/sweep.ts";
-import { nameContainer } from "./container-names.ts";
+import { askRuntime, type RuntimeAnswer } from "./container-names.ts";
 import { containerStart } from "./container-start.ts";
 import { codeFields, findingOf, isWrongInItself } from "./events.ts";
+import { type ImageBaseline, ImageBaselines } from "./image-baselines.ts";
 
-/** What one sweep of this machine found without any baseline. */
+/** A container as a scan saw it. */
+export interface ScannedContainer {
+  readonly container: ContainerName;
+  readonly imageName: string | null;
+  readonly processes: number;
+  readonly findings: number;
+  /** The baseline that its files were compared with. Null: only what needs none was looked for, `notJudged` says why. */
+  readonly baseline: {
+    readonly from: "image" | "lower-folder";
+    readonly identity: string;
+    readonly root: string;
+    readonly entries: number;
+    /** Whether it was kept from an earlier scan. */
+    readonly cached: boolean;
+  } | null;
+  readonly notJudged: string | null;
+}
+
+/** A file that is not what the image has at its path. */
+export interface ChangedFile {
+  /** `runtime:id` */
+  readonly container: string;
+  readonly path: JsonText;
+  readonly expected: { readonly size: string; readonly digest: string };
+  readonly found: { readonly size: string; readonly digest: string };
+}
+
+/** What one sweep of this machine found. */
 export interface ScanReport {
   readonly schema: "pims.scan/v1";
   readonly findings: readonly Finding[];
   /** Same form; worth knowing, expected in these programs. */
   readonly notes: readonly Finding[];
+  readonly containers: readonly ScannedContainer[];
+  /** For findings `file-modified`: what the image has there. */
+  readonly changedFiles: readonly ChangedFile[];
   readonly coverage: Coverage & {
     readonly scope: "containers" | "all";
     readonly containers: number;
+    /** Whether images were to be the baselines. */
+    readonly images: boolean;
+    /** Containers that were compared with an image. */
+    readonly judged: number;
     /** One sentence for each thing that could not be read. */
     readonly missed: readonly string[];
   };
 }
 
+export interface ScanOptions extends SweepOptions {
+  /** Folder in which baselines of images are kept. Null: images are not used at all. */
+  readonly cache: string | null;
+  /** A sentence for the operator. */
+  readonly report: (text: string) => void;
+  /** What is being waited for. */
+  readonly step: (text: string) => void;
+}
+
 /**
- * One sweep: written-to code pages, code from memory files and deleted files, executable anonymous memory. Needs neither
- * TPM nor ledger, and so cannot say whether a file is the image's.
+ * One sweep of this machine, judged by the containers' images where they are to be had, derived on the spot. Without one
+ * still: what is wrong in itself, such as written-to code pages, code from memory files, executable memory without a file.
  */
-export async function scan(options: SweepOptions): Promise<ScanReport> {
+export async function scan(options: ScanOptions): Promise<ScanReport> {
+  options.step("looking at the processes");
   const sweeper = new Sweeper(options);
-  try {
-    const { facts, coverage, containers } = await sweeper.sweep();
-    const names = new Map<string, ContainerName>();
-    const findings = new Map<string, Finding>();
-    for (const [key, container] of containers) {
-      const info = await nameContainer(container);
-      const { runtime, id, name, image } = info;
-      names.set(key, { runtime, id, name, image });
-      const pids = facts.filter(({ process }) => process.container?.id === id).map(({ process }) => process.pid);
-      const start = containerStart(info, pids);
-      if (start !== undefined)
-        for (const finding of judgeStart({ runtime, id, name, image }, start, null, [])) add(findings, finding);
+  const { facts, coverage, containers } = await sweeper.sweep().finally(() => sweeper.close());
+  const subjects = await meet(containers, facts, options);
+  await findBaselines(subjects.values(), options);
+  const findings = new Map<string, Finding>();
+  const notes = new Map<string, Finding>();
+  const changedFiles = new Map<string, ChangedFile>();
+  const missed = new Set<string>();
+  for (const { name, start, reference } of subjects.values())
+    if (start !== undefined) for (const finding of judgeStart(name, start, reference, [])) add(findings, finding);
+  for (const fact of facts) {
+    const { container, pid } = fact.process;
+    const key = container === null ? "" : containerKey(container);
+    const { name = null, reference = null, baseline = null } = subjects.get(key) ?? {};
+    if (fact.kind === "unreadable") missed.add(`process ${pid}: ${printable(fact.text)}`);
+    else if (isWrongInItself(fact)) add(findings, findingOf(fact, name));
+    else {
+      const code = { ...codeFields(fact), container: name };
+      const finding = judgeCode(code, reference);
+      if (finding === null) continue;
+      // Without a baseline the name has to tell what the image's allowance would.
+      const compiled = code.backing === "anonymous" || (code.backing === "memfd" && code.role === "library");
+      const expected = reference === null && compiled && isJitRuntime(finding.exe);
+      add(expected ? notes : findings, finding);
+      if (finding.reason !== "file-modified" || baseline?.found !== true) continue;
+      const changed = changedFile(fact, key, baseline.baseline);
+      if (changed !== null) changedFiles.set(`${key} ${pathKey(changed.path)} ${changed.found.digest}`, changed);
     }
-    const nameIn = (fact: Fact) => {
-      const { container } = fact.process;
-      return container === null ? null : (names.get(containerKey(container)) ?? null);
-    };
-    // A process may have many pieces of the same kind of memory: one finding says it.
-    const notes = new Map<string, Finding>();
-    const missed: string[] = [];
-    for (const fact of facts) {
-      if (fact.kind === "unreadable") missed.push(`process ${fact.process.pid}: ${printable(fact.text)}`);
-      else if (isWrongInItself(fact)) add(findings, findingOf(fact, nameIn(fact)));
-      else {
-        const code = { ...codeFields(fact), container: nameIn(fact) };
-        const finding = judgeCode(code, null);
-        if (finding === null) continue;
-        const compiled = code.backing === "anonymous" || (code.backing === "memfd" && code.role === "library");
-        const expected = compiled && isJitRuntime(finding.exe);
-        add(expected ? notes : findings, finding);
-      }
+  }
+  const found = [...findings.values()];
+  const scanned = [...subjects.values()].map((subject) => describeSubject(subject, found));
+  return {
+    schema: "pims.scan/v1",
+    findings: found,
+    notes: [...notes.values()],
+    containers: scanned,
+    changedFiles: [...changedFiles.values()],
+    coverage: {
+      ...coverage,
+      scope: options.scope,
+      containers: scanned.length,
+      images: options.cache !== null,
+      judged: scanned.filter(({ baseline }) => baseline !== null).length,
+      missed: [...missed],
+    },
+  };
+}
+
+/** 0 when nothing was found and everything could be judged that was to be; the worst wins, 2 before 3. */
+export function exitStatusOfScan({ findings, coverage }: ScanReport): 0 | 2 | 3 {
+  if (findings.length > 0) return 2;
+  const complete = !coverage.images || coverage.judged === coverage.containers;
+  return complete && coverage.missed.length === 0 ? 0 : 3;
+}
+
+/** A container that was found, with all that it is judged by. */
+interface Subject {
+  readonly name: ContainerName;
+  readonly answer: RuntimeAnswer;
+  readonly start: ContainerStart | undefined;
+  readonly pids: ReadonlySet<number>;
+  /** Null where images are not used. */
+  baseline: ImageBaseline | null;
+  reference: ReferenceValues | null;
+}
+
+/** Asks the runtimes, and looks at how the containers were started while their processes live. An engine that does not answer is asked once. */
+async function meet(
+  containers: ReadonlyMap<string, ContainerRef>,
+  facts: readonly Fact[],
+  { report, step }: ScanOptions,
+): Promise<Map<string, Subject>> {
+  const subjects = new Map<string, Subject>();
+  let silence: PimsError | null = null;
+  for (const [key, ref] of containers) {
+    step(`asking ${ref.runtime} about its containers`);
+    const answer = await askRuntime(ref, ref.runtime === "docker" ? silence : null);
+    if (silence === null && answer.problem?.code === "docker-unreachable") {
+      silence = answer.problem;
+      report(describeError(silence));
     }
-    return {
-      schema: "pims.scan/v1",
-      findings: [...findings.values()],
-      notes: [...notes.values()],
-      coverage: { ...coverage, scope: options.scope, containers: containers.size, missed },
-    };
-  } finally {
-    await sweeper.close();
+    const { runtime, id, name, image } = answer.info;
+    const own = facts.filter(({ process: { container } }) => container !== null && containerKey(container) === key);
+    const pids = new Set(own.map(({ process }) => process.pid));
+    const start = containerStart(answer.info, [...pids]);
+    const subject = { name: { runtime, id, name, image }, answer, start, pids, baseline: null, reference: null };
+    subjects.set(key, subject);
+  }
+  return subjects;
+}
+
+async function findBaselines(subjects: Iterable<Subject>, { cache, report, step }: ScanOptions): Promise<void> {
+  if (cache === null) return;
+  const baselines = new ImageBaselines({ folder: await openCache(cache, report), report, step });
+  for (const subject of subjects) {
+    subject.baseline = await baselines.of(subject.answer);
+    if (subject.baseline.found) subject.reference = referenceValues(subject.baseline.baseline);
   }
 }
 
+function describeSubject({ name, answer, pids, baseline }: Subject, findings: readonly Finding[]): ScannedContainer {
+  const mine = findings.filter(({ container }) => container?.id === name.id && container.runtime === name.runtime);
+  return {
+    container: name,
+    imageName: answer.info.imageName,
+    processes: pids.size,
+    findings: mine.length,
+    baseline: baseline?.found === true ? summary(baseline) : null,
+    notJudged: baseline === null ? "images are not used" : baseline.found ? null : baseline.text,
+  };
+}
+
+async function openCache(path: string, report: (text: string) => void): Promise<BaselineFolder | null> {
+  try {
+    return await BaselineFolder.open(path);
+  } catch (error) {
+    if (!(error instanceof PimsError)) throw error;
+    report(`${describeError(error)}: baselines of images are not kept`);
+    return null;
+  }
+}
+
+/** A process may have many pieces of the same kind of memory: one finding says it. */
 function add(list: Map<string, Finding>, finding: Finding): void {
-  const key = findingKey(finding);
+  const { reason, pid, startTime } = finding;
+  const key = reason === "anonymous-code" ? `${reason} ${pid} ${startTime}` : findingKey(finding);
   if (!list.has(key)) list.set(key, finding);
+}
+
+function summary({ baseline, from, cached }: Extract<ImageBaseline, { found: true }>): ScannedContainer["baseline"] {
+  const { identity, entries } = baseline.header;
+  return { from, identity, root: toHex(baseline.root), entries, cached };
+}
+
+function changedFile(
+  { object }: Extract<Fact, { kind: "code" }>,
+  container: string,
+  baseline: Baseline,
+): ChangedFile | null {
+  const path = pathKey(object.path);
+  const entry = baseline.entries.find((one) => pathKey(one.path) === path);
+  if (entry === undefined || object.sha256 === null) return null;
+  return {
+    container,
+    path: object.path,
+    expected: { size: entry.size.toString(), digest: entry.sha256 },
+    found: { size: object.size.toString(), digest: object.sha256 },
+  };
 }

@@ -131,14 +131,19 @@ export async function inspectImage(name: string, address: DockerAddress = docker
   };
 }
 
-/** The image as the tar archive of `docker save`. Throws `image-not-found`. The caller reads it to its end or destroys it. */
-export async function exportImage(name: string, address: DockerAddress = dockerAddress()): Promise<Readable> {
+/**
+ * The image as the tar archive of `docker save`. Throws `image-not-found`, and `docker-unreachable` when the engine is
+ * silent for `timeoutMs`, as it also is while it packs a large image. The caller reads it to its end or destroys it.
+ */
+export async function exportImage(
+  name: string,
+  address: DockerAddress = dockerAddress(),
+  timeoutMs = 120_000,
+): Promise<Readable> {
   // Asked first: engines differ in how they refuse to export what they do not have, some in the middle of the archive.
   const { id } = await inspectImage(name, address);
   const path = `/images/${id}/get`;
-  return dockerStream(address, { method: "GET", path, timeoutMs: 120_000 }).catch((error) =>
-    translate(error, "image", name),
-  );
+  return dockerStream(address, { method: "GET", path, timeoutMs }).catch((error) => translate(error, "image", name));
 }
 
 function imagePath(name: string): string {

@@ -51,6 +51,7 @@ test("runc's record says name, image, labels and cgroups", () => {
       imageName: "pims-demo/web",
       pid: 4711,
       bundle: "/b",
+      rootfs: "/b/rootfs",
       cgroups: ["/runc/web-1"],
       labels: [
         ["bundle", "/b"],

@@ -13,6 +13,8 @@ export interface RuncContainer extends ContainerInfo {
   readonly pid: number;
   /** The folder of its config.json. */
   readonly bundle: string | null;
+  /** The host's path of its root file system. */
+  readonly rootfs: string | null;
   /** Its cgroup in each hierarchy, as `/proc/PID/cgroup` of a process of the host's cgroup namespace shows it. */
   readonly cgroups: readonly string[];
 }
@@ -39,7 +41,7 @@ const bundleConfig = z.object({
 const stateFile = z.object({
   id: z.string().regex(validId),
   init_process_pid: z.number().int().positive(),
-  config: z.object({ labels: z.array(z.string()).nullish() }),
+  config: z.object({ labels: z.array(z.string()).nullish(), rootfs: z.string().nullish() }),
   cgroup_paths: z.record(z.string(), z.string()).nullish(),
 });
 
@@ -143,6 +145,7 @@ export function parseRuncState(bytes: Uint8Array, id: string, mounts: readonly C
     labels,
     pid: state.data.init_process_pid,
     bundle: bundle ?? null,
+    rootfs: state.data.config.rootfs ?? null,
     cgroups: [...new Set(cgroups.filter((path) => path !== null))],
   };
 }

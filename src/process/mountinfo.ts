@@ -8,6 +8,8 @@ export interface Mount {
   readonly writable: boolean;
   /** Such as `overlay`. */
   readonly type: string;
+  /** The file system's own, separated by commas, with the kernel's octal escapes. */
+  readonly options: string;
 }
 
 /** Lines of another form are left out: the kernel writes none, and a text that was cut ends with half of one. */
@@ -25,6 +27,7 @@ export function parseMountinfo(text: string): Mount[] {
       mountPoint: plainPath(mountPoint!),
       writable,
       type: type!,
+      options: superOptions,
     });
   }
   return mounts;
