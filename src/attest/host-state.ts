@@ -139,7 +139,7 @@ export function codeKey(event: CodeEvent): string {
   // A listed file's bytes in a memory file are another thing than the file.
   if (event.object.digest !== null)
     return `${event.object.digest} ${event.backing} ${event.deleted} ${event.place ?? ""} ${who}`;
-  return `${event.backing} ${printable(event.exe)} ${who}`;
+  return `${event.backing} ${event.role} ${printable(event.exe)} ${who}`;
 }
 
 function containerOf(state: HostState, container: ContainerName, time: string): ContainerState {

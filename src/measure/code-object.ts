@@ -40,6 +40,20 @@ export async function readCodeObject(
 ): Promise<MappedCode | "gone"> {
   if (mapping.backing === "anonymous" || mapping.backing === "kernel") return memory(mapping, mapping.backing);
   if (mapping.name === "/dev/zero" && (await isDevZero(space.mapFile(mapping)))) return memory(mapping, "anonymous");
+  if (mapping.backing === "memfd") {
+    const { dev, ino, size, nlink } = await stat(space.mapFile(mapping), { bigint: true });
+    const device = deviceText(dev);
+    // A compiler writes to it all the time: a digest would be of no content that it ever had.
+    if (`${device}:${ino}` !== program) {
+      const { object } = memory(mapping, "memfd");
+      const path = withoutMark(mapping.name);
+      return {
+        object: { ...object, path, device, inode: ino, size, deleted: nlink === 0n },
+        file: null,
+        overlong: false,
+      };
+    }
+  }
   const file = await digests.measure(space.mapFile(mapping), budget);
   const place = file.segments.length === 0 ? null : placeOf(space, mapping, file.segments);
   if (place === "gone") return "gone";
@@ -58,7 +72,7 @@ export async function readCodeObject(
   return { object, file, overlong: place === "overlong" };
 }
 
-function memory(mapping: Mapping, backing: "anonymous" | "kernel"): MappedCode {
+function memory(mapping: Mapping, backing: "anonymous" | "kernel" | "memfd"): MappedCode {
   const object: CodeObject = {
     backing,
     role: "library",

@@ -357,7 +357,7 @@ export class Sweeper {
   /** Whether a mapped file was written to in place. Each distinct file is asked about once a sweep. */
   async #anyFileChanged(space: AddressSpace, watched: Watched, { checkedFiles }: Gathering): Promise<boolean> {
     for (const { mapping, object } of watched.measured) {
-      if (object.backing !== "file" && object.backing !== "memfd") continue;
+      if (object.sha256 === null) continue;
       const key = `${object.device}:${object.inode}:${object.sha256}`;
       if (checkedFiles.has(key)) continue;
       try {
