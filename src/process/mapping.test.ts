@@ -9,6 +9,7 @@ const text = `55d0c5a00000-55d0c5a05000 r--p 00000000 fe:00 1234                
 7f0000001000-7f0000002000 r-xs 00000000 00:01 9                          /memfd:x (deleted)
 7f0000002000-7f0000003000 r-xp 00000000 00:2a 77                         /srv/a b\\012c (deleted)
 7f0000003000-7f0000004000 r-xs 00000000 00:01 8                          /dev/zero (deleted)
+7f0000400000-7f0000600000 rwxp 00000000 00:0f 8                          /anon_hugepage (deleted)
 7ffd1a5f2000-7ffd1a5f4000 r-xp 00000000 00:00 0                          [vdso]
 ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]
 `;
@@ -23,6 +24,7 @@ test("executable mappings are read with their backing, others left out", () => {
       ["/memfd:x (deleted)", "memfd", false, true],
       ["/srv/a b\nc (deleted)", "file", false, false],
       ["/dev/zero (deleted)", "anonymous", false, true],
+      ["/anon_hugepage (deleted)", "anonymous", true, false],
       ["[vdso]", "kernel", false, false],
     ],
   );
@@ -48,7 +50,7 @@ test("a name that is not UTF-8 keeps its bytes", () => {
 
 test("truncated or mutated text never throws and invents no mapping", () => {
   const whole = Buffer.from(text);
-  for (let end = 0; end < whole.length; end++) assert.ok(parseMaps(whole.subarray(0, end)).length <= 7);
+  for (let end = 0; end < whole.length; end++) assert.ok(parseMaps(whole.subarray(0, end)).length <= 8);
   fc.assert(
     fc.property(fc.nat(whole.length - 1), fc.nat(255), (at, byte) => {
       const mutated = Buffer.from(whole);

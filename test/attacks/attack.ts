@@ -6,6 +6,8 @@ export interface Attack {
   readonly quick?: boolean;
   /** Folders of the host that its container is started with, by their path in it: then the start itself is the attack. */
   readonly binds?: Readonly<Record<string, string>>;
+  /** Nobody looks before it has taken effect: the agent starts after it. */
+  readonly beforeAgent?: boolean;
   /**
    * Carries the attack out, to the point where it has taken effect, and returns the process (number of the host) that
    * a finding must name; null where any process will do. Throws when the attack itself does not succeed: an attack

@@ -5,6 +5,8 @@ import { errorCode } from "../../src/core/errors.ts";
 import { resolvePackages, unpackPackages } from "../../src/demo/debian-packages.ts";
 import type { RootImage } from "../../src/demo/images.ts";
 import { runTool } from "../../src/demo/run-tool.ts";
+import { tinyLibrary } from "./tiny-library.ts";
+import { TINY_PROGRAMS, tinyProgram } from "./tiny-program.ts";
 
 // Python makes every system call without compiling; `mount` is for attacks from the host.
 const packages = [
@@ -20,6 +22,10 @@ const packages = [
 /** Where the attacks' programs are in the image. */
 export const PAYLOADS = "/usr/local/lib/attacks";
 const SERVER = "/usr/local/bin/server";
+/** A listed program that nothing but one attack starts: what is done to its file touches nobody else. */
+export const SPARE_PROGRAM = "/usr/local/bin/spare";
+/** A small listed library of two pages, of which the second is spare code. */
+const SPARE_LIBRARY = "/usr/local/lib/spare.so";
 
 /**
  * The image of the lab: Python, a shell, coreutils, and every attack's own program. Those are part of the image, so that
@@ -44,6 +50,16 @@ export async function makeLabImage(corpus: string, folder: string): Promise<Root
   await mkdir(dirname(join(rootfs, SERVER)), { recursive: true });
   await copyFile(join(corpus, "server.py"), join(rootfs, SERVER));
   await chmod(join(rootfs, SERVER), 0o755);
+  for (const kind of TINY_PROGRAMS) {
+    // Not for every processor.
+    if (kind === "32bit" && process.arch !== "x64") continue;
+    await writeFile(join(rootfs, "usr/local/bin", kind), tinyProgram(kind), { mode: 0o755 });
+  }
+  await writeFile(join(rootfs, SPARE_PROGRAM), Buffer.concat([tinyProgram("static"), Buffer.from("spare")]), {
+    mode: 0o755,
+  });
+  await mkdir(join(rootfs, dirname(SPARE_LIBRARY)), { recursive: true });
+  await writeFile(join(rootfs, SPARE_LIBRARY), tinyLibrary(8192), { mode: 0o644 });
   return { name: "pims-attacks/lab", rootfs, entrypoint: [SERVER] };
 }
 

@@ -10,6 +10,7 @@ import time
 
 READ, WRITE, EXEC = mmap.PROT_READ, mmap.PROT_WRITE, mmap.PROT_EXEC
 SHARED, PRIVATE, FIXED, ANONYMOUS = 0x01, 0x02, 0x10, 0x20
+NEW_MOUNTS, NEW_USER, NEW_PIDS = 0x00020000, 0x10000000, 0x20000000
 PAGE = 4096
 ARM = platform.machine() == "aarch64"
 # return 42
@@ -80,6 +81,52 @@ def own_library(program):
     target = spare_code()
     start, _ = text_of("/libm.so.6")
     return path, target, next(m[3] for m in mappings() if m[0] == start) + target - start
+
+
+def rewrite_shared(path, target, offset):
+    """Rewrites a page of code that is mapped at `target` through a shared writable mapping of its file, whose descriptor is closed."""
+    fd = os.open(path, os.O_RDWR)
+    window = map_memory(PAGE, READ | WRITE, SHARED, fd, offset=offset)
+    os.close(fd)
+    original = ctypes.string_at(target, PAGE)
+    for attempt in range(20):
+        # The first write after the kernel has written the page to its disk changes the file's times, the next ones do not.
+        ctypes.memmove(window, original, PAGE)
+        say(f"touched-{attempt}")
+        wait_for(f"write-{attempt}")
+        before = os.stat(path)
+        ctypes.memmove(window, CODE, len(CODE))
+        after = os.stat(path)
+        if (before.st_mtime_ns, before.st_ctime_ns) == (after.st_mtime_ns, after.st_ctime_ns):
+            break
+        # It was written to its disk in between.
+        ctypes.memmove(window, original, PAGE)
+    assert call(target) == 42
+    say("done")
+
+
+def spare_library(path):
+    """Loads a copy of a small listed library from `path`. Returns a page of its code that nobody runs, and where that is in the file."""
+    with open("/usr/local/lib/spare.so", "rb") as library, open(path, "wb") as copy:
+        copy.write(library.read())
+    ctypes.CDLL(path)
+    start, _ = text_of(path)
+    return start + PAGE, PAGE
+
+
+def be_root_below(more=0):
+    """
+    Goes into a user namespace of its own, where this process may do what the container's root may not, and into `more` namespaces (CLONE_NEW…).
+    As another user, since the container's root may not be root of a user namespace below.
+    """
+    os.setgid(1)
+    os.setuid(1)
+    # A process that has changed its user may not write its own maps otherwise (PR_SET_DUMPABLE).
+    check(libc.prctl(4, 1))
+    check(libc.unshare(NEW_USER | more))
+    for name, text in (("setgroups", "deny"), ("uid_map", "0 1 1"), ("gid_map", "0 1 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
 
 
 def start_victim():

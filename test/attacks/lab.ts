@@ -18,7 +18,7 @@ import type { Method } from "../../src/process/address-space.ts";
 import type { Attack } from "./attack.ts";
 import { makeLabImage } from "./image.ts";
 import { Observer } from "./observer.ts";
-import { type Description, matchesObject } from "./readme.ts";
+import { type Description, matchesObject, type Row } from "./readme.ts";
 import { openSite } from "./site.ts";
 
 /** What became of one attack under one method. */
@@ -95,32 +95,38 @@ export class Lab {
     await mkdir(volume, { recursive: true });
     const ends: (() => Promise<void>)[] = [];
     const afterwards = (end: () => Promise<void>) => void ends.push(end);
+    const observers = attack.beforeAgent ? METHODS.map((method) => new Observer(method)) : this.#observers;
     const { binds = {} } = attack;
     const container = await this.#runtime.start({ name: instance, image, identity, volume, binds });
     try {
-      const info = { ...(await nameContainer(container.ref)), name: container.ref.id, image: identity };
-      const start = containerStart(info, processesOf(container.ref));
-      for (const observer of this.#observers) {
-        observer.watch(container.ref, identity, lookup);
-        observer.started(container.ref, start);
-      }
-      const sweep = async () => void (await Promise.all(this.#observers.map((observer) => observer.sweep())));
-      await sweep();
-      const before = this.#observers.map((observer) =>
-        attack.binds === undefined ? observer.findings(container.ref).map(words) : [],
-      );
+      const sweep = async () => void (await Promise.all(observers.map((observer) => observer.sweep())));
+      const begin = async () => {
+        const info = { ...(await nameContainer(container.ref)), name: container.ref.id, image: identity };
+        const start = containerStart(info, processesOf(container.ref));
+        for (const observer of observers) {
+          observer.watch(container.ref, identity, lookup);
+          observer.started(container.ref, start);
+        }
+        if (!attack.beforeAgent) await sweep();
+        return observers.map((observer) =>
+          attack.binds === undefined ? observer.findings(container.ref).map(words) : [],
+        );
+      };
       const parts = { container, runtime: this.#runtime, images: this.#images, volume, folder, sweep, afterwards };
-      const pid = await attack.act(openSite(name, parts));
+      const act = () => attack.act(openSite(name, parts));
+      const early = attack.beforeAgent ? await act() : null;
+      const before = await begin();
+      const pid = attack.beforeAgent ? early : await act();
       const met = () =>
-        this.#observers.every((observer) => isMet(description, pid, observer, observer.findings(container.ref)));
-      if (description.outcome === "detected") {
+        observers.every((observer) => isMet(description, pid, observer, observer.findings(container.ref)));
+      if (detectedRows(description).length > 0) {
         for (const end = performance.now() + DETECTION_MS; performance.now() < end; await sleep(50)) {
           await sweep();
           if (met()) break;
         }
         await sweep();
       } else for (let count = 0; count < SWEEPS_FOR_MISSED; count++) await sweep();
-      return this.#observers.map((observer, index) => {
+      return observers.map((observer, index) => {
         const findings = observer.findings(container.ref);
         const unreadable = observer.unreadable(container.ref);
         return {
@@ -136,7 +142,8 @@ export class Lab {
       });
     } finally {
       for (const end of ends) await end();
-      for (const observer of this.#observers) observer.forget(container.ref);
+      for (const observer of observers) observer.forget(container.ref);
+      if (observers !== this.#observers) await Promise.all(observers.map((observer) => observer.close()));
       // Takes seconds, which the next attack need not wait for. What fails here is tried again by the runtime's clean-up.
       void this.#runtime.remove(container).catch(() => {});
     }
@@ -147,8 +154,11 @@ export class Lab {
       observer: Observer,
       findings: readonly Finding[],
     ): boolean {
-      if (expected.reason === "coverage-incomplete") return observer.unreadable(container.ref).length > 0;
-      return findings.some((finding) => isExpected(expected, pid, finding));
+      return detectedRows(expected).every((row) =>
+        row.reason === "coverage-incomplete"
+          ? observer.unreadable(container.ref).length > 0
+          : findings.some((finding) => isExpected(row, row === expected ? pid : null, finding)),
+      );
     }
 
     function problemsOf(
@@ -158,16 +168,16 @@ export class Lab {
       findings: readonly Finding[],
       unreadable: readonly string[],
     ): string[] {
-      const detected = expected.outcome === "detected";
+      const rows = detectedRows(expected);
       const problems: string[] = [];
-      if (detected && !isMet(expected, pid, observer, findings))
+      if (!isMet(expected, pid, observer, findings))
         problems.push(
-          `nothing says ${expected.reason} of ${expected.object} in process ${pid ?? "any"}`,
+          `nothing says ${rows.map(({ reason, object }) => `${reason} of ${object}`).join(" and ")} in process ${pid ?? "any"}`,
           ...findings.map((finding) => `found: ${words(finding)}`),
         );
       for (const finding of findings)
-        if (!detected || !isExpected(expected, null, finding)) problems.push(`not expected: ${words(finding)}`);
-      if (expected.reason !== "coverage-incomplete")
+        if (!rows.some((row) => isExpected(row, null, finding))) problems.push(`not expected: ${words(finding)}`);
+      if (!rows.some(({ reason }) => reason === "coverage-incomplete"))
         for (const text of unreadable) problems.push(`not expected: coverage-incomplete, ${text}`);
       return problems;
     }
@@ -181,7 +191,12 @@ export class Lab {
   }
 }
 
-function isExpected({ reason, object }: Description, pid: number | null, finding: Finding): boolean {
+/** What must be found. */
+function detectedRows(expected: Description): Row[] {
+  return [expected, ...expected.also].filter(({ outcome }) => outcome === "detected");
+}
+
+function isExpected({ reason, object }: Row, pid: number | null, finding: Finding): boolean {
   return (
     finding.reason === reason &&
     (pid === null || finding.pid === pid) &&

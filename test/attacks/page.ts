@@ -7,9 +7,13 @@ export function attacksPage(descriptions: readonly Description[]): string {
     const count = descriptions.filter((one) => one.outcome === outcome).length;
     return `${count} ${outcome}`;
   });
-  const rows = descriptions.map(
-    ({ name, imitates, technique, reason, process, object, outcome }) =>
-      `| [${name}](../test/attacks/${name}/README.md) | ${imitates} | ${technique} | \`${reason}\` | ${process} | \`${object}\` | ${outcome} |`,
+  const rows = descriptions.flatMap((description) =>
+    [description, ...description.also].map(({ reason, process, object, outcome }, index) => {
+      const { name, imitates, technique } = description;
+      const attack =
+        index > 0 ? "| | | |" : `| [${name}](../test/attacks/${name}/README.md) | ${imitates} | ${technique} |`;
+      return `${attack} \`${reason}\` | ${process} | \`${object}\` | ${outcome} |`;
+    }),
   );
   return `# Attacks, and what PIMS makes of them
 
@@ -23,6 +27,8 @@ ${counts.join(", ")}, of ${descriptions.length}.
 - *detected*: the reason, the process and the object are reported, and nothing else is.
 - *missed*: the attack takes effect and nothing is reported. The reason is the one that it ought to be; it may not exist yet.
 - *not covered*: no code is changed, only data. Such attacks are outside code integrity, and PIMS does not claim to see them.
+
+A chain of several steps has a line for each; the first one counts.
 
 | attack | imitates | ATT&CK | reason | process | object | outcome |
 |---|---|---|---|---|---|---|

@@ -5,15 +5,9 @@ import { REASONS } from "../../src/log/finding.ts";
 export const OUTCOMES = ["prevented", "detected", "missed", "not covered"] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
-/** What the README of an attack says about it. */
-export interface Description {
-  readonly name: string;
-  /** Its first line: what the attack imitates. */
-  readonly imitates: string;
-  /** Technique of MITRE ATT&CK, such as `T1055.009`. */
-  readonly technique: string;
-  readonly container: "lab" | "web";
-  /** The reason that must be reported; for an attack that is missed, the one that is hoped for, which may not exist yet. */
+/** What comes of an attack, or of one step of it. */
+export interface Row {
+  /** The reason that must be reported; for what is missed, the one that is hoped for, which may not exist yet. */
   readonly reason: string;
   readonly process: string;
   /** Path of the object; `*` stands for any part of a path. */
@@ -21,26 +15,42 @@ export interface Description {
   readonly outcome: Outcome;
 }
 
-const ROW = /^\| (lab|web) \| `([a-z-]+)` \| ([^|]+) \| `([^`|]+)` \| (prevented|detected|missed|not covered) \|$/m;
+/** What the README of an attack says about it: its own row is the table's first. */
+export interface Description extends Row {
+  readonly name: string;
+  /** Its first line: what the attack imitates. */
+  readonly imitates: string;
+  /** Technique of MITRE ATT&CK, such as `T1055.009`. */
+  readonly technique: string;
+  readonly container: "lab" | "web";
+  /** What comes of further steps, where an attack is a chain of several. */
+  readonly also: readonly Row[];
+}
+
+const ROW = /^\| (lab|web) \| `([a-z-]+)` \| ([^|]+) \| `([^`|]+)` \| (prevented|detected|missed|not covered) \|$/gm;
 
 /** Reads `NAME/README.md`. Throws where it lacks the first line or the table. */
 export function readDescription(folder: string, name: string): Description {
   const text = readFileSync(join(folder, name, "README.md"), "utf8");
   const imitates = text.slice(0, text.indexOf("\n"));
   const technique = /\(ATT&CK (T\d{4}(?:\.\d{3})?)\)\.$/.exec(imitates)?.[1];
-  const [, container, reason, process, object, outcome] = ROW.exec(text) ?? [];
-  if (technique === undefined || outcome === undefined) throw new Error(`${name}/README.md is not of the agreed form`);
-  if (outcome === "detected" && !(REASONS as readonly string[]).includes(reason!))
-    throw new Error(`${name}/README.md names a reason that does not exist`);
+  const found = [...text.matchAll(ROW)];
+  const [first, ...also] = found.map(([, , reason, process, object, outcome]): Row => {
+    return { reason: reason!, process: process!, object: object!, outcome: outcome as Outcome };
+  });
+  const container = found[0]?.[1] as "lab" | "web" | undefined;
+  if (technique === undefined || first === undefined || container === undefined)
+    throw new Error(`${name}/README.md is not of the agreed form`);
+  for (const { reason, outcome } of [first, ...also])
+    if (outcome === "detected" && !(REASONS as readonly string[]).includes(reason))
+      throw new Error(`${name}/README.md names a reason that does not exist`);
   return {
     name,
     imitates: imitates.replace(/^Imitates /, "").replace(/ \(ATT&CK [^)]*\)\.$/, ""),
     technique,
-    container: container as "lab" | "web",
-    reason: reason!,
-    process: process!,
-    object: object!,
-    outcome: outcome as Outcome,
+    container,
+    ...first,
+    also,
   };
 }
 

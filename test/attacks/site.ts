@@ -81,7 +81,8 @@ async function lastWords(container: DemoContainer): Promise<string> {
 
 function pidInside(pid: number): number | undefined {
   try {
-    return Number(/^NSpid:.*\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]);
+    // The second number: a process may have further namespaces of its own.
+    return Number(/^NSpid:\t\d+\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]);
   } catch (error) {
     if (["ENOENT", "ESRCH"].includes(errorCode(error) ?? "")) return undefined;
     throw error;

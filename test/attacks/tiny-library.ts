@@ -1,19 +1,19 @@
 /**
  * The smallest shared library that glibc also takes as an auditor (LD_AUDIT, rtld-audit(7)): one segment, one function,
- * `la_version`, which agrees to whatever version it is offered. It does nothing else.
+ * `la_version`, which agrees to whatever version it is offered. It does nothing else. `size` bytes long, if it is given.
  */
-export function tinyLibrary(): Uint8Array {
+export function tinyLibrary(size = 424): Uint8Array {
   const [machine, code] = CODE[process.arch] ?? fail();
   const strings = Buffer.from("\0la_version\0");
   const [headers, hash, symbols, names, text, dynamic, end] = [64, 232, 256, 304, 320, 328, 424] as const;
-  const file = Buffer.alloc(end);
+  const file = Buffer.alloc(size);
   file.write("7f454c46020101", "hex");
   u16(16, 3, machine);
   u32(20, 1);
   u64(32, headers);
   u16(52, 64, 56, 3, 64);
   // PT_LOAD, readable and executable, of the whole file; PT_DYNAMIC, only readable, so that it is left as it is.
-  programHeader(headers, 1, 5, 0, end, 4096);
+  programHeader(headers, 1, 5, 0, size, 4096);
   programHeader(headers + 56, 2, 4, dynamic, end - dynamic, 8);
   // PT_GNU_STACK: without it the loader would make the stack executable.
   programHeader(headers + 112, 0x6474e551, 6, 0, 0, 16);

@@ -1,0 +1,14 @@
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Attack } from "../attack.ts";
+import { tinyProgram } from "../tiny-program.ts";
+
+export const attack: Attack = {
+  async act(site) {
+    writeFileSync(join(site.folder, "kworker"), Buffer.concat([tinyProgram("static"), Buffer.from("foreign")]));
+    await site.copyIn(join(site.folder, "kworker"), "/tmp/kworker");
+    await site.payload();
+    while (!existsSync(join(site.volume, "done.said"))) await site.sweep();
+    return null;
+  },
+};

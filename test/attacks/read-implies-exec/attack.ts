@@ -1,0 +1,9 @@
+import type { Attack } from "../attack.ts";
+
+export const attack: Attack = {
+  async act(site) {
+    const pid = await site.payload();
+    await site.said("done");
+    return pid;
+  },
+};
