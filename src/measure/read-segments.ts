@@ -13,7 +13,8 @@ export async function readSegments(handle: FileHandle, size: bigint): Promise<re
   try {
     const range = tableRange(parseElfHeader(header), size);
     const table = await readAt(handle, Number(range.offset), range.size);
-    return readElf((_offset, length) => (length === HEADER_BYTES ? header : table), size).loadSegments;
+    const ofHeader = (offset: bigint, length: number) => offset === 0n && length === HEADER_BYTES;
+    return readElf((offset, length) => (ofHeader(offset, length) ? header : table), size).loadSegments;
   } catch (error) {
     if (errorCode(error) === "elf-malformed") return [];
     throw error;
