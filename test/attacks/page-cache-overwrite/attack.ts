@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { inspectRuncContainer } from "../../../src/container/runc.ts";
@@ -25,7 +25,9 @@ export const attack: Attack = {
     });
     if ((await answer()) !== "touched") throw new Error("the file below the overlay could not be mapped");
     const pid = await site.exec([SPARE_PROGRAM]);
-    await until("the program", () => readlinkSync(`/proc/${pid}/exe`) === SPARE_PROGRAM);
+    // Its file is its own a moment before its code is mapped: it is measured unchanged once it waits.
+    const waits = () => readFileSync(`/proc/${pid}/status`, "latin1").includes("S (sleeping)");
+    await until("the program", () => readlinkSync(`/proc/${pid}/exe`) === SPARE_PROGRAM && waits());
     for (let attempt = 0; attempt < 20; attempt++) {
       await site.sweep();
       writer.stdin.write("write\n");
