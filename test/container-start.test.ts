@@ -26,6 +26,7 @@ const reference: ReferenceValues = {
   hasPath: () => true,
   mayCompile: () => false,
   mayBeDisplaced: () => false,
+  mayPreload: () => false,
   entrypoint: ["/bin/sleep", "1000"],
 };
 

@@ -8,7 +8,9 @@ import {
   type HostState,
   keyOf,
   knowsCode,
+  knowsStart,
   MAX_VIOLATIONS,
+  startKey,
 } from "../attest/host-state.ts";
 import type { ReferenceValues } from "../attest/judge.ts";
 import { type BaselineLookup, decide } from "../attest/verdict.ts";
@@ -24,7 +26,7 @@ import { containerKey, type Sweeper, type SweepResult } from "../measure/sweep.t
 import { ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
 import { containerStart, isFirstProcess } from "./container-start.ts";
 import { CoverageCounter } from "./coverage.ts";
-import { codeEvent, findingOf, isWrongInItself, violationEvent } from "./events.ts";
+import { codeEvent, findingOf, isWrongInItself, startEvent, violationEvent } from "./events.ts";
 import { Signal } from "./signal.ts";
 import type { VerifierClient } from "./verifier-client.ts";
 import { within } from "./within.ts";
@@ -80,10 +82,10 @@ export class Agent {
   readonly #stopping = new AbortController();
   readonly #loops: Promise<void>[] = [];
   readonly #reported = new Map<string, string>();
-  /** How much of a container's code was judged, and by what. */
+  /** How much of a container's facts was judged, and by what. */
   readonly #judged = new WeakMap<
     ContainerState,
-    { code: number; reference: ReferenceValues | null; start: ContainerStart | null }
+    { facts: number; reference: ReferenceValues | null; start: ContainerStart | null }
   >();
   /** Processes were noted that wait for being measured. */
   #pending = false;
@@ -280,7 +282,7 @@ export class Agent {
   /** Logs, judges and acts on what a sweep or a single measurement found. `whole`: it covered every process. */
   async #take(result: SweepResult, whole: boolean): Promise<void> {
     await this.#append(await this.#lifeEvents(result, whole));
-    await this.#append(this.#newCode(result));
+    await this.#append(this.#newFacts(result));
     const violations = [...this.#newInItself(result), ...(await this.#newJudgements())];
     if (violations.length === 0) return;
     await this.#append(violations.map((finding) => violationEvent(finding, this.#time())));
@@ -315,14 +317,19 @@ export class Agent {
     return events;
   }
 
-  #newCode(result: SweepResult): LogEvent[] {
+  /** Code, and ways of starting a program, that were not seen in their container before. */
+  #newFacts(result: SweepResult): LogEvent[] {
     const events = new Map<string, LogEvent>();
     for (const fact of result.facts) {
-      if (fact.kind !== "code") continue;
       const container = this.#nameOf(fact.process.container);
       if (container === null) continue;
-      const event = codeEvent(fact, container, this.#time());
-      if (!knowsCode(this.#state, event)) events.set(`${keyOf(container)} ${codeKey(event)}`, event);
+      if (fact.kind === "code") {
+        const event = codeEvent(fact, container, this.#time());
+        if (!knowsCode(this.#state, event)) events.set(`${keyOf(container)} ${codeKey(event)}`, event);
+      } else if (fact.kind === "start") {
+        const event = startEvent(fact, container, this.#time());
+        if (!knowsStart(this.#state, event)) events.set(`${keyOf(container)} start ${startKey(event)}`, event);
+      }
     }
     return [...events.values()];
   }
@@ -352,9 +359,10 @@ export class Agent {
       // Nothing new to judge, and nothing new to judge it by.
       const reference = lookup.found ? lookup.reference : null;
       const judged = this.#judged.get(container);
-      const { code, start } = container;
-      if (judged?.code === code.size && judged.reference === reference && judged.start === start) continue;
-      this.#judged.set(container, { code: code.size, reference, start });
+      const { code, processStarts, start } = container;
+      const facts = code.size + processStarts.size;
+      if (judged?.facts === facts && judged.reference === reference && judged.start === start) continue;
+      this.#judged.set(container, { facts, reference, start });
       const verdict = decide(this.#state, container, lookup, { standing: "good" }, this.#options.policy.starts);
       findings.push(...verdict.findings.filter((finding) => this.#isNew(container, finding)));
     }

@@ -46,7 +46,7 @@ function isIn({ runtime, id }: ContainerInfo, pid: number): boolean {
 
 function fieldsOf(pid: number): ContainerStart["process"] | undefined {
   try {
-    return processFields(describeProcess(pid, null));
+    return processFields(describeProcess(pid, null).process);
   } catch (error) {
     if (errorCode(error) === undefined) throw error;
     return undefined;

@@ -1,8 +1,9 @@
 import { brief, type JsonText, jsonTextBytes, printable } from "../core/bytes.ts";
 import { sha256Hex } from "../core/digest.ts";
-import type { CodeEvent, LogEvent } from "../log/event.ts";
+import type { CodeEvent, LogEvent, ProcessStartEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
-import type { CodeObject, Fact, ModifiedPage, ProcessRef } from "../measure/facts.ts";
+import type { Fact, ModifiedPage, ProcessRef } from "../measure/facts.ts";
+import type { NamedFile } from "../measure/process-start.ts";
 
 /** Longer paths are cut: no real program has one, and a container could fill log and memories with them. */
 const MAX_PATH = 1024;
@@ -23,7 +24,7 @@ export function processFields(process: ProcessRef): Pick<Finding, "pid" | "start
   };
 }
 
-function objectFields(object: CodeObject): Finding["object"] {
+function objectFields(object: NamedFile): Finding["object"] {
   return { path: boundedPath(object.path), dev: object.device, ino: object.inode.toString(), digest: object.sha256 };
 }
 
@@ -50,6 +51,35 @@ export function codeFields({
 export function codeEvent(fact: Extract<Fact, { kind: "code" }>, container: ContainerName, time: string): CodeEvent {
   const { pid, startTime, comm, exe, ...rest } = codeFields(fact);
   return { type: "code", time, pid, startTime, comm, exe, container, ...rest };
+}
+
+/** How a process was started, in the words of the log. */
+export function startFields({
+  process,
+  program,
+  start,
+}: Extract<Fact, { kind: "start" }>): Omit<ProcessStartEvent, "type" | "time" | "container"> {
+  const { parent, user, arguments: given, script, unresolved, preloads } = start;
+  return {
+    ...processFields(process),
+    parent,
+    object: objectFields(program),
+    user,
+    arguments: given,
+    script: script === null ? null : objectFields(script),
+    unresolved,
+    preloads: preloads.map(({ by, said, object }) => ({ by, said, object: objectFields(object) })),
+  };
+}
+
+/** The log's event for a process that was started. */
+export function startEvent(
+  fact: Extract<Fact, { kind: "start" }>,
+  container: ContainerName,
+  time: string,
+): ProcessStartEvent {
+  const { pid, startTime, comm, exe, parent, ...rest } = startFields(fact);
+  return { type: "process-start", time, pid, startTime, comm, exe, parent, container, ...rest };
 }
 
 /** Facts that are findings whatever the image says. */

@@ -1,5 +1,6 @@
 import { findingKey } from "../attest/host-state.ts";
 import { judgeCode, type ReferenceValues } from "../attest/judge.ts";
+import { isToldAsPreload, judgeProcessStarts } from "../attest/judge-process-start.ts";
 import { judgeStart } from "../attest/judge-start.ts";
 import { referenceValues } from "../attest/reference-values.ts";
 import { BaselineFolder } from "../baseline/baseline-folder.ts";
@@ -15,7 +16,7 @@ import type { Fact } from "../measure/facts.ts";
 import { type Coverage, containerKey, Sweeper, type SweepOptions } from "../measure/sweep.ts";
 import { askRuntime, type RuntimeAnswer } from "./container-names.ts";
 import { containerStart } from "./container-start.ts";
-import { codeFields, findingOf, isWrongInItself } from "./events.ts";
+import { codeFields, findingOf, isWrongInItself, startFields } from "./events.ts";
 import { type ImageBaseline, ImageBaselines } from "./image-baselines.ts";
 
 /** A container as a scan saw it. */
@@ -91,16 +92,18 @@ export async function scan(options: ScanOptions): Promise<ScanReport> {
   const missed = new Set<string>();
   for (const { name, start, reference } of subjects.values())
     if (start !== undefined) for (const finding of judgeStart(name, start, reference, [])) add(findings, finding);
+  const started = judgeStarted(facts, subjects);
+  for (const finding of [...started.values()].flat()) add(findings, finding);
   for (const fact of facts) {
     const { container, pid } = fact.process;
     const key = container === null ? "" : containerKey(container);
     const { name = null, reference = null, baseline = null } = subjects.get(key) ?? {};
     if (fact.kind === "unreadable") missed.add(`process ${pid}: ${printable(fact.text)}`);
     else if (isWrongInItself(fact)) add(findings, findingOf(fact, name));
-    else {
+    else if (fact.kind === "code") {
       const code = { ...codeFields(fact), container: name };
       const finding = judgeCode(code, reference);
-      if (finding === null) continue;
+      if (finding === null || isToldAsPreload(finding, started.get(key) ?? [])) continue;
       // Without a baseline the name has to tell what the image's allowance would.
       const compiled = code.backing === "anonymous" || (code.backing === "memfd" && code.role === "library");
       const expected = reference === null && compiled && isJitRuntime(finding.exe);
@@ -127,6 +130,20 @@ export async function scan(options: ScanOptions): Promise<ScanReport> {
       missed: [...missed],
     },
   };
+}
+
+/** What is wrong with how each container's processes were started. */
+function judgeStarted(facts: readonly Fact[], subjects: ReadonlyMap<string, Subject>): Map<string, Finding[]> {
+  const starts = Map.groupBy(
+    facts.filter((fact) => fact.kind === "start"),
+    ({ process: { container } }) => (container === null ? "" : containerKey(container)),
+  );
+  return new Map(
+    [...subjects].map(([key, { name, reference, start = null }]) => {
+      const told = (starts.get(key) ?? []).map((fact) => ({ ...startFields(fact), container: name }));
+      return [key, judgeProcessStarts(told, reference, start)];
+    }),
+  );
 }
 
 /** 0 when nothing was found and everything could be judged that was to be; the worst wins, 2 before 3. */

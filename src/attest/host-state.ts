@@ -1,6 +1,6 @@
 import { printable } from "../core/bytes.ts";
 import { sha256Hex } from "../core/digest.ts";
-import type { ActionEvent, CodeEvent, LogEvent, SweepEvent } from "../log/event.ts";
+import type { ActionEvent, CodeEvent, LogEvent, ProcessStartEvent, SweepEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { LogRecord } from "../log/record.ts";
 import type { ContainerStart } from "../log/start.ts";
@@ -15,6 +15,8 @@ export interface ContainerState {
   stoppedAt: string | null;
   /** Code seen in it, each file once. */
   readonly code: Map<string, CodeEvent>;
+  /** How its processes were started, each kind once. */
+  readonly processStarts: Map<string, ProcessStartEvent>;
   /** What its agent found, in order. It stays for the container's life, also when the page is restored. */
   readonly violations: Map<string, Finding & { time: string }>;
   readonly actions: ActionEvent[];
@@ -36,6 +38,7 @@ export interface HostState {
  * code its coverage is incomplete.
  */
 export const MAX_CODE = 16_384;
+export const MAX_PROCESS_STARTS = 8192;
 export const MAX_VIOLATIONS = 4096;
 const MAX_ACTIONS = 1024;
 const MAX_STOPPED = 1024;
@@ -93,6 +96,12 @@ function applyEvent(state: HostState, event: LogEvent): void {
       if (code.size < MAX_CODE && !code.has(codeKey(event))) code.set(codeKey(event), event);
       return;
     }
+    case "process-start": {
+      const { processStarts } = containerOf(state, event.container, event.time);
+      if (processStarts.size < MAX_PROCESS_STARTS && !processStarts.has(startKey(event)))
+        processStarts.set(startKey(event), event);
+      return;
+    }
     case "violation": {
       if (event.container === null) return;
       const { violations } = containerOf(state, event.container, event.time);
@@ -132,6 +141,22 @@ export function knowsCode(state: HostState, event: CodeEvent): boolean {
   return code !== undefined && (code.has(codeKey(event)) || code.size >= MAX_CODE);
 }
 
+/** Whether a process was started like this before in the container, or in more ways than are remembered. */
+export function knowsStart(state: HostState, event: ProcessStartEvent): boolean {
+  const processStarts = state.containers.get(keyOf(event.container))?.processStarts;
+  return (
+    processStarts !== undefined && (processStarts.has(startKey(event)) || processStarts.size >= MAX_PROCESS_STARTS)
+  );
+}
+
+/** One program, user, script and set of preloaded libraries is one kind. */
+export function startKey({ object, user, script, unresolved, preloads }: ProcessStartEvent): string {
+  const file = ({ digest, path }: Finding["object"]) => digest ?? printable(path);
+  const made = preloads.flatMap(({ by, said, object }) => [by, said, file(object)]);
+  const named = script === null ? "" : (script.digest ?? "");
+  return sha256Hex(JSON.stringify([file(object), user, named, unresolved, ...made]));
+}
+
 /** One piece of code is one file, or one kind of memory, however often it is seen. */
 export function codeKey(event: CodeEvent): string {
   // Who may have such memory depends on what else is mapped.
@@ -153,6 +178,7 @@ function containerOf(state: HostState, container: ContainerName, time: string): 
       startedAt: time,
       stoppedAt: null,
       code: new Map(),
+      processStarts: new Map(),
       violations: new Map(),
       actions: [],
     };

@@ -15,6 +15,7 @@ const reference = {
   hasPath: () => false,
   mayCompile: () => false,
   mayBeDisplaced: () => false,
+  mayPreload: () => false,
   entrypoint: ["/usr/bin/server", "-c", "/etc/server.conf"],
 };
 

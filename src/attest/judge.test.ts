@@ -12,6 +12,7 @@ const reference: ReferenceValues = {
   hasPath: (path) => path === listed,
   mayCompile: (mapped) => mapped.includes(digestOf("/usr/bin/node")),
   mayBeDisplaced: (sha256) => sha256 === digestOf("/usr/lib/libffi.so.8"),
+  mayPreload: () => false,
 };
 const object = (path: string, digest: string | null) => ({ path, dev: "0:42", ino: "77", digest });
 

@@ -2,6 +2,7 @@ import { isJitRuntime, mapsItselfAgain } from "../baseline/jit.ts";
 import { brief, type JsonText } from "../core/bytes.ts";
 import type { CodeEvent } from "../log/event.ts";
 import type { ContainerName, Finding, Reason } from "../log/finding.ts";
+import type { PreloadWay } from "../process/preload.ts";
 
 /** What a baseline says about code, as judging needs it. */
 export interface ReferenceValues {
@@ -15,6 +16,8 @@ export interface ReferenceValues {
   mayBeDisplaced(sha256: string): boolean;
   /** Entry point and command of the image. Absent or empty: the image names none. */
   readonly entrypoint?: readonly string[];
+  /** Whether the image itself preloads libraries in this way; `said` as in the log's `process-start`. */
+  mayPreload(by: PreloadWay, said: string): boolean;
 }
 
 type CodeFact = Omit<CodeEvent, "type" | "time" | "container"> & { readonly container: ContainerName | null };

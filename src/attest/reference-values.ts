@@ -1,7 +1,9 @@
 import type { Baseline } from "../baseline/format.ts";
 import { mapsItselfAgain } from "../baseline/jit.ts";
 import { indexBaseline, pathKey } from "../baseline/lookup.ts";
+import { sha256Hex } from "../core/digest.ts";
 import type { BaselineCache } from "../ledger/baseline-cache.ts";
+import { PRELOAD_FILE, type PreloadWay } from "../process/preload.ts";
 import type { ReferenceValues } from "./judge.ts";
 import type { BaselineLookup } from "./verdict.ts";
 
@@ -14,6 +16,11 @@ export function referenceValues(baseline: Baseline): ReferenceValues {
   const { byDigest, byPath } = indexBaseline(baseline);
   // By digest: what stands at a compiler's path must also be the image's compiler.
   const compilers = new Set(baseline.header.jit.map((path) => byPath.get(pathKey(path))?.sha256));
+  const preloads = new Map<PreloadWay, string>(
+    Object.entries(baseline.header.loader ?? {}).map(([by, value]) => [by as PreloadWay, sha256Hex(value)]),
+  );
+  const preloadFile = byPath.get(pathKey(PRELOAD_FILE));
+  if (preloadFile !== undefined) preloads.set(PRELOAD_FILE, preloadFile.sha256);
   const reference: ReferenceValues = {
     hasDigest: (sha256) => byDigest.has(sha256),
     hasPath: (path) => byPath.has(pathKey(path)),
@@ -21,6 +28,7 @@ export function referenceValues(baseline: Baseline): ReferenceValues {
     mayBeDisplaced: (sha256) =>
       compilers.has(sha256) || (byDigest.get(sha256) ?? []).some(({ path }) => mapsItselfAgain(path)),
     entrypoint: baseline.header.entrypoint,
+    mayPreload: (by, said) => preloads.get(by) === said,
   };
   prepared.set(baseline, reference);
   return reference;

@@ -1,6 +1,6 @@
 // Events for tests, each right as it is; a test changes what it is about.
 import { sha256Hex } from "../core/digest.ts";
-import type { ActionEvent, CodeEvent, LogEvent, SweepEvent } from "../log/event.ts";
+import type { ActionEvent, CodeEvent, LogEvent, ProcessStartEvent, SweepEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 
 export const TIME = "2026-01-02T03:04:05.678Z";
@@ -91,4 +91,29 @@ export function violationEvent(container: ContainerName | null, fields: Partial<
 export function actionEvent(container: ContainerName): ActionEvent {
   const said = { reason: "code-modified", by: "policy", outcome: "done", text: "paused" } as const;
   return { type: "action", time: TIME, action: "pause", container, ...said };
+}
+
+/** A process of the program at `path` that runs no script. */
+export function processStartEvent(
+  container: ContainerName,
+  path: string,
+  fields: Partial<ProcessStartEvent> = {},
+): ProcessStartEvent {
+  return {
+    type: "process-start",
+    time: TIME,
+    pid: 4711,
+    startTime: "1234",
+    comm: "sh",
+    exe: path,
+    parent: 1,
+    container,
+    object: { path, dev: "0:42", ino: "77", digest: digestOf(path) },
+    user: 0,
+    arguments: digestOf("arguments"),
+    script: null,
+    unresolved: null,
+    preloads: [],
+    ...fields,
+  };
 }

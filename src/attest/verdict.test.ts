@@ -24,6 +24,7 @@ const reference: ReferenceValues = {
   hasPath: (path) => listed.some((known) => known === path),
   mayCompile: () => false,
   mayBeDisplaced: () => false,
+  mayPreload: () => false,
 };
 const found: BaselineLookup = { found: true, reference };
 

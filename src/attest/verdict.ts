@@ -1,7 +1,8 @@
 import { NOT_KNOWN_WHOSE } from "../log/event.ts";
 import type { ContainerName, Finding, Reason } from "../log/finding.ts";
-import { type ContainerState, findingKey, type HostState, keyOf, MAX_CODE } from "./host-state.ts";
+import { type ContainerState, findingKey, type HostState, keyOf, MAX_CODE, MAX_PROCESS_STARTS } from "./host-state.ts";
 import { judgeCode, type ReferenceValues } from "./judge.ts";
+import { isToldAsPreload, judgeProcessStarts } from "./judge-process-start.ts";
 import { judgeStart } from "./judge-start.ts";
 import type { StartPolicy } from "./start-policy.ts";
 
@@ -69,11 +70,14 @@ function findingsOf(container: ContainerState, lookup: BaselineLookup, starts: S
   const reference = lookup.found ? lookup.reference : null;
   const findings = new Map<string, Finding>();
   for (const { time: _time, ...finding } of container.violations.values()) findings.set(findingKey(finding), finding);
+  const started = judgeProcessStarts(container.processStarts.values(), reference, container.start);
+  for (const finding of started) if (!findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
   for (const code of container.code.values()) {
     // Only a program in a memory file is wrong whatever the image says; the rest waits for a baseline, since findings stay.
     if (reference === null && !(code.backing === "memfd" && code.role === "executable")) continue;
     const finding = judgeCode(code, reference);
-    if (finding !== null && !findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
+    if (finding === null || isToldAsPreload(finding, started)) continue;
+    if (!findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
   }
   for (const finding of container.start === null
     ? []
@@ -87,6 +91,8 @@ const MAX_INCOMPLETE = 64;
 
 function incompleteCoverage(state: HostState, container: ContainerState): string | undefined {
   if (container.code.size >= MAX_CODE) return "more code was seen in the container than is remembered";
+  if (container.processStarts.size >= MAX_PROCESS_STARTS)
+    return "programs were started in more ways than are remembered";
   if (container.stoppedAt !== null) return undefined;
   const sweep = state.lastSweep;
   if (sweep === null) return "no sweep of the host is known";

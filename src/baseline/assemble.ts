@@ -3,9 +3,10 @@ import { PimsError } from "../core/errors.ts";
 import { architectureOf } from "./architecture.ts";
 import { parseBaseline } from "./format.ts";
 import { holdsCompiler, isJitRuntime } from "./jit.ts";
-import { type Baseline, type BaselineEntry, formatEntry, formatHeader } from "./lines.ts";
-import type { Code } from "./scan-file.ts";
+import { type Baseline, type BaselineEntry, formatEntry, formatHeader, type LoaderVariables } from "./lines.ts";
+import { type Code, SCRIPT } from "./scan-file.ts";
 import { MAX_PATH_BYTES } from "./schema.ts";
+import { namedPaths } from "./scripts.ts";
 
 /** A file of an image, as far as a baseline needs it. */
 export interface ImageFile {
@@ -24,6 +25,9 @@ export interface ImageFacts {
   readonly architecture?: string | undefined;
   readonly ports: readonly string[];
   readonly entrypoint: readonly string[];
+  /** Where the entry point starts. */
+  readonly workingFolder?: string;
+  readonly loader?: LoaderVariables | undefined;
 }
 
 /** Makes a baseline of an image's files, in whatever order they come. */
@@ -31,7 +35,9 @@ export function assembleBaseline(facts: ImageFacts, files: Iterable<ImageFile>):
   const entries: BaselineEntry[] = [];
   const machines: number[] = [];
   const compiling = new Set<JsonText>();
-  for (const { path, size, sha256, code } of files) {
+  const named = namedPaths(facts.entrypoint, facts.workingFolder ?? "/");
+  for (const { path, size, sha256, code: found } of files) {
+    const code = found ?? (named.has(Buffer.from(path).toString("latin1")) ? SCRIPT : null);
     if (code === null || size === undefined || typeof sha256 !== "string") continue;
     if (path.length > MAX_PATH_BYTES) throw new PimsError("image-too-large", "a path in the image is too long");
     const entry: BaselineEntry = { path: toJsonText(path), kind: code.kind, size, sha256, segments: code.segments };
@@ -49,6 +55,7 @@ export function assembleBaseline(facts: ImageFacts, files: Iterable<ImageFile>):
     ports: sortPorts(facts.ports),
     entrypoint: facts.entrypoint,
     jit: ordered.map(({ path }) => path).filter((path) => compiling.has(path)),
+    loader: facts.loader,
     entries: ordered.length,
   });
   return parseBaseline([header, ...ordered.map(formatEntry)]);

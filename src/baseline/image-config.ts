@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { sha256Hex } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
+import type { LoaderVariables } from "./lines.ts";
 import { portText } from "./schema.ts";
 
 /** What an image's configuration says, as far as a baseline needs it. */
@@ -11,6 +12,8 @@ export interface ImageConfig {
   readonly ports: readonly string[];
   /** Entry point and command, as the container's first process gets them. */
   readonly entrypoint: readonly string[];
+  readonly workingFolder: string;
+  readonly loader: LoaderVariables | undefined;
   /** SHA-256 of each layer uncompressed, lowest first, in hexadecimal. */
   readonly diffIds: readonly string[];
 }
@@ -21,7 +24,13 @@ const words = z.array(z.string()).nullish();
 const shape = z.object({
   architecture: z.string().min(1).max(256),
   config: z
-    .object({ ExposedPorts: z.record(z.string(), z.unknown()).nullish(), Entrypoint: words, Cmd: words })
+    .object({
+      ExposedPorts: z.record(z.string(), z.unknown()).nullish(),
+      Entrypoint: words,
+      Cmd: words,
+      Env: words,
+      WorkingDir: z.string().nullish(),
+    })
     .nullish(),
   rootfs: z.object({ diff_ids: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/)).nullish() }),
 });
@@ -34,8 +43,20 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
     architecture,
     ports: Object.keys(config?.ExposedPorts ?? {}).map(portOf),
     entrypoint: [...(config?.Entrypoint ?? []), ...(config?.Cmd ?? [])],
+    workingFolder: config?.WorkingDir || "/",
+    loader: loaderVariables(config?.Env ?? []),
     diffIds: (rootfs.diff_ids ?? []).map((id) => id.slice("sha256:".length)),
   };
+}
+
+/** Of a variable that is there twice the last counts, as for the container's first process. */
+function loaderVariables(environment: readonly string[]): LoaderVariables | undefined {
+  const found: { LD_PRELOAD?: string; LD_AUDIT?: string } = {};
+  for (const name of ["LD_PRELOAD", "LD_AUDIT"] as const) {
+    const value = environment.findLast((line) => line.startsWith(`${name}=`))?.slice(name.length + 1);
+    if (value) found[name] = value;
+  }
+  return Object.keys(found).length > 0 ? found : undefined;
 }
 
 /** `80/tcp` or `80` → `tcp/80`. */

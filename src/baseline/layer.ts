@@ -5,6 +5,7 @@ import { layerPath } from "./layer-path.ts";
 import { type FolderNode, folderAt, type LayerNode, newFolder } from "./layer-tree.ts";
 import type { Budget } from "./limits.ts";
 import { scanStream } from "./scan-stream.ts";
+import { SMALL_BYTES } from "./scripts.ts";
 import { readTar, type TarEntry } from "./tar.ts";
 import { latin1, malformedTar } from "./tar-header.ts";
 
@@ -76,9 +77,12 @@ function addFolder(folder: FolderNode, name: string): void {
 async function nodeOf(top: FolderNode, entry: TarEntry, budget: Budget): Promise<LayerNode> {
   switch (entry.type) {
     case "file": {
-      const { size, mode } = entry;
+      const { size } = entry;
       budget.fileBytes(size, printable(toJsonText(entry.name)));
-      return { type: "file", ...(await scanStream({ size, mode, hashAlways: false }, entry.content)) };
+      return {
+        type: "file",
+        ...(await scanStream({ size, path: latin1(entry.name), hashAlways: size <= SMALL_BYTES }, entry.content)),
+      };
     }
     case "hard-link":
       return linkedNode(top, entry.linkName, budget);

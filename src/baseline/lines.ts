@@ -26,6 +26,11 @@ export interface BaselineEntry {
   readonly segments: readonly BaselineSegment[];
 }
 
+export interface LoaderVariables {
+  readonly LD_PRELOAD?: string | undefined;
+  readonly LD_AUDIT?: string | undefined;
+}
+
 /** What a baseline says about the image as a whole. */
 export interface BaselineHeader {
   /** `sha256:` and the digest of the image's configuration, or of its tree where there is no image (tree-digest.ts). */
@@ -38,6 +43,8 @@ export interface BaselineHeader {
   readonly entrypoint: readonly string[];
   /** Programs and libraries that make code as they run. */
   readonly jit: readonly JsonText[];
+  /** Variables of the image's environment that make the dynamic loader load libraries. Left out where there are none. */
+  readonly loader?: LoaderVariables | undefined;
   /** Number of entries that follow. */
   readonly entries: number;
 }
@@ -54,7 +61,7 @@ export interface Baseline {
 
 /** The one line that a header has: members in fixed order, no spaces, escapes as JSON.stringify (ECMA-262) makes them. */
 export function formatHeader(header: BaselineHeader): string {
-  const { identity, name, architecture, ports, entrypoint, jit, entries } = header;
+  const { identity, name, architecture, ports, entrypoint, jit, loader, entries } = header;
   return JSON.stringify({
     format: "pims.baseline/v1",
     identity,
@@ -63,6 +70,7 @@ export function formatHeader(header: BaselineHeader): string {
     ports,
     entrypoint,
     jit: jit.map(formatPath),
+    ...(loader === undefined ? {} : { loader: { LD_PRELOAD: loader.LD_PRELOAD, LD_AUDIT: loader.LD_AUDIT } }),
     entries,
   });
 }

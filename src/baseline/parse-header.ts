@@ -5,6 +5,12 @@ import { isImagePath, pathText, portText } from "./schema.ts";
 
 const MAX_HEADER_CHARACTERS = 4 * 1024 * 1024;
 
+/** Longer than any value that the kernel takes (MAX_ARG_STRLEN). */
+const variable = z
+  .string()
+  .min(1)
+  .max(128 * 1024);
+
 const headerShape = z.strictObject({
   format: z.literal("pims.baseline/v1"),
   identity: z.string().regex(/^sha256:[0-9a-f]{64}$/),
@@ -13,6 +19,10 @@ const headerShape = z.strictObject({
   ports: z.array(portText).max(65_536 * 3),
   entrypoint: z.array(z.string()),
   jit: z.array(pathText).max(MAX_ENTRIES),
+  loader: z
+    .strictObject({ LD_PRELOAD: variable.optional(), LD_AUDIT: variable.optional() })
+    .refine((variables) => Object.keys(variables).length > 0)
+    .optional(),
   entries: z.int().min(0).max(MAX_ENTRIES),
 });
 

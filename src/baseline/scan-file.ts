@@ -5,6 +5,7 @@ import { type ElfFile, isElf, readElf } from "../measure/elf.ts";
 import { findBytes } from "./find-bytes.ts";
 import { hashRanges } from "./hash-ranges.ts";
 import type { BaselineSegment, EntryKind } from "./lines.ts";
+import { hasFirstLine, isScriptPath } from "./scripts.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
 /** The name by which PCRE2's just-in-time compiler is called (pcre2jit(3)); the width of its characters follows. */
@@ -20,6 +21,8 @@ export interface Code {
   readonly compiles: boolean;
 }
 
+export const SCRIPT: Code = { kind: "script", segments: [], machine: null, compiles: false };
+
 export interface ScannedFile {
   readonly size: bigint;
   /** Null where nobody asked for the digest of a file that is no code. */
@@ -30,20 +33,15 @@ export interface ScannedFile {
 /** What is known of a file before its content is. */
 export interface FileFacts {
   readonly size: number;
-  /** Permission bits; a script is code only when somebody may execute it. */
-  readonly mode: number;
+  /** Path or name, one character a byte: it may say that the file is a script. */
+  readonly path: string;
   /** Whether to hash the file also when it is no code. */
   readonly hashAlways: boolean;
 }
 
-/** `#!`: execve hands the file to an interpreter. */
-function isScript(prefix: Uint8Array, mode: number): boolean {
-  return (mode & 0o111) !== 0 && prefix[0] === 0x23 && prefix[1] === 0x21;
-}
-
 /** Whether a file with these first four bytes has to be looked at in full. */
 export function isWorthReading(prefix: Uint8Array, facts: FileFacts): boolean {
-  return facts.hashAlways || isElf(prefix) || isScript(prefix, facts.mode);
+  return facts.hashAlways || isElf(prefix) || hasFirstLine(prefix) || isScriptPath(facts.path);
 }
 
 /**
@@ -69,9 +67,7 @@ export async function scanContent(
   }
   const { sha256, ranges } = hash.end();
   if (elf === null) {
-    const code: Code | null = isScript(prefix, facts.mode)
-      ? { kind: "script", segments: [], machine: null, compiles: false }
-      : null;
+    const code = hasFirstLine(prefix) || isScriptPath(facts.path) ? SCRIPT : null;
     return { size, sha256, code };
   }
   return { size, sha256, code: codeOf(elf, ranges, compiling.found) };

@@ -49,6 +49,10 @@ function fillRoot(root: string): void {
   writeFileSync(join(root, "usr/lib/broken.so"), sampleElf().subarray(0, 90));
   writeFileSync(join(root, "usr/bin/run me"), "#!/bin/sh\nexit 0\n", { mode: 0o755 });
   writeFileSync(join(root, "usr/bin/data"), "#!/bin/sh\nnot executable\n", { mode: 0o644 });
+  writeFileSync(join(root, "usr/lib/module.py"), "pass\n", { mode: 0o644 });
+  writeFileSync(join(root, "usr/lib/types.d.ts"), "export {};\n", { mode: 0o644 });
+  writeFileSync(join(root, "usr/lib/start"), "exec true\n", { mode: 0o644 });
+  writeFileSync(join(root, "etc/ld.so.preload"), "/usr/lib/libsample.so\n");
   writeFileSync(join(root, "etc/passwd"), "root:x:0:0::/:\n");
   writeFileSync(Buffer.concat([Buffer.from(`${root}/usr/bin/`), Buffer.of(0xff, 0xfe)]), "#!/x", { mode: 0o711 });
   symlinkSync("usr/bin", join(root, "bin"));
@@ -70,11 +74,14 @@ test("a root file system's programs, libraries and scripts are found, and nothin
     root,
     name: "sample",
     ports: ["tcp/443", "tcp/80"],
-    entrypoint: ["/bin/ls"],
+    entrypoint: ["/bin/ls", "/usr/lib/start"],
   });
+  const entryOf = (path: string) => entries.find((entry) => entry.path === path)!;
   assert.deepEqual(
     entries.map(({ path, kind, segments }) => [printable(path), kind, segments.length]),
     [
+      ["/etc/ld.so.preload", "script", 0],
+      ["/usr/bin/data", "script", 0],
       ["/usr/bin/dir", "executable", 1],
       ["/usr/bin/ls", "executable", 1],
       ["/usr/bin/node", "executable", 1],
@@ -82,16 +89,18 @@ test("a root file system's programs, libraries and scripts are found, and nothin
       ["hex:2f7573722f62696e2ffffe", "script", 0],
       ["/usr/lib/broken.so", "library", 0],
       ["/usr/lib/libsample.so", "library", 1],
+      ["/usr/lib/module.py", "script", 0],
+      ["/usr/lib/start", "script", 0],
     ],
   );
   const ls = readFileSync("/bin/ls");
-  assert.equal(entries[1]!.sha256, sha256Hex(ls));
-  assert.equal(entries[1]!.size, BigInt(ls.length));
-  for (const { offset, size, sha256 } of entries[1]!.segments) {
+  assert.equal(entryOf("/usr/bin/ls").sha256, sha256Hex(ls));
+  assert.equal(entryOf("/usr/bin/ls").size, BigInt(ls.length));
+  for (const { offset, size, sha256 } of entryOf("/usr/bin/ls").segments) {
     assert.equal(sha256, sha256Hex(ls.subarray(Number(offset), Number(offset + size))));
   }
   const node = readFileSync(join(root, "usr/bin/node"));
-  assert.deepEqual(entries[2]!.segments, [
+  assert.deepEqual(entryOf("/usr/bin/node").segments, [
     { offset: 0x400n, size: 0x123n, sha256: sha256Hex(node.subarray(0x400, 0x523)) },
   ]);
   assert.deepEqual(header.ports, ["tcp/80", "tcp/443"]);

@@ -93,7 +93,7 @@ async function readRegular(
       const now = fstatSync(fd, { bigint: true });
       return now.isFile() && now.ino === stats.ino && now.size === stats.size && now.ctimeNs === stats.ctimeNs;
     };
-    const facts = { size: Number(stats.size), mode: Number(stats.mode), hashAlways: true };
+    const facts = { size: Number(stats.size), path: path.toString("latin1"), hashAlways: true };
     if (!same()) throw changed(shown);
     const { size, sha256, code } = await scanOpenFile(fd, facts, shown).catch((error: unknown) => {
       throw unreadable(shown, error);

@@ -1,5 +1,5 @@
 import { type JsonText, printable } from "../core/bytes.ts";
-import type { LogEvent } from "../log/event.ts";
+import type { LogEvent, ProcessStartEvent } from "../log/event.ts";
 import type { Finding } from "../log/finding.ts";
 
 /** Enough of a digest to tell it from others by eye. */
@@ -49,6 +49,8 @@ export function describeEvent(event: LogEvent): string {
       return `${head} ${container(event)}`;
     case "code":
       return `${head} ${container(event)} ${process(event)} ${event.role} ${path(event.object.path)} ${shortDigest(event.object.digest)}${event.deleted ? " (deleted)" : ""}`;
+    case "process-start":
+      return `${head} ${container(event)} ${process(event)} ${shortDigest(event.object.digest)}, user ${event.user}, parent ${event.parent}${script(event)}${preloads(event)}`;
     case "violation":
       return `${head} ${event.container ? container({ container: event.container }) : "host"} ${process(event)} ${event.reason} ${path(event.object.path)} ${shortDigest(event.object.digest)}${pageList(event)}`;
     case "sweep":
@@ -69,6 +71,16 @@ function container(event: { container: { name: string; runtime: string; id: stri
 
 function process(event: { pid: number; exe: JsonText }): string {
   return `${event.pid} ${path(event.exe)}`;
+}
+
+function script({ script, unresolved }: ProcessStartEvent): string {
+  if (script === null) return unresolved === null ? "" : `, no script (${unresolved})`;
+  const doubt = unresolved === null ? "" : ` (${unresolved})`;
+  return `, script ${path(script.path)} ${shortDigest(script.digest)}${doubt}`;
+}
+
+function preloads({ preloads }: ProcessStartEvent): string {
+  return preloads.map(({ by, object }) => `, ${by} ${path(object.path)} ${shortDigest(object.digest)}`).join("");
 }
 
 function pageList(finding: Finding): string {

@@ -34,6 +34,13 @@ export const poll: (descriptors: Uint8Array, count: number, timeoutMs: number) =
 );
 export const setsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: number) => number =
   libc.func("int setsockopt(int fd, int level, int name, const void *value, uint32_t length)");
+const SYS_OPENAT2 = 437;
+const syscall: (number: number, root: number, path: Uint8Array, how: Uint8Array, size: number) => number = libc.func(
+  "long syscall(long number, long root, const void *path, const void *how, size_t size)",
+);
+/** The C library has no name for it. */
+export const openat2 = (root: number, path: Uint8Array, how: Uint8Array, size: number): number =>
+  syscall(SYS_OPENAT2, root, path, how, size);
 export const close: (fd: number) => number = libc.func("int close(int fd)");
 
 /** errno(3) of the last call that failed. */
@@ -42,7 +49,17 @@ export function errno(): number {
 }
 
 /** Linux's numbers for the few errors that callers tell apart (asm-generic/errno.h). */
-export const ERRNO = { EPERM: 1, ESRCH: 3, EINTR: 4, EAGAIN: 11, ENOTTY: 25, EINVAL: 22, ENOBUFS: 105 } as const;
+export const ERRNO = {
+  EPERM: 1,
+  ENOENT: 2,
+  ESRCH: 3,
+  EINTR: 4,
+  EAGAIN: 11,
+  ENOTDIR: 20,
+  ENOTTY: 25,
+  EINVAL: 22,
+  ENOBUFS: 105,
+} as const;
 
 export function systemCallError(call: string, number = errno()): PimsError {
   const name = Object.entries(koffi.os.errno).find(([, value]) => value === number)?.[0] ?? `errno ${number}`;

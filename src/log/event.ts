@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PRELOAD_WAYS } from "../process/preload.ts";
 import {
   containerSchema,
   decimalSchema,
@@ -67,6 +68,28 @@ const code = z.strictObject({
   mapped: z.array(digestSchema).max(1024),
 });
 
+/** How a process was started: the first of its kind in a container. */
+const processStart = z.strictObject({
+  type: z.literal("process-start"),
+  time,
+  ...processSchema.shape,
+  parent: count,
+  container: containerSchema,
+  /** The program. */
+  object: objectSchema,
+  /** The host's number of its effective user. */
+  user: count,
+  /** SHA-256 of its arguments, each ended by a zero byte. Null when they were not read. */
+  arguments: digestSchema.nullable(),
+  script: objectSchema.nullable(),
+  /** Why the script that an interpreter runs has no digest, or what is to be known about it. */
+  unresolved: z
+    .enum(["stdin", "command", "module", "not-found", "not-a-file", "changed", "gone", "unreadable"])
+    .nullable(),
+  /** Libraries that the process is made to load. `said` is the SHA-256 of the variable's value, or of the file. */
+  preloads: z.array(z.strictObject({ by: z.enum(PRELOAD_WAYS), said: digestSchema, object: objectSchema })).max(32),
+});
+
 const violation = z.strictObject({ type: z.literal("violation"), time, ...findingSchema.shape });
 
 /** Stands for the container in a sweep's `incomplete` where it is not known whose process could not be read. */
@@ -112,6 +135,7 @@ export const eventSchema = z.discriminatedUnion("type", [
   containerStart,
   containerStop,
   code,
+  processStart,
   violation,
   sweep,
   actionSchema,
@@ -119,5 +143,6 @@ export const eventSchema = z.discriminatedUnion("type", [
 /** One event of the measurement log. */
 export type LogEvent = z.infer<typeof eventSchema>;
 export type CodeEvent = z.infer<typeof code>;
+export type ProcessStartEvent = z.infer<typeof processStart>;
 export type SweepEvent = z.infer<typeof sweep>;
 export type ActionEvent = z.infer<typeof actionSchema>;

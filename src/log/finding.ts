@@ -13,6 +13,8 @@ export const REASONS = [
   "writable-code",
   "page-cache-modified",
   "container-config",
+  "unknown-script",
+  "preload-injection",
   "coverage-incomplete",
   "coverage-stale",
   "quote-invalid",

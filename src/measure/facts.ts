@@ -3,6 +3,7 @@ import type { JsonText } from "../core/bytes.ts";
 import type { Backing } from "../process/mapping.ts";
 import type { Difference } from "./difference.ts";
 import type { Place } from "./place.ts";
+import type { ProcessStart } from "./process-start.ts";
 
 /** One process for the life of a boot: `pid` of the host's namespace and start time in clock ticks since boot. */
 export interface ProcessRef {
@@ -73,5 +74,11 @@ export type Fact =
       readonly process: ProcessRef;
       readonly object: CodeObject;
       readonly writer: ProcessRef;
+    }
+  | {
+      readonly kind: "start";
+      readonly process: ProcessRef;
+      readonly program: CodeObject;
+      readonly start: ProcessStart;
     }
   | { readonly kind: "unreadable"; readonly process: ProcessRef; readonly text: string };

@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
+import { withDeadline } from "../core/deadline.ts";
 import { sha256Stream } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
 import type { ElfSegment } from "./elf.ts";
@@ -62,18 +63,18 @@ export class FileDigests {
    * the budget, changes while it is read, or does not answer in time; system errors (ENOENT, …) as they are.
    */
   async measure(path: string, budget?: HashBudget): Promise<MeasuredFile> {
-    const before = await withDeadline(path, () => stat(path, { bigint: true }));
+    const before = await withDeadline(path, FILE_DEADLINE_MS, () => stat(path, { bigint: true }));
     const cached = this.#known(before);
     if (cached !== undefined) return cached;
     if (!before.isFile()) throw new PimsError("coverage-incomplete", "executable code is mapped from no regular file");
     if (before.size > MAX_FILE_BYTES) throw new PimsError("coverage-incomplete", "an executable file is too large");
     budget?.take(before.size);
-    return withDeadline(path, (expired) => this.#hash(path, expired));
+    return withDeadline(path, FILE_DEADLINE_MS, (expired) => this.#hash(path, expired));
   }
 
   /** Whether a file is still as it was measured, by its times. Same errors as measure; hashes nothing. */
   async isUnchanged(path: string, file: { sha256: string | null; deleted: boolean }): Promise<boolean> {
-    const known = this.#known(await withDeadline(path, () => stat(path, { bigint: true })));
+    const known = this.#known(await withDeadline(path, FILE_DEADLINE_MS, () => stat(path, { bigint: true })));
     return known !== undefined && known.sha256 === file.sha256 && known.deleted === file.deleted;
   }
 
@@ -183,7 +184,7 @@ async function hashContent(
  * `length` bytes of a file at `offset`; what lies past its end is zeros, as the kernel maps it. Same errors as measure.
  */
 export async function readFilePage(path: string, offset: bigint, length: number): Promise<Uint8Array> {
-  return withDeadline(path, async () => {
+  return withDeadline(path, FILE_DEADLINE_MS, async () => {
     const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     try {
       const page = Buffer.alloc(length);
@@ -208,19 +209,4 @@ export function deviceText(dev: bigint): string {
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xffff_f000n);
   const minor = (dev & 0xffn) | ((dev >> 12n) & 0xffff_ff00n);
   return `${major}:${minor}`;
-}
-
-/** `work` is told when its time is over, since what it waits for may still come. */
-async function withDeadline<T>(what: string, work: (expired: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    controller.abort();
-    reject(new PimsError("coverage-incomplete", `${what} did not answer within ${FILE_DEADLINE_MS / 1000} s`));
-  }, FILE_DEADLINE_MS);
-  try {
-    return await Promise.race([work(controller.signal), promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

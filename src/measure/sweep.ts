@@ -8,7 +8,15 @@ import type { CodeObject, Fact, ProcessRef } from "./facts.ts";
 import { FileDigests, HashBudget } from "./file-digest.ts";
 import { HostPrograms } from "./host-programs.ts";
 import { Scrub } from "./scrub.ts";
-import { describeProcess, type MeasuredMapping, meetProcess, releaseProgram, type Watched } from "./watched.ts";
+import {
+  type MeasuredMapping,
+  type Met,
+  meetAgain,
+  meetProcess,
+  releaseProgram,
+  releaseWatched,
+  type Watched,
+} from "./watched.ts";
 import { WritableCode } from "./writable-code.ts";
 import { compareWrittenPages } from "./written-pages.ts";
 
@@ -58,6 +66,8 @@ const BYTES_A_SWEEP = 1024n * 1024n * 1024n;
 const MAX_VANISHED = 2;
 
 const MAX_NOTED = 1024;
+/** How long a measurement waits for the arguments of a process. They take microseconds unless the process hinders it. */
+const START_WAIT_MS = 100;
 
 /** Shared writable mappings of one process; databases have some, none has as many. */
 const MAX_WRITABLE = 4096;
@@ -88,6 +98,8 @@ export class Sweeper {
   readonly #method: Method;
   readonly #watched = new Map<number, Watched>();
   readonly #noted = new Set<number>();
+  /** Noted, and another program was executed in their place before they were measured. */
+  readonly #replaced: Watched[] = [];
   /** What could not be looked at when it was noted. */
   readonly #unreadable: Fact[] = [];
   #turn: Promise<unknown> = Promise.resolve();
@@ -123,7 +135,16 @@ export class Sweeper {
   note(pids: readonly number[]): boolean {
     for (const pid of pids) {
       if (this.#noted.size >= MAX_NOTED) return false;
-      this.#meet(pid, this.#unreadable);
+      const known = this.#watched.get(pid);
+      if (
+        known !== undefined &&
+        (known.program !== null || known.start !== null) &&
+        this.#replaced.length < MAX_NOTED
+      ) {
+        this.#watched.delete(pid);
+        this.#replaced.push(known);
+      }
+      this.#meet(pid, this.#unreadable, "executing");
       this.#noted.add(pid);
     }
     return true;
@@ -146,7 +167,7 @@ export class Sweeper {
 
   async close(): Promise<void> {
     await this.#turn;
-    for (const watched of this.#watched.values()) releaseProgram(watched);
+    for (const watched of [...this.#watched.values(), ...this.#replaced.splice(0)]) releaseWatched(watched);
     this.#watched.clear();
   }
 
@@ -168,6 +189,7 @@ export class Sweeper {
     const gathering: Gathering = { coverage, facts, checkedFiles: new Set(), budgets: new Map() };
     const containers = new Map<string, ContainerRef>();
     const hashedBefore = this.digests.hashedFiles;
+    for (const watched of this.#replaced.splice(0)) await this.#leave(watched, gathering);
     for (const pid of pids) {
       const container = await this.#measureProcess(pid, gathering);
       if (container !== null) containers.set(containerKey(container), container);
@@ -182,11 +204,12 @@ export class Sweeper {
     let left: ContainerRef | null = null;
     // Twice, because a process that executed meanwhile is another address space.
     for (let attempt = 0; attempt < 2; attempt++) {
-      const watched = this.#watched.get(pid) ?? this.#meet(pid, gathering.facts);
+      const watched = this.#watched.get(pid) ?? this.#meet(pid, gathering.facts, "running");
       if (watched === null) return left;
       const outcome = await this.#measureOne(watched, gathering);
       if (outcome !== "gone") {
         gathering.coverage.processes++;
+        if (watched.start !== null && outcome === "measured") await this.#tellStart(watched, gathering);
         return outcome === "helper" ? left : watched.process.container;
       }
       if (await this.#leave(watched, gathering)) left = watched.process.container;
@@ -198,12 +221,12 @@ export class Sweeper {
    * Notes a process in scope, anew if it was known. One that may not be looked at is reported as unreadable, never left
    * out.
    */
-  #meet(pid: number, facts: Fact[]): Watched | null {
+  #meet(pid: number, facts: Fact[], met: Met): Watched | null {
     let container: ContainerRef | null = null;
     try {
       container = this.#finder.ofProcess(pid);
       if (container === null && this.#scope === "containers") return this.#forget(pid);
-      const watched = meetProcess(pid, container);
+      const watched = meetProcess(pid, container, met, this.#method);
       if (watched === null) return this.#forget(pid);
       this.#forget(pid);
       this.#watched.set(pid, watched);
@@ -218,7 +241,7 @@ export class Sweeper {
 
   #forget(pid: number): null {
     const known = this.#watched.get(pid);
-    if (known !== undefined) releaseProgram(known);
+    if (known !== undefined) releaseWatched(known);
     this.#watched.delete(pid);
     return null;
   }
@@ -228,17 +251,44 @@ export class Sweeper {
     const { process, program } = watched;
     if (this.#watched.get(process.pid) === watched) this.#watched.delete(process.pid);
     try {
-      if (program === null) return false;
+      if (program === null) {
+        await this.#tellStart(watched, gathering);
+        return false;
+      }
       const object = await readProgram(process, program, this.digests, this.#budgetOf(process, gathering));
       if (await this.#hostPrograms.isRuntimeProgram(object.sha256)) return false;
       gathering.facts.push({ kind: "code", process, object });
+      await this.#tellStart(watched, gathering, object);
       return true;
     } catch (error) {
       if (errorCode(error) === undefined) throw error;
       gathering.facts.push({ kind: "unreadable", process, text: describeError(error) });
       return true;
     } finally {
-      releaseProgram(watched);
+      releaseWatched(watched);
+    }
+  }
+
+  /**
+   * Tells how a process was started, once. What has not been read by then is told by a later sweep: nobody else is kept
+   * waiting.
+   */
+  async #tellStart(watched: Watched, gathering: Gathering, held?: CodeObject): Promise<void> {
+    const { process, start } = watched;
+    const program = held ?? watched.measured.find(({ object }) => object.role === "executable")?.object;
+    if (start === null || program === undefined) return;
+    if (!(await start.isDone(START_WAIT_MS))) {
+      if (this.#watched.get(process.pid) !== watched)
+        gathering.facts.push({ kind: "unreadable", process, text: "it ended before its arguments were read" });
+      return;
+    }
+    watched.start = null;
+    try {
+      const told = await start.finish(this.digests, this.#budgetOf(process, gathering));
+      gathering.facts.push({ kind: "start", process, program, start: told });
+      for (const text of told.unread) gathering.facts.push({ kind: "unreadable", process, text });
+    } finally {
+      start.release();
     }
   }
 
@@ -305,7 +355,7 @@ export class Sweeper {
     const mappings = space.mappings();
     if (mappings === "gone") return "gone";
     // Other mappings may be another program's, of which no event told.
-    if (watched.measured.length > 0) watched.process = describeProcess(watched.process.pid, watched.process.container);
+    if (watched.measured.length > 0) meetAgain(watched, this.#method);
     const { process } = watched;
     const program = await programFile(space);
     const budget = this.#budgetOf(process, gathering);
@@ -344,7 +394,11 @@ export class Sweeper {
     // What could not be read is tried again in the next sweep, and so is a helper: its own program comes after it.
     watched.mappings = complete && !helper && overlong.size === 0 ? mappings : [];
     if (complete) releaseProgram(watched);
-    if (helper) return "helper";
+    if (helper) {
+      watched.start?.release();
+      watched.start = null;
+      return "helper";
+    }
     const mapped = digestsOf(objects.values());
     for (const object of objects.values()) {
       if (object.backing === "kernel") continue;

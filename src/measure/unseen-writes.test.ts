@@ -173,7 +173,7 @@ for (const method of ["auto", "fallback"] as const satisfies readonly Method[]) 
     t.after(() => sweeper.close());
     const sweep = async () => {
       const { facts } = await sweeper.sweep();
-      return facts.filter((fact) => fact.kind !== "unreadable" && fact.object.path === path);
+      return facts.filter((fact) => "object" in fact && fact.object.path === path);
     };
     const [code] = await sweep();
     assert.equal(code?.kind, "code");

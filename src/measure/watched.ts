@@ -3,11 +3,12 @@ import type { ContainerRef } from "../container/types.ts";
 import { toJsonText } from "../core/bytes.ts";
 import { errorCode } from "../core/errors.ts";
 import { LONG_NAME } from "../kernel/procmap.ts";
-import { isGone } from "../process/address-space.ts";
+import { isGone, type Method } from "../process/address-space.ts";
 import type { Mapping } from "../process/mapping.ts";
 import { parseStat } from "../process/stat.ts";
 import type { CodeObject, ProcessRef } from "./facts.ts";
 import type { MeasuredFile } from "./file-digest.ts";
+import { StartReading } from "./process-start.ts";
 
 export interface MeasuredMapping {
   readonly mapping: Mapping;
@@ -22,6 +23,10 @@ export interface Watched {
   process: ProcessRef;
   /** A descriptor of its program's file, until it has been measured once: it can be hashed also when the process has gone meanwhile. */
   program: number | null;
+  /** How it was started, until it has been told. Null for a process of the host's own. */
+  start: StartReading | null;
+  /** Another one after each execve. */
+  stackStart: bigint;
   /** As they were measured last; empty when they must be measured anew. */
   mappings: readonly Mapping[];
   measured: readonly MeasuredMapping[];
@@ -31,11 +36,22 @@ export interface Watched {
   vanished: number;
 }
 
+/** How a process comes to be noted: by the event of its execve, just now, or otherwise. */
+export type Met = "executing" | "running";
+
 /** Notes a process, or null when it has gone or has no program (kernel threads). Its program's file is kept hold of. */
-export function meetProcess(pid: number, container: ContainerRef | null): Watched | null {
+export function meetProcess(
+  pid: number,
+  container: ContainerRef | null,
+  met: Met = "running",
+  method: Method = "auto",
+): Watched | null {
   try {
+    const { process, stackStart } = describeProcess(pid, container);
     return {
-      process: describeProcess(pid, container),
+      process,
+      stackStart,
+      start: readStart(process, met, method),
       program: holdProgram(pid),
       mappings: [],
       measured: [],
@@ -49,9 +65,44 @@ export function meetProcess(pid: number, container: ContainerRef | null): Watche
 }
 
 /** What a process says of itself now. Throws a system error when it is gone. */
-export function describeProcess(pid: number, container: ContainerRef | null): ProcessRef {
-  const { startTime, comm } = parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"));
-  return { pid, startTime, comm, exe: readExe(pid), container };
+export function describeProcess(
+  pid: number,
+  container: ContainerRef | null,
+): { readonly process: ProcessRef; readonly stackStart: bigint } {
+  const { startTime, comm, stackStart } = parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  return { process: { pid, startTime, comm, exe: readExe(pid), container }, stackStart };
+}
+
+/** Looks again at a process whose mappings are others: it may run another program, of which no event told. */
+export function meetAgain(watched: Watched, method: Method): void {
+  const { pid, container } = watched.process;
+  const { process, stackStart } = describeProcess(pid, container);
+  watched.process = process;
+  if (stackStart === watched.stackStart) return;
+  watched.stackStart = stackStart;
+  watched.start?.release();
+  watched.start = readStart(process, "running", method);
+}
+
+function readStart(process: ProcessRef, met: Met, method: Method): StartReading | null {
+  if (process.container === null) return null;
+  return new StartReading(process, met === "executing" ? Date.now() : startedMs(process), method);
+}
+
+/** USER_HZ, 100 on every architecture that Node runs on. */
+const TICK_MS = 10;
+
+/** When a process began, to the tick, in milliseconds since 1970. */
+function startedMs({ startTime }: ProcessRef): number {
+  const upMs = Number(readFileSync("/proc/uptime", "latin1").split(" ")[0]) * 1000;
+  return Date.now() - upMs + (Number(startTime) + 1) * TICK_MS;
+}
+
+/** Lets go of everything that is held of a process. */
+export function releaseWatched(watched: Watched): void {
+  releaseProgram(watched);
+  watched.start?.release();
+  watched.start = null;
 }
 
 /** Lets go of the program's file. */

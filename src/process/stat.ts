@@ -10,6 +10,8 @@ export interface ProcessStat {
   readonly threads: number;
   /** Clock ticks since boot. With the pid it names one process for the life of a boot. */
   readonly startTime: bigint;
+  /** Address of the bottom of the stack: another one after each execve. 0 once the process has exited. */
+  readonly stackStart: bigint;
 }
 
 /** Parses one line of `/proc/PID/stat`. `comm` may hold any byte, brackets and newlines too, so the last `)` counts. */
@@ -21,8 +23,9 @@ export function parseStat(text: string): ProcessStat {
     .trimEnd()
     .split(" ");
   const pid = Number(text.slice(0, open));
-  const [state, parent, threads, startTime] = [fields[0], fields[1], fields[17], fields[19]];
-  if (open < 1 || close < open || !Number.isInteger(pid) || !state || !startTime || !/^\d+$/.test(startTime))
+  const [state, parent, threads, startTime, stack] = [fields[0], fields[1], fields[17], fields[19], fields[25]];
+  const numbers = [startTime, stack].every((field) => field !== undefined && /^\d+$/.test(field));
+  if (open < 1 || close < open || !Number.isInteger(pid) || !state || !numbers)
     throw new PimsError("proc-malformed", "a line of /proc/PID/stat has an unknown shape");
   return {
     pid,
@@ -30,6 +33,7 @@ export function parseStat(text: string): ProcessStat {
     state,
     parent: Number(parent),
     threads: Number(threads),
-    startTime: BigInt(startTime),
+    startTime: BigInt(startTime!),
+    stackStart: BigInt(stack!),
   };
 }

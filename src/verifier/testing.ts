@@ -40,6 +40,7 @@ export class Bench {
       hasPath: (path) => path === listed,
       mayCompile: () => false,
       mayBeDisplaced: () => false,
+      mayPreload: () => false,
     },
   };
 

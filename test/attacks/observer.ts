@@ -1,5 +1,5 @@
-import { codeEvent, findingOf, isWrongInItself, violationEvent } from "../../src/agent/events.ts";
-import { applyRecords, emptyHostState, findingKey, keyOf, knowsCode } from "../../src/attest/host-state.ts";
+import { codeEvent, findingOf, isWrongInItself, startEvent, violationEvent } from "../../src/agent/events.ts";
+import { applyRecords, emptyHostState, findingKey, keyOf, knowsCode, knowsStart } from "../../src/attest/host-state.ts";
 import { type BaselineLookup, decide } from "../../src/attest/verdict.ts";
 import type { ContainerRef } from "../../src/container/types.ts";
 import { describeError } from "../../src/core/errors.ts";
@@ -100,9 +100,12 @@ export class Observer {
       if (!container) continue;
       if (fact.kind === "unreadable") container.unreadable.add(fact.text);
       else if (isWrongInItself(fact)) this.#violation(findingOf(fact, container.name));
-      else {
+      else if (fact.kind === "code") {
         const event = codeEvent(fact, container.name, time());
         if (!knowsCode(this.#state, event)) this.#apply(event);
+      } else {
+        const event = startEvent(fact, container.name, time());
+        if (!knowsStart(this.#state, event)) this.#apply(event);
       }
     }
     for (const { name } of this.#watched.values()) for (const finding of this.findings(name)) this.#violation(finding);
