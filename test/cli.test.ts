@@ -42,6 +42,29 @@ test("every command explains itself", () => {
   }
 });
 
+test("help marks what must be given", () => {
+  const required = (...args: string[]) =>
+    [
+      ...pims([...args, "--help"])
+        .stdout.replaceAll(/\n {3,}(?=[^ -])/g, " ")
+        .matchAll(/^ +(--[a-z-]+).*\(required\)$/gm),
+    ].map(([, option]) => option);
+  assert.deepEqual(required("baseline", "approve"), ["--registry", "--key"]);
+  assert.deepEqual(required("agent", "run"), ["--config"]);
+  assert.deepEqual(required("scan"), []);
+});
+
+test("a broken file with an expected baseline is named before anybody signs", (t) => {
+  const file = join(temporaryFolder(t), "mine.baseline");
+  const approve = () =>
+    pims(["baseline", "approve", "0x11", "--registry", ledger.registry, "--key", "/nowhere/key", "--expect", file]);
+  assertRefused(approve(), /mine\.baseline does not exist/);
+  for (const text of ["", "{}\n", "\xff\n", '{"format":"pims.baseline/v1"}\n']) {
+    writeFileSync(file, text, "latin1");
+    assertRefused(approve(), /mine\.baseline: /);
+  }
+});
+
 test("an unknown command, option or value is refused", () => {
   for (const args of [
     ["scam"],

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { ScanReport } from "../src/agent/scan.ts";
 import { startDockerd } from "./dockerd.ts";
 import { PROGRAM, pims } from "./pims.ts";
 
@@ -86,13 +87,15 @@ test("a kept demo can be looked around in, and Ctrl-C removes everything", async
     assert.equal(verified.status, 0, verified.stderr);
   }
   assert.match(pims(["log", "show", log!, "--type", "action"]).stdout, /pause done by policy because of code-modified/);
-  // Without baselines a scan finds nothing in what is left of it; other tests may run containers meanwhile.
+  // A scan finds what is left of the attacks, and without images nothing; other tests may run containers meanwhile.
   const [own] = JSON.parse(readFileSync(join(log!, "../../../agent.json"), "utf8")).policy.containers as [string];
-  const found = JSON.parse(pims(["scan", "--json"]).stdout).findings as { container: { name: string } | null }[];
-  assert.deepEqual(
-    found.filter(({ container }) => container?.name.startsWith(own.replace("*", ""))),
-    [],
-  );
+  const found = (...args: string[]) =>
+    (JSON.parse(pims(["scan", "--json", ...args]).stdout) as ScanReport).findings
+      .filter(({ container }) => container?.name.startsWith(own.replace("*", "")))
+      .map(({ reason }) => reason)
+      .toSorted();
+  assert.deepEqual(found(), ["unknown-executable", "unknown-library"]);
+  assert.deepEqual(found("--no-images"), []);
   child.kill("SIGINT");
   const [code] = (await once(child, "exit")) as [number];
   assert.equal(code, 0, lines.join("\n"));

@@ -74,13 +74,18 @@ export function addBaseline(program: Command): void {
     .description("sign a proposed baseline, after rebuilding it from the ledger's own data")
     .argument("<id>", "what 'pims baseline publish' printed")
     .requiredOption("--key <file>", "another publisher's key")
-    .option("--expect <file>", "sign only if it is exactly this baseline, built by the approver from the image")
+    .option(
+      "--expect <file>",
+      "sign only if it is this baseline, built by the approver from the image; its name may differ",
+    )
     .option("--json", "print one object (pims.baseline-approve/v1)")
     .action(
       action(async (id: string, options: LedgerOptions & { key: string; expect?: string; json?: boolean }) => {
-        const expected = options.expect === undefined ? undefined : (await readBaselineFile(options.expect)).root;
+        const { expect } = options;
+        const expected =
+          expect === undefined ? {} : { expected: { baseline: await readBaselineFile(expect), from: expect } };
         const key = await readKeyFile(options.key);
-        const done = await approveBaseline({ ...place(options), key, id, ...(expected ? { expected } : {}) });
+        const done = await approveBaseline({ ...place(options), key, id, ...expected });
         if (options.json) {
           const { status, approvals, gas } = done;
           printJson({
@@ -91,7 +96,11 @@ export function addBaseline(program: Command): void {
             gas: Number(gas),
             ...summary(done.baseline),
           });
-        } else printLine(`${done.baseline.header.identity} ${done.status}, ${done.approvals} signatures`);
+        } else {
+          const { identity, name, entries } = done.baseline.header;
+          printLine(`${identity} ${done.status}, ${done.approvals} signatures`);
+          say(`pims: signed what its proposer calls ${printable(name)}, ${entries} entries`);
+        }
         return EXIT.good;
       }),
     );

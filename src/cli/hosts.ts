@@ -37,6 +37,10 @@ export function printHosts(hosts: readonly HostReport[], whole: boolean): void {
       actions.map(({ action: done, outcome }) => `${done} ${outcome}`).join(" ") || "-",
     ]);
     if (rows.length > 0) printLine(table([["  CONTAINER", "ID", "IMAGE", "VERDICT", "REASONS", "ACTIONS"], ...rows]));
+    else if (host.evidence === "good" && !whole)
+      printLine(
+        `  no container ran on it then; one that is new shows after the next attestation: pims attest ${host.host}`,
+      );
     for (const report of host.containers) if (report.status !== "trusted") printDetails(report, whole);
   }
 }

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Help, type Option } from "commander";
 import { VERSION } from "../core/version.ts";
 import { complain, EXIT } from "./output.ts";
 
@@ -18,10 +18,18 @@ const commands: Readonly<Record<string, () => Promise<Add>>> = {
   tpm: async () => (await import("./tpm.ts")).addTpm,
 };
 
+const { optionDescription } = Help.prototype;
+
+function describeOption(this: Help, option: Option): string {
+  const text = optionDescription.call(this, option);
+  return option.mandatory ? `${text} (required)` : text;
+}
+
 const program = new Command("pims")
   .description("Watches the code that containers execute in memory, and proves what it found to a verifier.")
   .version(VERSION)
   .showHelpAfterError("(run with --help for what it takes)")
+  .configureHelp({ optionDescription: describeOption })
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "pims: ")) });
 
 const [name] = process.argv.slice(2);

@@ -25,7 +25,7 @@ export function addStatus(program: Command): void {
         const hosts = status.hosts.map((host) => selectContainers(host, wanted, options.stopped === true));
         if (wanted !== undefined && hosts.every(({ containers }) => containers.length === 0))
           throw new PimsError("container-unknown", `the verifier knows no container ${JSON.stringify(wanted)}`, {
-            hint: "'pims status' lists those that it knows, with --stopped also those of the past",
+            hint: "'pims status' lists those that it knows, with --stopped also those of the past; a new one is known from its host's next attestation on, and 'pims attest HOST' asks for it now",
           });
         if (options.json) printJson({ ...status, hosts });
         else printHosts(hosts, wanted !== undefined);

@@ -110,11 +110,11 @@ export class Platform {
         `the image ${image.name} is ${provided.identity} to its runtime and ${identity} in its archive`,
       );
     const [proposer, approver] = this.#publishers ?? notYet("chain");
-    const { id, root } = await proposeBaseline({ ...this.ledger, key: proposer, lines: baseline.lines });
+    const { id } = await proposeBaseline({ ...this.ledger, key: proposer, lines: baseline.lines });
     const before = await readBaseline({ ...this.ledger, identity });
     if (before.status !== "proposed")
       throw new PimsError("demo-failed", "what one publisher signed is taken for a baseline");
-    await approveBaseline({ ...this.ledger, key: approver, id, expected: root });
+    await approveBaseline({ ...this.ledger, key: approver, id, expected: { baseline, from: "the demo" } });
     return baseline;
   }
 

@@ -1,6 +1,6 @@
 import { encodeFunctionData } from "viem";
+import { differencesFrom } from "../baseline/difference.ts";
 import type { Baseline } from "../baseline/format.ts";
-import { bytesEqual } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
 import { parseProposalId } from "./identity.ts";
 import type { LedgerKey } from "./keys.ts";
@@ -15,8 +15,8 @@ export interface Approving extends RegistryPlace {
   key: LedgerKey;
   /** The proposal's id: root and data are part of it, so nothing else can be approved by mistake. */
   id: string;
-  /** The root that the approver computed from the image; any other is refused. */
-  expected?: Uint8Array;
+  /** What the approver built from the image, and where it is, for the message; any other is refused. Its name may differ. */
+  expected?: { baseline: Baseline; from: string };
 }
 
 export interface Approved {
@@ -35,10 +35,10 @@ export async function approveBaseline({ key, id, expected, ...place }: Approving
   const registry = await openRegistry(place);
   const proposal = await requireProposal(registry, parseProposalId(id));
   const baseline = await rebuildBaseline(registry, proposal);
-  if (expected !== undefined && !bytesEqual(expected, baseline.root)) {
-    throw new PimsError("baseline-differs", "the proposed baseline is not the one that was expected", {
-      hint: "compare the two with pims baseline show before anybody signs",
-    });
+  const differences = expected === undefined ? [] : differencesFrom(expected.baseline, baseline);
+  if (differences.length > 0) {
+    const text = `the proposed baseline is not the one in ${expected!.from}: ${differences.join("; ")}`;
+    throw new PimsError("baseline-differs", text, { hint: "find out why before anybody signs" });
   }
   const data = encodeFunctionData({ abi, functionName: "approve", args: [proposal.id] });
   const { gasUsed } = await sendTransaction(registry.rpc, registry.chainId, key, { to: registry.address, data });

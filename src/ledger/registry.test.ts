@@ -169,12 +169,20 @@ test("when one of two open proposals is approved, a late signature cannot bring 
   assert.ok(now.status === "approved" && now.id === two.id);
 });
 
-test("an approver who expects another root does not sign", async () => {
-  const { id, root } = await actions.propose(a, testLines("expected", 1));
-  const other = Uint8Array.from(root, (byte) => byte ^ 1);
+test("an approver who expects another baseline does not sign, and one who only calls it otherwise does", async () => {
+  const { id } = await actions.propose(a, testLines("expected", 1));
   const place = { ...ledger.place, key: b, id };
-  await assert.rejects(approveBaseline({ ...place, expected: other }), { code: "baseline-differs" });
-  assert.equal((await approveBaseline({ ...place, expected: root })).status, "approved");
+  const other = parseBaseline(testLines("expected", 1, "another file"));
+  await assert.rejects(approveBaseline({ ...place, expected: { baseline: other, from: "mine.baseline" } }), {
+    code: "baseline-differs",
+    message: /^the proposed baseline is not the one in mine\.baseline: /,
+  });
+  const [header, ...entries] = testLines("expected", 1);
+  const renamed = parseBaseline([header!.replace(/"name":"[^"]*"/, '"name":"as I call it"'), ...entries]);
+  assert.equal(
+    (await approveBaseline({ ...place, expected: { baseline: renamed, from: "mine.baseline" } })).status,
+    "approved",
+  );
 });
 
 test("the list has every image once, with what stands for it", async () => {
