@@ -440,7 +440,9 @@ export class Agent {
 
 /** Processes of a container that a measurement has something to tell of. */
 function pidsOf({ id }: ContainerRef, { facts }: SweepResult): number[] {
-  return facts.filter(({ process }) => process.container?.id === id).map(({ process }) => process.pid);
+  // One that does not fit to the container may be the host's.
+  const own = facts.filter(({ kind, process }) => kind !== "mismatch" && process.container?.id === id);
+  return own.map(({ process }) => process.pid);
 }
 
 /** After these the log and the TPM may disagree: going on would prove nothing. */

@@ -83,16 +83,16 @@ export function startEvent(
 }
 
 /** Facts that are findings whatever the image says. */
-export type WrongInItself = Extract<Fact, { kind: "modified" | "page-cache" | "writable" }>;
+export type WrongInItself = Extract<Fact, { kind: "modified" | "page-cache" | "writable" | "mismatch" }>;
 
 export function isWrongInItself(fact: Fact): fact is WrongInItself {
-  return fact.kind === "modified" || fact.kind === "page-cache" || fact.kind === "writable";
+  return fact.kind in REASONS;
 }
 
 /** The finding that such a fact is. */
 export function findingOf(fact: WrongInItself, container: ContainerName | null): Finding {
   const { process, object } = fact;
-  const pages = fact.kind === "writable" ? [] : fact.pages;
+  const pages = "pages" in fact ? fact.pages : [];
   return {
     reason: REASONS[fact.kind],
     ...processFields(process),
@@ -107,6 +107,7 @@ const REASONS = {
   modified: "code-modified",
   "page-cache": "page-cache-modified",
   writable: "writable-code",
+  mismatch: "container-mismatch",
 } as const;
 
 function sentence(fact: WrongInItself): string {
@@ -123,6 +124,13 @@ function sentence(fact: WrongInItself): string {
     }
     case "writable":
       return `process ${fact.writer.pid} (${brief(fact.writer.exe)}) can change the code of ${path} without a trace while ${who} executes it: it has the file mapped shared and writable`;
+    case "mismatch": {
+      const words = { mnt: "mount", pid: "process" };
+      const where = `${fact.namespaces.map((kind) => words[kind]).join(" and ")} namespace`;
+      return fact.how === "entered"
+        ? `${who} is in the container's ${where} and not of the container: it entered past the runtime, as nsenter does`
+        : `${who} of the container is in the host's ${where}, which the container itself is not`;
+    }
   }
 }
 

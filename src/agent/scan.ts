@@ -13,7 +13,7 @@ import { describeError, PimsError } from "../core/errors.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { ContainerStart } from "../log/start.ts";
 import type { Fact } from "../measure/facts.ts";
-import { type Coverage, containerKey, Sweeper, type SweepOptions } from "../measure/sweep.ts";
+import { type Coverage, containerKey, Sweeper, type SweepOptions, type SweepResult } from "../measure/sweep.ts";
 import { askRuntime, type RuntimeAnswer } from "./container-names.ts";
 import { containerStart } from "./container-start.ts";
 import { codeFields, findingOf, isWrongInItself, startFields } from "./events.ts";
@@ -83,8 +83,10 @@ export interface ScanOptions extends SweepOptions {
 export async function scan(options: ScanOptions): Promise<ScanReport> {
   options.step("looking at the processes");
   const sweeper = new Sweeper(options);
-  const { facts, coverage, containers } = await sweeper.sweep().finally(() => sweeper.close());
-  const subjects = await meet(containers, facts, options);
+  const { first, entered } = await sweepTwice(sweeper).finally(() => sweeper.close());
+  const { coverage, containers } = first;
+  const facts = [...first.facts, ...entered];
+  const subjects = await meet(containers, first.facts, options);
   await findBaselines(subjects.values(), options);
   const findings = new Map<string, Finding>();
   const notes = new Map<string, Finding>();
@@ -144,6 +146,13 @@ function judgeStarted(facts: readonly Fact[], subjects: ReadonlyMap<string, Subj
       return [key, judgeProcessStarts(told, reference, start)];
     }),
   );
+}
+
+/** Whether a process has entered a container past its runtime is certain when it is so for the second time. */
+async function sweepTwice(sweeper: Sweeper): Promise<{ first: SweepResult; entered: Fact[] }> {
+  const first = await sweeper.sweep();
+  const { facts } = await sweeper.sweep();
+  return { first, entered: facts.filter(({ kind }) => kind === "mismatch") };
 }
 
 /** 0 when nothing was found and everything could be judged that was to be; the worst wins, 2 before 3. */

@@ -15,6 +15,7 @@ export const REASONS = [
   "container-config",
   "unknown-script",
   "preload-injection",
+  "container-mismatch",
   "coverage-incomplete",
   "coverage-stale",
   "quote-invalid",

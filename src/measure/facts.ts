@@ -81,4 +81,13 @@ export type Fact =
       readonly program: CodeObject;
       readonly start: ProcessStart;
     }
+  | {
+      /** A process in the namespaces of `process.container` that is not of its cgroup, or of its cgroup and in the host's. */
+      readonly kind: "mismatch";
+      readonly process: ProcessRef;
+      /** Its program. */
+      readonly object: CodeObject;
+      readonly how: "entered" | "left";
+      readonly namespaces: readonly ("mnt" | "pid")[];
+    }
   | { readonly kind: "unreadable"; readonly process: ProcessRef; readonly text: string };

@@ -7,6 +7,7 @@ import { programFile, readCodeObject, readProgram } from "./code-object.ts";
 import type { CodeObject, Fact, ProcessRef } from "./facts.ts";
 import { FileDigests, HashBudget } from "./file-digest.ts";
 import { HostPrograms } from "./host-programs.ts";
+import { Memberships } from "./memberships.ts";
 import { Scrub } from "./scrub.ts";
 import {
   type MeasuredMapping,
@@ -92,6 +93,7 @@ export class Sweeper {
   readonly #hostPrograms = new HostPrograms(this.digests);
   readonly #finder = new ContainerFinder();
   readonly #writable = new WritableCode(this.digests);
+  readonly #memberships = new Memberships(this.digests, this.#hostPrograms);
   readonly #scrub: Scrub;
   readonly #scrubPages: number;
   readonly #scope: "containers" | "all";
@@ -116,12 +118,14 @@ export class Sweeper {
     return this.#inTurn(async () => {
       await this.#finder.refresh();
       this.#hostPrograms.refresh();
+      this.#memberships.beginSweep();
       const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
       const living = new Set(pids);
       const gone = [...this.#watched.keys()].filter((pid) => !living.has(pid));
       const result = await this.#measureAll([...pids, ...gone]);
       const { coverage, facts } = result;
       this.#writable.endSweep(this.#watched.values(), this.#scrub.cycles, facts);
+      await this.#memberships.endSweep(facts);
       coverage.pagesScrubbed = await this.#scrubSome(facts);
       coverage.unreadable = facts.filter((fact) => fact.kind === "unreadable").length;
       return { ...result, scrubCycleMs: this.#scrub.cycleMs };
@@ -145,6 +149,7 @@ export class Sweeper {
         this.#replaced.push(known);
       }
       this.#meet(pid, this.#unreadable, "executing");
+      this.#memberships.executed(pid);
       this.#noted.add(pid);
     }
     return true;
@@ -210,7 +215,9 @@ export class Sweeper {
       if (outcome !== "gone") {
         gathering.coverage.processes++;
         if (watched.start !== null && outcome === "measured") await this.#tellStart(watched, gathering);
-        return outcome === "helper" ? left : watched.process.container;
+        if (outcome === "helper") return left;
+        this.#memberships.saw(pid, watched.process.container);
+        return watched.process.container;
       }
       if (await this.#leave(watched, gathering)) left = watched.process.container;
     }
@@ -225,7 +232,10 @@ export class Sweeper {
     let container: ContainerRef | null = null;
     try {
       container = this.#finder.ofProcess(pid);
-      if (container === null && this.#scope === "containers") return this.#forget(pid);
+      if (container === null && this.#scope === "containers") {
+        this.#memberships.saw(pid, null);
+        return this.#forget(pid);
+      }
       const watched = meetProcess(pid, container, met, this.#method);
       if (watched === null) return this.#forget(pid);
       this.#forget(pid);
