@@ -149,7 +149,7 @@ async function withDocker(t: TestContext, { images, folder, front, runtime }: Pa
     assert.deepEqual(readdirSync(open), []);
   });
 
-  await t.test("a program, a library and a changed file are found", async () => {
+  await t.test("a program, an injected library and a changed file are found", async () => {
     await runtime.copyIn(one, images.dropper, "/tmp/.cache/kworker", 0o755);
     const dropped = await runtime.exec(one, ["/tmp/.cache/kworker", "-l", "-p", "7777"]);
     await runtime.copyIn(one, images.injectedLibrary, "/var/tmp/libnss_cache.so.2", 0o644);
@@ -163,7 +163,7 @@ async function withDocker(t: TestContext, { images, folder, front, runtime }: Pa
       let found = await scan("--method", method);
       for (let tries = 0; tries < 20 && found.findings.length < 3; tries++) found = await scan("--method", method);
       assert.equal(found.status, 2);
-      assert.deepEqual(reasons(found, one).toSorted(), ["unknown-executable", "unknown-library"]);
+      assert.deepEqual(reasons(found, one).toSorted(), ["preload-injection", "unknown-executable"]);
       assert.equal(found.findings.find(({ reason }) => reason === "unknown-executable")!.pid, dropped.pid);
       assert.deepEqual(reasons(found, two), ["file-modified"]);
       const [changed] = found.report.changedFiles.filter(({ container }) => container === `docker:${two.ref.id}`);

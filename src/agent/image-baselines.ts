@@ -107,7 +107,7 @@ export class ImageBaselines {
     }
   }
 
-  async #ofBundle({ bundle, rootfs }: RuncContainer): Promise<ImageBaseline> {
+  async #ofBundle({ bundle, rootfs, start }: RuncContainer): Promise<ImageBaseline> {
     const lower = rootfs === null ? null : overlayLowerFolder(rootfs);
     if (lower === null || (!lower.startsWith("/") && bundle === null))
       return missing("runc has no image of it, and its root file system is no overlay above one read-only folder");
@@ -115,9 +115,11 @@ export class ImageBaselines {
     const path = resolve(bundle ?? "/", lower);
     const stats = await stat(path, { bigint: true }).catch(() => null);
     if (stats === null) return missing(`the folder below its root file system, ${printable(path)}, is not there`);
-    return this.#once(`${stats.dev}:${stats.ino}`, async () => {
+    // What the bundle starts, so that a script among it is known as one: a bundle promises nothing else.
+    const entrypoint = start?.args ?? [];
+    return this.#once(JSON.stringify([String(stats.dev), String(stats.ino), entrypoint]), async () => {
       this.#options.step(`reading the folder ${printable(path)}`);
-      const baseline = await buildFromFolder({ root: path, name: path, limits: LIMITS });
+      const baseline = await buildFromFolder({ root: path, name: path, entrypoint, limits: LIMITS });
       return { found: true, baseline, from: "lower-folder", cached: false };
     });
   }

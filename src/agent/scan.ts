@@ -5,7 +5,6 @@ import { judgeStart } from "../attest/judge-start.ts";
 import { referenceValues } from "../attest/reference-values.ts";
 import { BaselineFolder } from "../baseline/baseline-folder.ts";
 import { isJitRuntime } from "../baseline/jit.ts";
-import type { Baseline } from "../baseline/lines.ts";
 import { pathKey } from "../baseline/lookup.ts";
 import type { ContainerRef } from "../container/types.ts";
 import { type JsonText, printable, toHex } from "../core/bytes.ts";
@@ -43,7 +42,8 @@ export interface ChangedFile {
   readonly container: string;
   readonly path: JsonText;
   readonly expected: { readonly size: string; readonly digest: string };
-  readonly found: { readonly size: string; readonly digest: string };
+  /** The size is null for a script: it is read by its path and not kept. */
+  readonly found: { readonly size: string | null; readonly digest: string };
 }
 
 /** What one sweep of this machine found. */
@@ -90,7 +90,6 @@ export async function scan(options: ScanOptions): Promise<ScanReport> {
   await findBaselines(subjects.values(), options);
   const findings = new Map<string, Finding>();
   const notes = new Map<string, Finding>();
-  const changedFiles = new Map<string, ChangedFile>();
   const missed = new Set<string>();
   for (const { name, start, reference } of subjects.values())
     if (start !== undefined) for (const finding of judgeStart(name, start, reference, [])) add(findings, finding);
@@ -99,7 +98,7 @@ export async function scan(options: ScanOptions): Promise<ScanReport> {
   for (const fact of facts) {
     const { container, pid } = fact.process;
     const key = container === null ? "" : containerKey(container);
-    const { name = null, reference = null, baseline = null } = subjects.get(key) ?? {};
+    const { name = null, reference = null } = subjects.get(key) ?? {};
     if (fact.kind === "unreadable") missed.add(`process ${pid}: ${printable(fact.text)}`);
     else if (isWrongInItself(fact)) add(findings, findingOf(fact, name));
     else if (fact.kind === "code") {
@@ -110,9 +109,6 @@ export async function scan(options: ScanOptions): Promise<ScanReport> {
       const compiled = code.backing === "anonymous" || (code.backing === "memfd" && code.role === "library");
       const expected = reference === null && compiled && isJitRuntime(finding.exe);
       add(expected ? notes : findings, finding);
-      if (finding.reason !== "file-modified" || baseline?.found !== true) continue;
-      const changed = changedFile(fact, key, baseline.baseline);
-      if (changed !== null) changedFiles.set(`${key} ${pathKey(changed.path)} ${changed.found.digest}`, changed);
     }
   }
   const found = [...findings.values()];
@@ -122,7 +118,7 @@ export async function scan(options: ScanOptions): Promise<ScanReport> {
     findings: found,
     notes: [...notes.values()],
     containers: scanned,
-    changedFiles: [...changedFiles.values()],
+    changedFiles: changedFiles(found, facts, subjects),
     coverage: {
       ...coverage,
       scope: options.scope,
@@ -241,18 +237,28 @@ function summary({ baseline, from, cached }: Extract<ImageBaseline, { found: tru
   return { from, identity, root: toHex(baseline.root), entries, cached };
 }
 
-function changedFile(
-  { object }: Extract<Fact, { kind: "code" }>,
-  container: string,
-  baseline: Baseline,
-): ChangedFile | null {
-  const path = pathKey(object.path);
-  const entry = baseline.entries.find((one) => pathKey(one.path) === path);
-  if (entry === undefined || object.sha256 === null) return null;
-  return {
-    container,
-    path: object.path,
-    expected: { size: entry.size.toString(), digest: entry.sha256 },
-    found: { size: object.size.toString(), digest: object.sha256 },
-  };
+function changedFiles(
+  findings: readonly Finding[],
+  facts: readonly Fact[],
+  subjects: ReadonlyMap<string, Subject>,
+): ChangedFile[] {
+  const sizes = new Map(
+    facts.flatMap((fact) => (fact.kind === "code" ? [[fact.object.sha256, fact.object.size]] : [])),
+  );
+  const changed = new Map<string, ChangedFile>();
+  for (const { reason, container, object } of findings) {
+    const key = container === null ? "" : containerKey(container);
+    const baseline = subjects.get(key)?.baseline;
+    if (reason !== "file-modified" || object.digest === null || baseline?.found !== true) continue;
+    const path = pathKey(object.path);
+    const entry = baseline.baseline.entries.find((one) => pathKey(one.path) === path);
+    if (entry === undefined) continue;
+    changed.set(`${key} ${path} ${object.digest}`, {
+      container: key,
+      path: object.path,
+      expected: { size: entry.size.toString(), digest: entry.sha256 },
+      found: { size: sizes.get(object.digest)?.toString() ?? null, digest: object.digest },
+    });
+  }
+  return [...changed.values()];
 }

@@ -17,6 +17,9 @@ export interface ImageFile {
   readonly code: Code | null;
 }
 
+/** Counts up when the same image would give another baseline than before: a test knows. */
+export const DERIVATION = 1;
+
 /** What an image says about itself. */
 export interface ImageFacts {
   readonly identity: string;

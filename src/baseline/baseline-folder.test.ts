@@ -11,9 +11,13 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { sha256Hex } from "../core/digest.ts";
+import { sampleElf } from "../measure/sample-elf.ts";
+import { DERIVATION } from "./assemble.ts";
 import { BaselineFolder } from "./baseline-folder.ts";
+import { buildFromFolder } from "./folder.ts";
 import { formatEntry, formatHeader, parseBaseline } from "./format.ts";
 
 function temporary(t: TestContext): string {
@@ -91,4 +95,31 @@ test("a folder that others may write to, a link and a file are refused", async (
   await BaselineFolder.open(join(at, "closed"));
   for (const name of ["open", "link", "file", "file/below"])
     await assert.rejects(BaselineFolder.open(join(at, name)), { code: "cache-unusable" });
+});
+
+test("an image gives the baseline that it gave before, or what was kept is not used", async (t) => {
+  const at = temporary(t);
+  const files: Record<string, [Buffer | string, number]> = {
+    "usr/bin/server": [sampleElf({ type: 2 }), 0o755],
+    "usr/lib/libone.so.1": [sampleElf({ type: 3, seed: 1 }), 0o644],
+    "usr/bin/node": [sampleElf({ type: 3, seed: 2 }), 0o755],
+    "usr/bin/start": ["#!/bin/sh\n", 0o755],
+    "srv/app.py": ["print(1)\n", 0o644],
+    "srv/entry": ["exec server\n", 0o644],
+    "etc/passwd": ["root:x:0:0::/:/bin/sh\n", 0o644],
+    "etc/ld.so.preload": ["/usr/lib/libone.so.1\n", 0o644],
+  };
+  for (const [name, [content, mode]] of Object.entries(files)) {
+    mkdirSync(dirname(join(at, name)), { recursive: true });
+    writeFileSync(join(at, name), content, { mode });
+  }
+  const { header, lines } = await buildFromFolder({ root: at, name: "sample", entrypoint: ["sh", "/srv/entry"] });
+  // The identity is a digest over names and modes, too, which are the machine's.
+  const digest = sha256Hex(lines.join("\n").replace(header.identity, ""));
+  const hint = `another baseline: count DERIVATION in assemble.ts up\n${lines.join("\n")}`;
+  assert.deepEqual(
+    { derivation: DERIVATION, digest },
+    { derivation: 1, digest: "de3523f39151749bbea9f9dabda8e953f880ccd1cc8965e70641e88be6fc7951" },
+    hint,
+  );
 });

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { toHex } from "../core/bytes.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { VERSION } from "../core/version.ts";
+import { DERIVATION } from "./assemble.ts";
 import { readBaselineFile, writeBaselineFile } from "./file.ts";
 import type { Baseline } from "./lines.ts";
 
@@ -10,8 +11,8 @@ const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
 const ENDING = ".baseline";
 
 /**
- * Baselines kept in a folder, found by their image's identity. A file's name holds identity, version of PIMS (another
- * version may see other code in the same image) and Merkle root; a file whose content has another identity or root is
+ * Baselines kept in a folder, found by their image's identity. A file's name holds identity, version and derivation of
+ * PIMS (another may see other code in the same image) and Merkle root; a file whose content has another identity or root is
  * removed and never believed. Nobody else may write to the folder: the root alone would not tell who wrote the file.
  */
 export class BaselineFolder {
@@ -90,7 +91,7 @@ export class BaselineFolder {
 }
 
 function prefix(identity: string): string {
-  return `${identity.slice("sha256:".length)}-${VERSION}-`;
+  return `${identity.slice("sha256:".length)}-${VERSION}.${DERIVATION}-`;
 }
 
 function nameOf({ header, root }: Baseline): string {

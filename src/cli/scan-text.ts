@@ -42,10 +42,10 @@ function describeGroup({ changedFiles }: ScanReport, group: readonly Finding[]):
       one.found.digest === object.digest &&
       printable(one.path) === printable(object.path),
   );
-  if (changed !== undefined)
-    lines.push(
-      `  image      has ${changed.expected.size} bytes there, sha256 ${changed.expected.digest}; found ${changed.found.size} bytes`,
-    );
+  if (changed !== undefined) {
+    const size = changed.found.size === null ? "" : `; found ${changed.found.size} bytes`;
+    lines.push(`  image      has ${changed.expected.size} bytes there, sha256 ${changed.expected.digest}${size}`);
+  }
   if (others.length > 0) lines.push(`  also in    ${processes(others)}`);
   return lines;
 }
