@@ -27,6 +27,7 @@ import { ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
 import { containerStart, isFirstProcess } from "./container-start.ts";
 import { CoverageCounter } from "./coverage.ts";
 import { codeEvent, findingOf, isWrongInItself, startEvent, violationEvent } from "./events.ts";
+import { Executed } from "./executed.ts";
 import { Signal } from "./signal.ts";
 import type { VerifierClient } from "./verifier-client.ts";
 import { within } from "./within.ts";
@@ -87,9 +88,7 @@ export class Agent {
     ContainerState,
     { facts: number; reference: ReferenceValues | null; start: ContainerStart | null }
   >();
-  /** Processes were noted that wait for being measured. */
-  #pending = false;
-  #measuring: Promise<void> | undefined;
+  readonly #executed: Executed;
   #sweeping: Promise<void> | undefined;
   #ended = false;
   #turn: Promise<unknown> = Promise.resolve();
@@ -99,6 +98,12 @@ export class Agent {
     this.#modules = modules;
     this.#coverage = new CoverageCounter(modules.clock.monotonicMs());
     this.#limit = new ActionLimit(options.policy.maxActionsPerMinute);
+    this.#executed = new Executed(
+      modules.sweeper,
+      (result) => this.#takeExecuted(result),
+      // A failure to append ends the sweep loop too, which reports it.
+      (error) => this.#say("measure", describeError(error)),
+    );
     applyRecords(this.#state, modules.records);
   }
 
@@ -122,7 +127,7 @@ export class Agent {
       this.#stopping.abort();
       const end = async () => {
         await Promise.allSettled(this.#loops);
-        await this.#measuring;
+        await this.#executed.stop();
         await sweeper.close();
       };
       await within(STOP_WAIT_MS, end());
@@ -143,32 +148,17 @@ export class Agent {
 
   /** Measures processes that have just executed a program. */
   onExec(pids: readonly number[], lost: boolean): void {
-    if (this.#stopping.signal.aborted) return;
-    const noted = this.#modules.sweeper.note(pids);
+    const noted = this.#executed.note(pids);
     if (lost || !noted)
       this.#say("events", "exec events came faster than they are measured; the next sweep covers them");
-    this.#pending = true;
-    this.#measuring ??= this.#measureExecuted();
   }
 
-  /** One measurement at a time, of all that executed meanwhile. */
-  async #measureExecuted(): Promise<void> {
-    try {
-      while (this.#pending && !this.#stopping.signal.aborted) {
-        this.#pending = false;
-        const result = await this.#modules.sweeper.measureNoted();
-        await this.#inTurn(async () => {
-          if (this.#ended) return;
-          this.#coverage.addUnreadable(result.facts);
-          await this.#take(result, false);
-        });
-      }
-    } catch (error) {
-      // A failure to append ends the sweep loop too, which reports it.
-      this.#say("measure", describeError(error));
-    } finally {
-      this.#measuring = undefined;
-    }
+  #takeExecuted(result: SweepResult): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#ended) return;
+      this.#coverage.addUnreadable(result.facts);
+      await this.#take(result, false);
+    });
   }
 
   async #sweepLoop(): Promise<void> {

@@ -26,7 +26,7 @@ import type { Method } from "../process/address-space.ts";
 import { parseMaps } from "../process/mapping.ts";
 import type { Fact } from "./facts.ts";
 import { HashBudget } from "./file-digest.ts";
-import { Sweeper } from "./sweep.ts";
+import { Sweeper, type SweepResult } from "./sweep.ts";
 
 const sleep = realpathSync("/bin/sleep");
 const sha256 = (bytes: Uint8Array | string) => createHash("sha256").update(bytes).digest("hex");
@@ -126,6 +126,21 @@ for (const method of ["auto", "fallback"] as const satisfies readonly Method[]) 
     const known = await measured.measure([child.pid]);
     assert.equal(known.coverage.hashedFiles, 0);
     assert.equal(known.coverage.mappings, first.coverage.mappings);
+    assert.deepEqual(await again(measured, child.pid), []);
+  });
+
+  test(`${method}: of what executes its program is measured at once, and the rest when it is loaded`, async (t) => {
+    const child = await start(t, sleep, ["100"]);
+    const measured = sweeper(t);
+    measured.note([child.pid]);
+    const names = async (measuring: Promise<SweepResult>) =>
+      code((await measuring).facts).map(({ object }) => [object.role, String(object.path).replace(/^.*\//, "")]);
+    assert.deepEqual(await names(measured.measureExecuted()), [["executable", "sleep"]]);
+    assert.deepEqual(await names(measured.measureLoaded()), []);
+    assert.equal(measured.loading, 1);
+    const loaded = (await names(measured.measureLoaded())).map(([, name]) => name);
+    assert.ok(loaded.includes("sleep") && loaded.includes("libc.so.6"), String(loaded));
+    assert.equal(measured.loading, 0);
     assert.deepEqual(await again(measured, child.pid), []);
   });
 

@@ -100,6 +100,9 @@ export class Sweeper {
   readonly #method: Method;
   readonly #watched = new Map<number, Watched>();
   readonly #noted = new Set<number>();
+  /** Measured as programs since the last call of measureLoaded, and before it. */
+  #young = new Set<number>();
+  #loading = new Set<number>();
   /** Noted, and another program was executed in their place before they were measured. */
   readonly #replaced: Watched[] = [];
   /** What could not be looked at when it was noted. */
@@ -155,19 +158,39 @@ export class Sweeper {
     return true;
   }
 
-  /** Notes processes and measures them. */
+  /** Notes processes and measures all of them. */
   measure(pids: readonly number[]): Promise<SweepResult> {
     this.note(pids);
-    return this.measureNoted();
+    return this.#inTurn(() => {
+      const noted = [...this.#noted];
+      this.#noted.clear();
+      return this.#measureAll(noted);
+    });
   }
 
-  /** Measures what was noted since the last time. */
-  measureNoted(): Promise<SweepResult> {
+  /** Measures of what was noted since the last time its program, and how that was started: libraries come later. */
+  measureExecuted(): Promise<SweepResult> {
     return this.#inTurn(() => {
       const pids = [...this.#noted];
       this.#noted.clear();
+      for (const pid of pids) this.#young.add(pid);
+      return this.#measureAll(pids, (pid, gathering) => this.#measureProgram(pid, gathering));
+    });
+  }
+
+  /** Measures everything of the processes whose program was measured before the last call. */
+  measureLoaded(): Promise<SweepResult> {
+    return this.#inTurn(() => {
+      const pids = [...this.#loading];
+      this.#loading = this.#young;
+      this.#young = new Set();
       return this.#measureAll(pids);
     });
+  }
+
+  /** Processes that the next calls of measureLoaded are about. */
+  get loading(): number {
+    return this.#loading.size + this.#young.size;
   }
 
   async close(): Promise<void> {
@@ -188,7 +211,11 @@ export class Sweeper {
     return this.#scrub.run(this.#watched.values(), this.#scrubPages, skip, facts);
   }
 
-  async #measureAll(pids: readonly number[]): Promise<Omit<SweepResult, "facts"> & { facts: Fact[] }> {
+  async #measureAll(
+    pids: readonly number[],
+    measureOne: (pid: number, gathering: Gathering) => Promise<ContainerRef | null> = (pid, gathering) =>
+      this.#measureProcess(pid, gathering),
+  ): Promise<Omit<SweepResult, "facts"> & { facts: Fact[] }> {
     const coverage = emptyCoverage();
     const facts = this.#unreadable.splice(0);
     const gathering: Gathering = { coverage, facts, checkedFiles: new Set(), budgets: new Map() };
@@ -196,12 +223,32 @@ export class Sweeper {
     const hashedBefore = this.digests.hashedFiles;
     for (const watched of this.#replaced.splice(0)) await this.#leave(watched, gathering);
     for (const pid of pids) {
-      const container = await this.#measureProcess(pid, gathering);
+      const container = await measureOne(pid, gathering);
       if (container !== null) containers.set(containerKey(container), container);
     }
     coverage.hashedFiles = this.digests.hashedFiles - hashedBefore;
     coverage.unreadable = facts.filter((fact) => fact.kind === "unreadable").length;
     return { coverage, facts, containers, scrubCycleMs: this.#scrub.cycleMs };
+  }
+
+  /** Measures the program that a process was noted with, and returns its container as measureProcess does. */
+  async #measureProgram(pid: number, gathering: Gathering): Promise<ContainerRef | null> {
+    const watched = this.#watched.get(pid);
+    if (watched === undefined || watched.program === null) return null;
+    const { process, program } = watched;
+    try {
+      const object = await readProgram(process, program, this.digests, this.#budgetOf(process, gathering));
+      // Whether it is a runtime's helper shows when everything of it is measured.
+      if (await this.#hostPrograms.isRuntimeProgram(object.sha256)) return null;
+      gathering.coverage.processes++;
+      gathering.facts.push({ kind: "code", process, object });
+      await this.#tellStart(watched, gathering, object);
+      releaseProgram(watched);
+    } catch (error) {
+      if (errorCode(error) === undefined) throw error;
+      gathering.facts.push({ kind: "unreadable", process, text: describeError(error) });
+    }
+    return process.container;
   }
 
   /** Measures one process and returns its container when it lives there with a program of its own, or did until now. */

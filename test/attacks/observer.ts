@@ -1,4 +1,5 @@
 import { codeEvent, findingOf, isWrongInItself, startEvent, violationEvent } from "../../src/agent/events.ts";
+import { Executed } from "../../src/agent/executed.ts";
 import { applyRecords, emptyHostState, findingKey, keyOf, knowsCode, knowsStart } from "../../src/attest/host-state.ts";
 import { type BaselineLookup, decide } from "../../src/attest/verdict.ts";
 import type { ContainerRef } from "../../src/container/types.ts";
@@ -28,14 +29,18 @@ export class Observer {
   readonly #sweeper: Sweeper;
   readonly #state = emptyHostState();
   readonly #watched = new Map<string, Watched>();
-  #pending = false;
-  #measuring: Promise<void> | undefined;
+  readonly #executed: Executed;
   /** Errors that would have ended the agent. */
   readonly failures: string[] = [];
 
   constructor(method: Method) {
     this.method = method;
     this.#sweeper = new Sweeper({ scope: "containers", method, scrubPages: SCRUB_PAGES });
+    this.#executed = new Executed(
+      this.#sweeper,
+      (result) => this.#take(result),
+      (error) => void this.failures.push(describeError(error)),
+    );
   }
 
   watch(container: ContainerRef, image: string, lookup: BaselineLookup): void {
@@ -59,24 +64,9 @@ export class Observer {
     this.#take(await this.#sweeper.sweep());
   }
 
-  /** What the agent does about exec events: one measurement at a time, of all that executed meanwhile. */
+  /** What the agent does about exec events. */
   onExec(pids: readonly number[]): void {
-    this.#sweeper.note(pids);
-    this.#pending = true;
-    this.#measuring ??= this.#measureExecuted();
-  }
-
-  async #measureExecuted(): Promise<void> {
-    try {
-      while (this.#pending) {
-        this.#pending = false;
-        this.#take(await this.#sweeper.measureNoted());
-      }
-    } catch (error) {
-      this.failures.push(describeError(error));
-    } finally {
-      this.#measuring = undefined;
-    }
+    this.#executed.note(pids);
   }
 
   /** Everything found in a container so far. */
@@ -90,7 +80,7 @@ export class Observer {
   }
 
   async close(): Promise<void> {
-    await this.#measuring;
+    await this.#executed.stop();
     await this.#sweeper.close();
   }
 
