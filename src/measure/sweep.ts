@@ -67,8 +67,13 @@ const BYTES_A_SWEEP = 1024n * 1024n * 1024n;
 const MAX_VANISHED = 2;
 
 const MAX_NOTED = 1024;
-/** How long a measurement waits for the arguments of a process. They take microseconds unless the process hinders it. */
+/**
+ * How long a measurement waits for the arguments of a process. They take microseconds, on a busy host milliseconds, unless a
+ * process hinders it: then its container's others are not waited for.
+ */
 const START_WAIT_MS = 100;
+/** The same where it is the last chance. */
+const LAST_WAIT_MS = 2000;
 
 /** Shared writable mappings of one process; databases have some, none has as many. */
 const MAX_WRITABLE = 4096;
@@ -82,6 +87,8 @@ interface Gathering {
   readonly facts: Fact[];
   readonly checkedFiles: Set<string>;
   readonly budgets: Map<string, HashBudget>;
+  /** Containers of which a process's arguments were waited for in vain. */
+  readonly slow: Set<string>;
 }
 
 /**
@@ -218,7 +225,7 @@ export class Sweeper {
   ): Promise<Omit<SweepResult, "facts"> & { facts: Fact[] }> {
     const coverage = emptyCoverage();
     const facts = this.#unreadable.splice(0);
-    const gathering: Gathering = { coverage, facts, checkedFiles: new Set(), budgets: new Map() };
+    const gathering: Gathering = { coverage, facts, checkedFiles: new Set(), budgets: new Map(), slow: new Set() };
     const containers = new Map<string, ContainerRef>();
     const hashedBefore = this.digests.hashedFiles;
     for (const watched of this.#replaced.splice(0)) await this.#leave(watched, gathering);
@@ -334,9 +341,12 @@ export class Sweeper {
     const { process, start } = watched;
     const program = held ?? watched.measured.find(({ object }) => object.role === "executable")?.object;
     if (start === null || program === undefined) return;
-    if (!(await start.isDone(START_WAIT_MS))) {
-      if (this.#watched.get(process.pid) !== watched)
-        gathering.facts.push({ kind: "unreadable", process, text: "it ended before its arguments were read" });
+    const last = this.#watched.get(process.pid) !== watched;
+    const key = process.container === null ? "" : containerKey(process.container);
+    const waitMs = gathering.slow.has(key) ? 0 : last ? LAST_WAIT_MS : START_WAIT_MS;
+    if (!(await start.isDone(waitMs))) {
+      gathering.slow.add(key);
+      if (last) gathering.facts.push({ kind: "unreadable", process, text: "it ended before its arguments were read" });
       return;
     }
     watched.start = null;

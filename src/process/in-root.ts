@@ -20,6 +20,7 @@ const MAX_STEPS = 512;
 export async function holdInRoot(pid: number, path: string, method: Method = "auto"): Promise<number | null> {
   const descriptor = /^\/(?:dev|proc\/(?:thread-)?self)\/fd\/(\d+)$/.exec(path)?.[1] ?? STANDARD[path];
   if (descriptor !== undefined) return unlessAbsent(() => openSync(`/proc/${pid}/fd/${descriptor}`, O_PATH));
+  if (path.includes("\0")) return null;
   const root = openSync(`/proc/${pid}/root`, O_PATH | constants.O_DIRECTORY);
   let held: number | null | "unknown" = null;
   try {
