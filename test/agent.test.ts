@@ -23,6 +23,8 @@ import { pimsMeanwhile, temporaryFolder } from "./pims.ts";
 
 const READY_MS = 30_000;
 const never = new AbortController().signal;
+/** For agent and verifier. */
+const STARTS = [{ containers: ["*-may"], allow: ["host-root" as const] }];
 
 /** A TPM, a chain, a verifier, an agent and runc containers; what is killed in a test can be started again. */
 class Site {
@@ -70,7 +72,10 @@ class Site {
     const config = join(this.folder, "verifier.json");
     await writeFile(
       config,
-      JSON.stringify({ state, listen: { port: this.#port }, ledger: this.ledger, staleAfterMs: 5000 }),
+      JSON.stringify({
+        ...{ state, listen: { port: this.#port }, ledger: this.ledger, staleAfterMs: 5000 },
+        policy: { starts: STARTS },
+      }),
     );
     this.verifier = startPims(["verifier", "run", "--config", config]);
     const [, url] = await this.verifier.waitFor(/listens on (http:\S+)/, READY_MS);
@@ -88,6 +93,7 @@ class Site {
       ledger: this.ledger,
       sweepIntervalMs: 200,
       attestIntervalMs: 300,
+      policy: { starts: STARTS },
       ...changes,
     };
     await writeFile(config, JSON.stringify(content));
@@ -104,11 +110,11 @@ class Site {
     return lines.flatMap((line, index) => parseRecord(line, index).events);
   }
 
-  async startWeb(name: string, identity: string): Promise<DemoContainer> {
+  async startWeb(name: string, identity: string, binds: Record<string, string> = {}): Promise<DemoContainer> {
     await this.runtime.provideImage(this.images.web);
     const volume = join(this.folder, `web-${name}`);
     await mkdir(volume);
-    return this.runtime.start({ name, image: this.images.web, identity, volume });
+    return this.runtime.start({ name, image: this.images.web, identity, volume, binds });
   }
 
   until(
@@ -271,4 +277,32 @@ test("a second agent in the same folder is refused, and the first one's log is n
     never,
     (host) => host.evidence === "good" && host.records > records,
   );
+});
+
+test("a container with the host's root in it is untrusted, unless agent and verifier allow it that", async (t) => {
+  const site = await Site.open(t);
+  const { rootfs, entrypoint } = site.images.web;
+  const baseline = await buildFromFolder({ root: rootfs, name: "web", entrypoint });
+  const [proposer, approver] = site.publishers;
+  const { id } = await proposeBaseline({ ...site.ledger, key: proposer, lines: baseline.lines });
+  await approveBaseline({ ...site.ledger, key: approver, id });
+  await site.startAgent();
+  const { identity } = baseline.header;
+  const [one, may] = [
+    await site.startWeb("one", identity, { "/mnt": "/" }),
+    await site.startWeb("may", identity, { "/mnt": "/" }),
+  ];
+  await site.until("untrusted", one, ({ status, findings }) => status === "untrusted" && findings.length > 0);
+  await site.until("trusted", may, ({ status }) => status === "trusted");
+  const told = await site.status(one.ref.id);
+  assert.equal(told.status, 2);
+  assert.match(
+    told.stdout,
+    /container-config: .*host's root folder, writable, at \/mnt; .*"host-root" in policy\.starts/,
+  );
+  const events = (await site.events()).filter((event) => "container" in event && event.container?.id === one.ref.id);
+  const start = events.find((event) => event.type === "container-start");
+  assert.equal(start?.type === "container-start" && start.start?.runtime?.program, entrypoint[0]);
+  const violations = events.flatMap((event) => (event.type === "violation" ? [event.object.path] : []));
+  assert.deepEqual(violations, ["[host-root]"], "said once");
 });
