@@ -35,7 +35,7 @@ test("the quick half raises no false alarm", async () => {
 
 test("what is found and not earned, earned and not found, or not at work is a problem for every method", async () => {
   const { description, benign } = quick[0]!;
-  const earned = [{ reason: "anonymous-code", object: "[anonymous]" }];
+  const earned = [{ reason: "anonymous-code", object: "[anonymous]", says: "" }];
   const foreign =
     "cp /usr/bin/sleep /tmp/foreign && printf x >>/tmp/foreign && chmod +x /tmp/foreign && /tmp/foreign 0.1; echo";
   const [idle, found, broken] = await Promise.all([

@@ -8,6 +8,8 @@ export interface BenignCase {
   readonly image: Recipe;
   /** Options of `docker create`: then the container is Docker's. Without them it is runc's. */
   readonly docker?: readonly string[];
+  /** Why this machine's kernel cannot run the case; null where it can. */
+  impossible?(): Promise<string | null>;
   /** Comes back when the software can be put under load. */
   ready(site: Site): Promise<void>;
   /**

@@ -2,7 +2,6 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { nameContainer } from "../../src/agent/container-names.ts";
 import { containerStart } from "../../src/agent/container-start.ts";
 import { referenceValues } from "../../src/attest/reference-values.ts";
 import { printable } from "../../src/core/bytes.ts";
@@ -28,6 +27,8 @@ export interface Result {
   readonly done: number;
   readonly sweeps: number;
   readonly problems: readonly string[];
+  /** Why it could not be run here, null when it was. */
+  readonly skipped: string | null;
 }
 
 const METHODS: readonly Method[] = ["auto", "fallback"];
@@ -96,13 +97,15 @@ export class Lab {
     const { image, docker, ready, work } = benign;
     const results = (done: number, sweeps: number, problems: (observer: Observer) => readonly string[]): Result[] =>
       this.#observers.map((observer) => {
-        return { description, method: observer.method, done, sweeps, problems: problems(observer) };
+        return { description, method: observer.method, done, sweeps, problems: problems(observer), skipped: null };
       });
+    const skipped = (await benign.impossible?.()) ?? null;
+    if (skipped !== null) return results(0, 0, () => []).map((result) => ({ ...result, skipped }));
     const ends: (() => Promise<unknown>)[] = [];
     try {
-      const rootfs = await makeImage(name, image);
+      const rootfs = await makeImage(image);
       const { entrypoint, ports = [] } = image;
-      const baseline = await deriveBaseline({ root: rootfs, name: `pims-benign/${name}`, entrypoint, ports });
+      const baseline = await deriveBaseline({ root: rootfs, name: `pims-benign/${image.name}`, entrypoint, ports });
       const lookup = { found: true, reference: referenceValues(baseline) } as const;
       const { identity } = baseline.header;
       const instance = `${name}-${this.#count++}`;
@@ -111,7 +114,7 @@ export class Lab {
       const options = docker ?? [];
       const place = await this.#place(docker !== undefined);
       const placed: Placed = await place.start({
-        ...{ name: instance, image: name, rootfs, entrypoint, identity, volume, options },
+        ...{ name: instance, image: image.name, rootfs, entrypoint, identity, volume, options },
         onCreate: (ref) => {
           for (const observer of this.#observers) observer.watch(ref, identity, lookup);
         },
@@ -125,10 +128,13 @@ export class Lab {
         runtime: (command, ...args) => placed.runtime(command, args),
         afterwards: (end) => void ends.push(end),
       };
+      const noteStart = async (): Promise<void> => {
+        const info = { ...(await placed.inspect()), name: placed.ref.id, image: identity };
+        const start = containerStart(info, processesOf(placed.ref));
+        for (const observer of this.#observers) observer.started(placed.ref, start);
+      };
+      await noteStart();
       await ready(site);
-      const info = { ...(await nameContainer(placed.ref)), name: placed.ref.id, image: identity };
-      const start = containerStart(info, processesOf(placed.ref));
-      for (const observer of this.#observers) observer.started(placed.ref, start);
       const sweepsBefore = this.#sweeps;
       let done = 0;
       const end = performance.now() + seconds * 1000;
@@ -137,6 +143,8 @@ export class Lab {
         await sleep(REST_MS);
       }
       await this.#twoSweeps();
+      // It may have been started again.
+      await noteStart();
       const idle = done === 0 ? ["it did nothing"] : [];
       return results(done, this.#sweeps - sweepsBefore, (observer) => [
         ...idle,
@@ -181,8 +189,8 @@ export class Lab {
 
 /** What was found and not earned, or earned and not found. */
 function problemsOf(earned: readonly Earned[], findings: readonly Finding[]): string[] {
-  const isFor = (finding: Finding, { reason, object }: Earned): boolean =>
-    finding.reason === reason && matchesObject(object, printable(finding.object.path));
+  const isFor = (finding: Finding, { reason, object, says }: Earned): boolean =>
+    finding.reason === reason && finding.text.includes(says) && matchesObject(object, printable(finding.object.path));
   return [
     ...findings
       .filter((finding) => !earned.some((one) => isFor(finding, one)))

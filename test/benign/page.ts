@@ -3,8 +3,10 @@ import type { Description } from "./readme.ts";
 /** docs/benign.md: what the READMEs say, once a run has shown that it is so. */
 export function benignPage(descriptions: readonly Description[]): string {
   const rows = descriptions.map(({ name, runs, load, earned }) => {
-    const found = earned.map(({ reason, object }) => `\`${reason}\` of \`${object}\``).join(", ") || "nothing";
-    return `| [${name}](../test/benign/${name}/README.md) | ${runs} | ${load} | ${found} |`;
+    const found = earned.map(
+      ({ reason, object, says }) => `\`${reason}\` of \`${object}\`${says === "" ? "" : ` ("${says}")`}`,
+    );
+    return `| [${name}](../test/benign/${name}/README.md) | ${runs} | ${load} | ${found.join(", ") || "nothing"} |`;
   });
   const silent = descriptions.filter(({ earned }) => earned.length === 0).length;
   return `# Busy software, and what PIMS makes of it

@@ -1,4 +1,6 @@
-import type { ContainerRef } from "../../src/container/types.ts";
+import { inspectContainer } from "../../src/container/docker.ts";
+import { inspectRuncContainer } from "../../src/container/runc.ts";
+import type { ContainerInfo, ContainerRef } from "../../src/container/types.ts";
 import { type DemoRuntime, openDemoRuntime } from "../../src/demo/containers.ts";
 import { runTool } from "../../src/demo/run-tool.ts";
 import { startDockerd } from "../dockerd.ts";
@@ -19,6 +21,8 @@ export interface PlaceOptions {
 /** A started container. */
 export interface Placed {
   readonly ref: ContainerRef;
+  /** What the runtime says about it now. */
+  inspect(): Promise<ContainerInfo>;
   pid(): Promise<number>;
   exec(argv: readonly string[]): Promise<string>;
   runtime(command: string, options: readonly string[]): Promise<string>;
@@ -50,6 +54,7 @@ export async function openRunc(): Promise<Place> {
       const runc = (...args: string[]) => runTool("runc", args, { timeoutMs: ROUND_MS });
       return {
         ref,
+        inspect: () => inspectRuncContainer(ref.id),
         pid: async () => (JSON.parse(await runc("state", ref.id)) as { pid: number }).pid,
         exec: (argv) => runc("exec", ref.id, ...argv),
         runtime: (command, options) => runc(command, ...options, ref.id),
@@ -85,6 +90,7 @@ export async function openDocker(): Promise<Place> {
       await docker("start", id);
       return {
         ref,
+        inspect: () => inspectContainer(id, { socketPath }),
         pid: async () => Number(await docker("inspect", "--format", "{{.State.Pid}}", id)),
         exec: (argv) => docker("exec", id, ...argv),
         runtime: (command, args) => docker(command, ...args, id),

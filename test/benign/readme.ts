@@ -7,6 +7,8 @@ export interface Earned {
   readonly reason: string;
   /** Path of the object; `*` stands for any part of a path. */
   readonly object: string;
+  /** Words of the sentence that explains it; empty where any will do. */
+  readonly says: string;
 }
 
 /** What the README of a case says about it. */
@@ -18,7 +20,8 @@ export interface Description {
   readonly earned: readonly Earned[];
 }
 
-const ROW = /^\| ([^|]+) \| (nothing|(?:`[a-z-]+` of `[^`|]+`(?:, )?)+) \|$/m;
+const EARNED = /`([a-z-]+)` of `([^`|]+)`(?: \("([^"|]+)"\))?/;
+const ROW = new RegExp(`^\\| ([^|]+) \\| (nothing|(?:${EARNED.source}(?:, )?)+) \\|$`, "m");
 
 /** Reads `NAME/README.md`. Throws where it lacks the first line or the table. */
 export function readDescription(folder: string, name: string): Description {
@@ -27,9 +30,10 @@ export function readDescription(folder: string, name: string): Description {
   const [, load, cell] = ROW.exec(text) ?? [];
   if (!runs.endsWith(".") || load === undefined || cell === undefined)
     throw new Error(`${name}/README.md is not of the agreed form`);
-  const earned = [...cell.matchAll(/`([a-z-]+)` of `([^`]+)`/g)].map(([, reason, object]) => ({
+  const earned = [...cell.matchAll(new RegExp(EARNED, "g"))].map(([, reason, object, says = ""]) => ({
     reason: reason!,
     object: object!,
+    says,
   }));
   for (const { reason } of earned)
     if (!(REASONS as readonly string[]).includes(reason))

@@ -36,10 +36,16 @@ const line = (...cells: string[]) =>
 
 let passed = 0;
 let failed = 0;
+let notRun = 0;
 const waiting: Entry[] = [...entries];
 async function runOneAfterAnother(): Promise<void> {
   for (let entry = waiting.shift(); entry !== undefined && !stopping; entry = waiting.shift())
-    for (const { description, method, done, sweeps, problems } of await lab.run(entry, seconds)) {
+    for (const { description, method, done, sweeps, problems, skipped } of await lab.run(entry, seconds)) {
+      if (skipped !== null) {
+        line(description.name, method, "", "", `skipped: ${skipped}`);
+        notRun++;
+        continue;
+      }
       line(description.name, method, `${done}`, `${sweeps}`, problems.length === 0 ? "ok" : "NOT OK");
       for (const problem of problems) console.log(`  ${problem}`);
       if (problems.length === 0) passed++;
@@ -52,8 +58,8 @@ try {
 } finally {
   await lab.close();
 }
-const complete = !stopping && names.length === 0 && seconds >= FULL_SECONDS;
+const complete = !stopping && names.length === 0 && seconds >= FULL_SECONDS && notRun === 0;
 if (complete && failed === 0)
   await writeFile(join(CORPUS, "../../docs/benign.md"), benignPage(entries.map(({ description }) => description)));
-console.log(`${passed} passed, ${failed} failed`);
+console.log(`${passed} passed, ${failed} failed${notRun > 0 ? `, ${notRun} skipped` : ""}`);
 process.exit(failed > 0 || stopping ? 1 : 0);

@@ -26,7 +26,7 @@ const ROUND_MS = 60_000;
 
 /** Runs a client that is not the container's own in the container's network, to its end. */
 async function client(site: Site, ...argv: string[]): Promise<string> {
-  const tools = await makeImage("clients", { packages: ["apache2-utils"], entrypoint: [] });
+  const tools = await makeImage({ name: "clients", packages: ["apache2-utils"], entrypoint: [] });
   const network = `--net=/proc/${await site.pid()}/ns/net`;
   return runTool("nsenter", [network, "chroot", tools, ...argv], { timeoutMs: ROUND_MS });
 }

@@ -25,6 +25,7 @@ RewriteRule "^/again/([a-z]+)$" "/$1.html" [PT]
 
 export const benign: BenignCase = {
   image: {
+    name: "apache",
     packages: ["apache2-bin"],
     files: { "etc/apache2/apache2.conf": config, "srv/www/index.html": "<h1>Apache</h1>\n".repeat(100) },
     entrypoint: ["/usr/sbin/apache2", "-D", "FOREGROUND"],

@@ -14,6 +14,7 @@ http://127.0.0.1:80 {
 
 export const benign: BenignCase = {
   image: {
+    name: "caddy",
     packages: ["caddy"],
     files: { "etc/caddy/Caddyfile": config, "srv/www/index.html": '<h1>{{now | date "2006"}}</h1>\n' },
     entrypoint: ["/usr/bin/caddy", "run", "--config", "/etc/caddy/Caddyfile"],

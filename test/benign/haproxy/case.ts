@@ -23,6 +23,7 @@ frontend inner
 
 export const benign: BenignCase = {
   image: {
+    name: "haproxy",
     packages: ["haproxy"],
     files: { "etc/haproxy/haproxy.cfg": config },
     entrypoint: ["/usr/sbin/haproxy", "-W", "-f", "/etc/haproxy/haproxy.cfg"],

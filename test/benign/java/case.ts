@@ -25,6 +25,7 @@ server.start();
 
 export const benign: BenignCase = {
   image: {
+    name: "java",
     packages: ["openjdk-17-jre-headless", "rhino"],
     files: { "srv/server.js": server },
     entrypoint: [

@@ -11,6 +11,7 @@ exec /usr/sbin/mariadbd --user=mysql --datadir=/var/lib/mysql --socket=/run/mysq
 
 export const benign: BenignCase = {
   image: {
+    name: "mariadb",
     packages: ["mariadb-server", "sed", "hostname"],
     files: { "usr/local/bin/entry": entry },
     entrypoint: ["/usr/local/bin/entry"],

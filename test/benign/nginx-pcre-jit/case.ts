@@ -21,6 +21,7 @@ http {
 
 export const benign: BenignCase = {
   image: {
+    name: "nginx-pcre-jit",
     packages: ["nginx-light"],
     files: { "etc/nginx/nginx.conf": config, "srv/www/index.html": "<h1>nginx</h1>\n" },
     entrypoint: ["/usr/sbin/nginx", "-e", "stderr"],

@@ -22,6 +22,7 @@ http {
 export const benign: BenignCase = {
   quick: true,
   image: {
+    name: "nginx",
     packages: ["nginx-light"],
     files: { "etc/nginx/nginx.conf": config, "srv/www/index.html": "<h1>nginx</h1>\n".repeat(100) },
     entrypoint: ["/usr/sbin/nginx", "-e", "stderr"],

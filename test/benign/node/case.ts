@@ -34,6 +34,7 @@ else {
 
 export const benign: BenignCase = {
   image: {
+    name: "node",
     packages: ["libstdc++6", "libatomic1"],
     programs: { "usr/local/bin/node": process.execPath },
     files: { "srv/server.js": server },

@@ -36,6 +36,7 @@ while (1) {
 
 export const benign: BenignCase = {
   image: {
+    name: "perl",
     packages: ["perl"],
     files: { "srv/server.pl": server },
     entrypoint: ["/usr/bin/perl", "/srv/server.pl"],

@@ -55,6 +55,7 @@ echo fib(15), ' ', count($words), ' ', preg_replace('/t(.)/', '$1t', 'two three'
 
 export const benign: BenignCase = {
   image: {
+    name: "php-fpm",
     packages: ["php8.2-fpm", "php8.2-opcache", "nginx-light"],
     files: {
       "usr/local/bin/entry": entry,

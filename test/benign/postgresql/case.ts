@@ -19,6 +19,7 @@ const psql = (site: Site, text: string) =>
 
 export const benign: BenignCase = {
   image: {
+    name: "postgresql",
     packages: ["postgresql-15", "util-linux"],
     files: { "usr/local/bin/entry": entry },
     entrypoint: ["/usr/local/bin/entry"],
@@ -29,6 +30,7 @@ export const benign: BenignCase = {
     await site.exec(`${bin}/pgbench`, "-h", "127.0.0.1", "-U", "postgres", "-i", "-q", "-s", "2", "postgres");
   },
   async work(site) {
+    if ((await psql(site, "select pg_jit_available()")).trim() !== "t") throw new Error("the compiler is not there");
     const [report] = await Promise.all([
       site.exec(`${bin}/pgbench`, "-h", "127.0.0.1", "-U", "postgres", "-c", "4", "-t", "200", "postgres"),
       psql(

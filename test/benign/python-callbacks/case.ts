@@ -18,6 +18,7 @@ while True:
 
 export const benign: BenignCase = {
   image: {
+    name: "python-callbacks",
     packages: ["python3"],
     files: { "srv/sort.py": program },
     entrypoint: ["/usr/bin/python3", "/srv/sort.py"],

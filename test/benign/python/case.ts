@@ -39,6 +39,7 @@ if __name__ == "__main__":
 
 export const benign: BenignCase = {
   image: {
+    name: "python",
     packages: ["python3"],
     files: { "srv/app/server.py": server },
     entrypoint: ["/usr/bin/python3", "/srv/app/server.py"],

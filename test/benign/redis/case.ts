@@ -7,6 +7,7 @@ const script = "local n = 0 for i = 1, 10000 do n = n + i end return n";
 export const benign: BenignCase = {
   quick: true,
   image: {
+    name: "redis",
     packages: ["redis-server", "redis-tools"],
     files: { "etc/redis.conf": "bind 127.0.0.1\ndir /tmp\nsave 60 100\n" },
     entrypoint: ["/usr/bin/redis-server", "/etc/redis.conf"],

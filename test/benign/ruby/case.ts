@@ -5,6 +5,8 @@ const server = `require "digest"
 require "json"
 require "webrick"
 
+raise "YJIT is off" unless RubyVM::YJIT.enabled?
+
 def fib(n)
   n < 2 ? n : fib(n - 1) + fib(n - 2)
 end
@@ -19,6 +21,7 @@ server.start
 
 export const benign: BenignCase = {
   image: {
+    name: "ruby",
     packages: ["ruby", "ruby-webrick"],
     files: { "srv/server.rb": server },
     entrypoint: ["/usr/bin/ruby", "--yjit", "/srv/server.rb"],

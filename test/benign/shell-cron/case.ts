@@ -23,6 +23,7 @@ session required pam_permit.so
 
 export const benign: BenignCase = {
   image: {
+    name: "shell-cron",
     packages: ["cron"],
     files: {
       "usr/local/bin/loop": loop,
