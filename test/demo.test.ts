@@ -22,7 +22,7 @@ const TAMPERING = [
 const ATTACKS = [
   ["overwrite-code", "web-2", "code-modified"],
   ["drop-program", "app-1", "unknown-executable"],
-  ["inject-library", "web-3", "unknown-library"],
+  ["inject-library", "web-3", "preload-injection"],
 ];
 
 type Named = Record<string, unknown> & { name: string };
@@ -94,7 +94,7 @@ test("a kept demo can be looked around in, and Ctrl-C removes everything", async
       .filter(({ container }) => container?.name.startsWith(own.replace("*", "")))
       .map(({ reason }) => reason)
       .toSorted();
-  assert.deepEqual(found(), ["unknown-executable", "unknown-library"]);
+  assert.deepEqual(found(), ["preload-injection", "unknown-executable"]);
   assert.deepEqual(found("--no-images"), []);
   child.kill("SIGINT");
   const [code] = (await once(child, "exit")) as [number];

@@ -61,7 +61,7 @@ export const injectLibrary: Attack = {
   async act({ runtime, images }, target) {
     await runtime.copyIn(target, images.injectedLibrary, INJECTED, 0o644);
     const { pid } = await runtime.exec(target, ["/bin/sleep", "3600"], { LD_PRELOAD: INJECTED });
-    return { reason: "unknown-library", pid, path: INJECTED };
+    return { reason: "preload-injection", pid, path: INJECTED };
   },
 };
 

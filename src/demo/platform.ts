@@ -149,7 +149,7 @@ export class Platform {
       sweepIntervalMs: 1000,
       attestIntervalMs: 2000,
       policy: {
-        actions: { "code-modified": "pause", "unknown-executable": "pause", "unknown-library": "pause" },
+        actions: { "code-modified": "pause", "unknown-executable": "pause", "preload-injection": "pause" },
         containers: [actOn],
         maxActionsPerMinute: 10,
         starts: [],
