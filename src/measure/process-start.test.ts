@@ -1,7 +1,18 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -81,6 +92,23 @@ for (const method of METHODS)
       assert.deepEqual(shortly(await startOf(pid, method)), expected, argv.join(" "));
     }
   });
+
+test("a script of an interpreter that nobody knows is found by its first line, and a process's name alone says nothing", async (t) => {
+  const folder = scratch(t);
+  const [interpreter, script] = [join(folder, "own"), join(folder, "task")];
+  copyFileSync(realpathSync("/bin/sh"), interpreter);
+  chmodSync(interpreter, 0o755);
+  writeFileSync(script, `#!${interpreter}\n${STAY}`, { mode: 0o755 });
+  const first = await run(t, [script]);
+  assert.deepEqual(shortly(await startOf(first.pid, "auto")), [script, sha256Hex(readFileSync(script)), null]);
+  writeFileSync(join(folder, "data"), STAY);
+  const renamed = { comm: "data", exe: "/opt/unknown" };
+  const second = await run(t, [interpreter, join(folder, "data")]);
+  const reading = new StartReading({ ...describeProcess(second.pid, null).process, ...renamed }, Date.now(), "auto");
+  assert.ok(await reading.isDone(10_000));
+  assert.deepEqual(shortly(await reading.finish(new FileDigests(), new HashBudget(1n))), [null, null, null]);
+  reading.release();
+});
 
 test("a script that has gone, and one that was changed after the process was started", async (t) => {
   const folder = scratch(t);

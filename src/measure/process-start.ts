@@ -90,7 +90,7 @@ export class StartReading {
     this.#process = process;
     this.#method = method;
     this.#executedMs = executedMs;
-    const status = readFileSync(`/proc/${process.pid}/status`, "latin1");
+    const status = readFileSync(`/proc/${process.pid}/status`, "utf8");
     this.#parent = Number(/^PPid:\t(\d+)$/m.exec(status)?.[1] ?? 0);
     this.#user = Number(/^Uid:\t\d+\t(\d+)/m.exec(status)?.[1] ?? 0);
     this.#reading = withDeadline(`process ${process.pid}, asked how it was started,`, DEADLINE_MS, () => this.#read())
@@ -151,8 +151,9 @@ export class StartReading {
     const given = await readArguments(pid);
     if (given === null) return;
     this.#arguments = given.digest;
-    const argument = scriptArgument(program, comm, given.argv, given.variable("PATH")[0]);
+    const argument = scriptArgument(program, comm, given.argv, given.variables.PATH[0]);
     if (argument.kind === "file") await this.#findScript(argument.names);
+    else if (argument.kind === "first-line") await this.#findFirstLine(argument.names);
     else this.#unresolved = argument.kind === "none" ? null : argument.why;
     await this.#findPreloads(given);
   }
@@ -169,11 +170,19 @@ export class StartReading {
     }
   }
 
+  async #findFirstLine(names: readonly string[]): Promise<void> {
+    await this.#findScript(names);
+    const fd = this.#script?.fd ?? null;
+    if (fd !== null && (await readStart(fd, 2))?.toString("latin1") === "#!") return;
+    this.#script = null;
+    this.#unresolved = null;
+  }
+
   async #findPreloads(given: ProcessArguments): Promise<void> {
     for (const by of ["LD_PRELOAD", "LD_AUDIT"] as const)
-      for (const value of given.variable(by)) await this.#addPreloads(by, Buffer.from(value, "latin1"));
+      for (const value of given.variables[by]) await this.#addPreloads(by, Buffer.from(value, "latin1"));
     const fd = await this.#hold(PRELOAD_FILE);
-    const content = fd === null ? null : await readPreloadFile(fd);
+    const content = fd === null ? null : await readStart(fd, MAX_PRELOAD_FILE_BYTES);
     if (content !== null) await this.#addPreloads(PRELOAD_FILE, content);
   }
 
@@ -241,13 +250,13 @@ function notFound(name: string): NamedFile {
   return { path: toJsonText(Buffer.from(name, "latin1")), ...NOT_FOUND };
 }
 
-/** Null where it is no file or empty. More of it than the loader's list can be long is not read. */
-async function readPreloadFile(fd: number): Promise<Buffer | null> {
+/** Up to so many bytes of a file. Null where it is no file, or empty: what is a pipe or a device is not opened. */
+async function readStart(fd: number, length: number): Promise<Buffer | null> {
   const status = await stats(fd);
   if (!status.isFile() || status.size === 0) return null;
   const file = await open(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_PRELOAD_FILE_BYTES), 0, MAX_PRELOAD_FILE_BYTES, 0);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, 0);
     return buffer.subarray(0, bytesRead);
   } finally {
     await file.close();

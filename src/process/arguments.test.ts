@@ -42,9 +42,9 @@ test("arguments and variables are read as they are, however many and strange", a
     ["perl", "-e", "sleep 100", ...argv],
   );
   assert.equal(given!.digest, sha256Hex(readFileSync(`/proc/${pid}/cmdline`)));
-  assert.deepEqual(given!.variable("LD_PRELOAD"), ["/tmp/x.so"]);
-  assert.deepEqual(given!.variable("LD_AUDIT"), [""]);
-  assert.deepEqual(given!.variable("HOME"), []);
+  assert.deepEqual(given!.variables.LD_PRELOAD, ["/tmp/x.so"]);
+  assert.deepEqual(given!.variables.LD_AUDIT, [""]);
+  assert.deepEqual(given!.variables.PATH, [process.env.PATH]);
 });
 
 test("a process that has gone has none", async (t) => {

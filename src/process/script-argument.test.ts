@@ -7,7 +7,7 @@ import { scriptArgument } from "./script-argument.ts";
 /** The script that a command line names: its first name, or why there is none. */
 function scriptOf(program: string, line: string, comm = program.slice(program.lastIndexOf("/") + 1).slice(0, 15)) {
   const found = scriptArgument(program, comm, line.split(" "), "/bin:/opt/bin");
-  return found.kind === "file" ? found.names[0] : found.kind === "no-file" ? `(${found.why})` : null;
+  return "names" in found ? found.names[0] : found.kind === "no-file" ? `(${found.why})` : null;
 }
 
 const lines: readonly [string, string, string | null][] = [
@@ -74,6 +74,7 @@ test("a script that was executed by its first line is told by the name that the 
     scriptOf("/opt/own", "/opt/own ./a-name-that-is-longer.own x", "a-name-that-is-"),
     "./a-name-that-is-longer.own",
   );
+  assert.equal(scriptArgument("/opt/own", "x", ["/opt/own", "x"], undefined).kind, "first-line");
   assert.equal(scriptOf("/usr/bin/make", "/usr/bin/make all", "renamed"), null);
 });
 
@@ -106,7 +107,7 @@ test("whatever the arguments are, there is an answer", () => {
   fc.assert(
     fc.property(program, fc.array(word, { maxLength: 6 }), fc.string(), (name, argv, comm) => {
       const found = scriptArgument(`/usr/bin/${name}`, comm, argv, undefined);
-      if (found.kind === "file") assert.ok(found.names.length > 0 && found.names.every((one) => one !== ""));
+      if ("names" in found) assert.ok(found.names.length > 0 && found.names.every((one) => one !== ""));
     }),
   );
 });

@@ -7,6 +7,8 @@ export type NoFile = "stdin" | "command" | "module";
 export type ScriptArgument =
   | { readonly kind: "none" }
   | { readonly kind: "file"; readonly names: readonly string[] }
+  /** A script if it begins with `#!`: a process may call itself what it likes. */
+  | { readonly kind: "first-line"; readonly names: readonly string[] }
   | { readonly kind: "no-file"; readonly why: NoFile };
 
 const NONE: ScriptArgument = { kind: "none" };
@@ -30,8 +32,8 @@ export function scriptArgument(
   const interpreter = interpreterNamed(name);
   if (interpreter !== undefined) return interpreterScript(interpreter, argv.slice(1), path);
   if (comm === name.slice(0, COMM_BYTES)) return NONE;
-  const script = argv.slice(1, 3).find((argument) => baseName(argument).slice(0, COMM_BYTES) === comm);
-  return script === undefined ? NONE : { kind: "file", names: [script] };
+  const script = argv.slice(1, 3).find((argument) => comm !== "" && baseName(argument).slice(0, COMM_BYTES) === comm);
+  return script === undefined ? NONE : { kind: "first-line", names: [script] };
 }
 
 /** One program, many names: the name that it was called by, or the first argument, says which. */
