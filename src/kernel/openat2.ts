@@ -13,8 +13,8 @@ new BigUint64Array(how.buffer).set([O_PATH | O_CLOEXEC, 0n, RESOLVE_NO_MAGICLINK
 
 /**
  * A descriptor (O_PATH) of what `path` leads to with the folder `root` as `/`, whatever links are on the way: null where
- * there is nothing. `path` holds no zero byte. Looks only at names that the kernel has at hand, so that no file system is asked and can stall;
- * `unknown` where that is not enough, or the kernel is older than Linux 5.12.
+ * there is nothing. `path` holds no zero byte. Looks only at names that the kernel has at hand, so that no file system is
+ * asked and can stall; `unknown` where that is not enough, or the kernel is older than Linux 5.12.
  */
 export function openCachedInRoot(root: number, path: Uint8Array): number | null | "unknown" {
   const fd = openat2(root, Buffer.concat([path, Buffer.alloc(1)]), how, HOW_BYTES);
