@@ -96,6 +96,9 @@ test("a kept demo can be looked around in, and Ctrl-C removes everything", async
       .toSorted();
   assert.deepEqual(found(), ["preload-injection", "unknown-executable"]);
   assert.deepEqual(found("--no-images"), []);
+  // Left alone, Node and malloc(3) keep more than twice as much.
+  const resident = residentOwnMegabytes(child.pid!, "agent");
+  assert.ok(resident > 10 && resident < 140, `the agent has ${resident} MB of its own`);
   child.kill("SIGINT");
   const [code] = (await once(child, "exit")) as [number];
   assert.equal(code, 0, lines.join("\n"));
@@ -110,6 +113,14 @@ test("Ctrl-C in the middle ends everything that was started", async (t) => {
   assert.equal(code, 1);
   assert.match(lines.at(-1)!, /^pims: the demo was interrupted/);
 });
+
+/** Resident memory, without pages of files, of the child process that runs this command. */
+function residentOwnMegabytes(parent: number, command: string): number {
+  const children = readFileSync(`/proc/${parent}/task/${parent}/children`, "latin1").trim().split(" ");
+  const pid = children.find((one) => readFileSync(`/proc/${one}/cmdline`, "latin1").includes(`main.ts\0${command}\0`));
+  const [, kilobytes] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))!;
+  return Math.round(Number(kilobytes) / 1024);
+}
 
 function collect(stream: NodeJS.ReadableStream): { text: string } {
   const collected = { text: "" };
