@@ -41,6 +41,9 @@ const syscall: (number: number, root: number, path: Uint8Array, how: Uint8Array,
 /** The C library has no name for it. */
 export const openat2 = (root: number, path: Uint8Array, how: Uint8Array, size: number): number =>
   syscall(SYS_OPENAT2, root, path, how, size);
+export const statx: (fd: number, path: string, flags: number, mask: number, buffer: unknown) => number = libc.func(
+  "int statx(int fd, const char *path, int flags, unsigned int mask, void *buffer)",
+);
 export const close: (fd: number) => number = libc.func("int close(int fd)");
 
 /** errno(3) of the last call that failed. */

@@ -72,6 +72,15 @@ export function nextExecutableArea(
   };
 }
 
+/**
+ * Whether the address space still exists; `unsupported` as above. Asks what lies at address 0: the kernel need not go
+ * through the areas to answer.
+ */
+export function isAddressSpaceThere(mapsFd: number): boolean | "unsupported" {
+  const answer = ask(mapsFd, 0n, false, AREA_AT);
+  return answer === "unsupported" ? answer : answer !== "gone";
+}
+
 /** An executable area as it was when it was last looked at. */
 export interface KnownArea {
   readonly start: bigint;

@@ -1,18 +1,26 @@
+import { closeSync, openSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import type { JsonText } from "../core/bytes.ts";
+import { fileIdentity } from "../kernel/file-identity.ts";
 import type { AddressSpace } from "../process/address-space.ts";
 import { backingOf, type Mapping } from "../process/mapping.ts";
 import type { CodeObject, ProcessRef } from "./facts.ts";
 import { deviceText, type FileDigests, type HashBudget, type MeasuredFile } from "./file-digest.ts";
 import { placeOf } from "./place.ts";
 
+/** open(2): holds on to the file and does not open it. */
+const O_PATH = 0o10000000;
+
 /** `device:inode` of the program's own file, or null when it cannot be told (the process has just gone). */
-export async function programFile(space: AddressSpace): Promise<string | null> {
+export function programFile(space: AddressSpace): string | null {
+  let descriptor: number | undefined;
   try {
-    const stats = await stat(space.exeFile(), { bigint: true });
-    return `${deviceText(stats.dev)}:${stats.ino}`;
+    descriptor = openSync(space.exeFile(), O_PATH);
+    return fileIdentity(descriptor);
   } catch {
     return null;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 }
 

@@ -80,7 +80,7 @@ export class HashAll {
     const key = `${mapping.device}:${mapping.inode}:${mapping.offset}:${mapping.end - mapping.start}`;
     const known = this.#references.get(key);
     if (known !== undefined) return known;
-    const code = await readCodeObject(space, mapping, await programFile(space), this.#digests);
+    const code = await readCodeObject(space, mapping, programFile(space), this.#digests);
     if (code === "gone") return null;
     const { object } = code;
     const bytes = await readFilePage(space.mapFile(mapping), mapping.offset, Number(mapping.end - mapping.start));

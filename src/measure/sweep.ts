@@ -5,7 +5,7 @@ import { describeError, errorCode } from "../core/errors.ts";
 import { AddressSpace, isGone, type Method, sameMapping } from "../process/address-space.ts";
 import { programFile, readCodeObject, readProgram } from "./code-object.ts";
 import type { CodeObject, Fact, ProcessRef } from "./facts.ts";
-import { FileDigests, HashBudget } from "./file-digest.ts";
+import { FileDigests, HashBudget, type MeasuredFile } from "./file-digest.ts";
 import { HostPrograms } from "./host-programs.ts";
 import { Memberships } from "./memberships.ts";
 import { Scrub } from "./scrub.ts";
@@ -19,7 +19,7 @@ import {
   type Watched,
 } from "./watched.ts";
 import { WritableCode } from "./writable-code.ts";
-import { compareWrittenPages } from "./written-pages.ts";
+import { compareWrittenPages, MAX_PAGES_A_MAPPING } from "./written-pages.ts";
 
 export interface SweepOptions {
   /** `containers`: processes of containers only. `all`: every process. */
@@ -85,7 +85,8 @@ const MAX_MAPPED = 1024;
 interface Gathering {
   readonly coverage: Coverage;
   readonly facts: Fact[];
-  readonly checkedFiles: Set<string>;
+  /** The same object stands for a file in all processes that have it mapped. */
+  readonly checkedFiles: Set<MeasuredFile>;
   readonly budgets: Map<string, HashBudget>;
   /** Containers of which a process's arguments were waited for in vain. */
   readonly slow: Set<string>;
@@ -385,7 +386,8 @@ export class Sweeper {
     const same = watched.mappings.length > 0 && space.sameMappings(watched.mappings);
     if (same === "gone") return "gone";
     let outcome: "measured" | "helper" | "vanished" | "gone" = "measured";
-    if (!same || (await this.#anyFileChanged(space, watched, gathering)))
+    const asked = same && this.#allChecked(watched, gathering);
+    if (!same || (!asked && (await this.#anyFileChanged(space, watched, gathering))))
       outcome = await this.#measureMappings(space, watched, gathering);
     if (outcome === "gone") return "gone";
     let vanished = outcome === "vanished";
@@ -393,7 +395,10 @@ export class Sweeper {
     coverage.mappings += watched.measured.length;
     for (const { mapping, object } of watched.measured) {
       if (mapping.shared || object.backing === "anonymous") continue;
-      const written = await compareWrittenPages(space, mapping);
+      const list = space.writtenPages(mapping, MAX_PAGES_A_MAPPING);
+      if (list === "gone") return "gone";
+      if (list.pages.length === 0) continue;
+      const written = await compareWrittenPages(space, mapping, list);
       if (written === "gone") return "gone";
       vanished ||= written.vanished;
       coverage.pagesCompared += written.compared;
@@ -424,7 +429,7 @@ export class Sweeper {
     // Other mappings may be another program's, of which no event told.
     if (watched.measured.length > 0) meetAgain(watched, this.#method);
     const { process } = watched;
-    const program = await programFile(space);
+    const program = programFile(space);
     const budget = this.#budgetOf(process, gathering);
     const measured: MeasuredMapping[] = [];
     const objects = new Map<string, CodeObject>();
@@ -475,12 +480,15 @@ export class Sweeper {
     return vanished ? "vanished" : "measured";
   }
 
+  /** Whether each of its files has been asked about in this sweep, which is so of most processes. */
+  #allChecked({ measured }: Watched, { checkedFiles }: Gathering): boolean {
+    return measured.every(({ file }) => file === null || checkedFiles.has(file));
+  }
+
   /** Whether a mapped file was written to in place. Each distinct file is asked about once a sweep. */
   async #anyFileChanged(space: AddressSpace, watched: Watched, { checkedFiles }: Gathering): Promise<boolean> {
-    for (const { mapping, object } of watched.measured) {
-      if (object.sha256 === null) continue;
-      const key = `${object.device}:${object.inode}:${object.sha256}`;
-      if (checkedFiles.has(key)) continue;
+    for (const { mapping, object, file } of watched.measured) {
+      if (file === null || checkedFiles.has(file)) continue;
       try {
         if (!(await this.digests.isUnchanged(space.mapFile(mapping), object))) return true;
       } catch (error) {
@@ -488,7 +496,7 @@ export class Sweeper {
         if (errorCode(error) === undefined) throw error;
         return true;
       }
-      checkedFiles.add(key);
+      checkedFiles.add(file);
     }
     return false;
   }

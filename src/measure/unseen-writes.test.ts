@@ -111,7 +111,7 @@ async function measure(pid: number, digests: FileDigests, method: Method): Promi
     assert.ok(mappings !== "gone");
     const measured: MeasuredMapping[] = [];
     for (const mapping of mappings) {
-      const code = await readCodeObject(space, mapping, await programFile(space), digests);
+      const code = await readCodeObject(space, mapping, programFile(space), digests);
       assert.ok(code !== "gone");
       const { object, file } = code;
       measured.push({ mapping, object, file, mappingKey: `${mapping.device}:${mapping.inode}` });

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { sha256Hex } from "../core/digest.ts";
-import { PAGE_SIZE } from "../kernel/pagemap.ts";
+import { PAGE_SIZE, type PageList } from "../kernel/pagemap.ts";
 import { type AddressSpace, isGone } from "../process/address-space.ts";
 import { type Mapping, parseMaps } from "../process/mapping.ts";
 import { differenceOf } from "./difference.ts";
@@ -20,12 +20,14 @@ export interface WrittenPages {
 }
 
 /**
- * The pages of a mapping whose bytes in memory differ from those of its file, or, for the kernel's vdso, from the
- * kernel's own. `gone` when the process executed or exited meanwhile.
+ * Those of a mapping's written-to pages whose bytes in memory differ from those of its file, or, for the kernel's vdso,
+ * from the kernel's own. `gone` when the process executed or exited meanwhile.
  */
-export async function compareWrittenPages(space: AddressSpace, mapping: Mapping): Promise<WrittenPages | "gone"> {
-  const written = space.writtenPages(mapping, MAX_PAGES_A_MAPPING);
-  if (written === "gone") return "gone";
+export async function compareWrittenPages(
+  space: AddressSpace,
+  mapping: Mapping,
+  written: PageList,
+): Promise<WrittenPages | "gone"> {
   const pages: ModifiedPage[] = [];
   for (const address of written.pages) {
     const actual = space.readPage(address);

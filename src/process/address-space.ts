@@ -5,6 +5,7 @@ import {
   areaAt,
   areExecutableAreas,
   type FileArea,
+  isAddressSpaceThere,
   nextExecutableArea,
   nextSharedWritableFile,
 } from "../kernel/procmap.ts";
@@ -197,8 +198,8 @@ export class AddressSpace {
 
   isAlive(): boolean {
     if (this.#method !== "fallback") {
-      const area = nextExecutableArea(this.#maps, 0n, false);
-      if (area !== "unsupported") return area !== "gone";
+      const there = isAddressSpaceThere(this.#maps);
+      if (there !== "unsupported") return there;
       this.#method = "fallback";
     }
     return wasThere(() => readSync(this.#maps, Buffer.alloc(256), 0, 256, 0)) !== null;
