@@ -1,6 +1,6 @@
-import { closeSync, openSync, readFileSync, readlinkSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { ContainerRef } from "../container/types.ts";
-import { toJsonText } from "../core/bytes.ts";
+import { type JsonText, toJsonText } from "../core/bytes.ts";
 import { errorCode } from "../core/errors.ts";
 import { LONG_NAME } from "../kernel/procmap.ts";
 import { isGone, type Method } from "../process/address-space.ts";
@@ -124,9 +124,26 @@ function holdProgram(pid: number): number | null {
   }
 }
 
-function readExe(pid: number) {
+function readExe(pid: number): JsonText {
   try {
-    return toJsonText(readlinkSync(`/proc/${pid}/exe`, { encoding: "buffer" }));
+    return exeOf(`/proc/${pid}`);
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error;
+    // A main thread that has exited has none while the others go on.
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      try {
+        return exeOf(`/proc/${pid}/task/${thread}`);
+      } catch (later) {
+        if (!isGone(later)) throw later;
+      }
+    }
+    throw error;
+  }
+}
+
+function exeOf(folder: string): JsonText {
+  try {
+    return toJsonText(readlinkSync(`${folder}/exe`, { encoding: "buffer" }));
   } catch (error) {
     if (errorCode(error) === "ENAMETOOLONG") return LONG_NAME;
     throw error;

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readSync } from "node:fs";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { PAGE_SIZE, type PageKind, type PageList, readPages, scanPages } from "../kernel/pagemap.ts";
 import {
@@ -53,8 +53,12 @@ export class AddressSpace {
     try {
       for (const thread of readdirSync(`/proc/${pid}/task`)) {
         if (thread === String(pid)) continue;
-        const space = AddressSpace.#openFolder(pid, `/proc/${pid}/task/${thread}`, method);
-        if (space !== null) return space;
+        // By its own number, since only there are its `map_files`.
+        const space = AddressSpace.#openFolder(pid, `/proc/${thread}`, method);
+        if (space === null) continue;
+        // A number that was another process's by then is not listed here any more.
+        if (existsSync(`/proc/${pid}/task/${thread}`)) return space;
+        space.close();
       }
     } catch (error) {
       if (!isGone(error)) throw error;
