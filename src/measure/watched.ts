@@ -73,15 +73,22 @@ export function describeProcess(
   return { process: { pid, startTime, comm, exe: readExe(pid), container }, stackStart };
 }
 
-/** Looks again at a process whose mappings are others: it may run another program, of which no event told. */
+/**
+ * Looks again at a process whose mappings are others: it may run another program, of which no event told. One whose main
+ * thread has exited while others go on says nothing of itself any more, and is what it was.
+ */
 export function meetAgain(watched: Watched, method: Method): void {
   const { pid, container } = watched.process;
-  const { process, stackStart } = describeProcess(pid, container);
-  watched.process = process;
-  if (stackStart === watched.stackStart) return;
-  watched.stackStart = stackStart;
-  watched.start?.release();
-  watched.start = readStart(process, "running", method);
+  try {
+    const { process, stackStart } = describeProcess(pid, container);
+    watched.process = process;
+    if (stackStart === 0n || stackStart === watched.stackStart) return;
+    watched.stackStart = stackStart;
+    watched.start?.release();
+    watched.start = readStart(process, "running", method);
+  } catch (error) {
+    if (!isGone(error)) throw error;
+  }
 }
 
 function readStart(process: ProcessRef, met: Met, method: Method): StartReading | null {
