@@ -61,7 +61,7 @@ function say(facts: readonly Fact[], measured: ReadonlySet<number>, kind: Fact["
   const lines = facts.flatMap((fact) => {
     if (fact.kind !== kind || !measured.has(fact.process.pid)) return [];
     if (fact.kind === "unreadable") return [`${fact.process.pid} ${fact.text}`];
-    if (fact.kind === "start") return [];
+    if (fact.kind === "start" || fact.kind === "listener") return [];
     if (fact.kind === "code" && fact.object.backing === "anonymous") return [];
     const { pid, startTime } = fact.process;
     const { path, device, inode, sha256, role } = fact.object;

@@ -24,6 +24,7 @@ import { temporaryFolder } from "./pims.ts";
 const reference: ReferenceValues = {
   hasDigest: () => true,
   hasPath: () => true,
+  exposes: () => false,
   mayCompile: () => false,
   mayBeDisplaced: () => false,
   mayPreload: () => false,

@@ -151,7 +151,7 @@ async function withDocker(t: TestContext, { images, folder, front, runtime }: Pa
 
   await t.test("a program, an injected library and a changed file are found", async () => {
     await runtime.copyIn(one, images.dropper, "/tmp/.cache/kworker", 0o755);
-    const dropped = await runtime.exec(one, ["/tmp/.cache/kworker", "-l", "-p", "7777"]);
+    const dropped = await runtime.exec(one, ["/tmp/.cache/kworker", "-l", "-p", "7777", "-s", "127.0.0.1"]);
     await runtime.copyIn(one, images.injectedLibrary, "/var/tmp/libnss_cache.so.2", 0o644);
     await runtime.exec(one, ["/usr/bin/sleep", "1000"], { LD_PRELOAD: "/var/tmp/libnss_cache.so.2" });
     await runtime.exec(two, [

@@ -129,7 +129,7 @@ test("with runc the read-only folder below an overlay is the baseline", async (t
     };
     const [dropped, clean] = [await start("dropped"), await start("clean")];
     await runtime.copyIn(dropped, images.dropper, "/tmp/.cache/kworker", 0o755);
-    const { pid } = await runtime.exec(dropped, ["/tmp/.cache/kworker", "-l", "-p", "7777"]);
+    const { pid } = await runtime.exec(dropped, ["/tmp/.cache/kworker", "-l", "-p", "7777", "-s", "127.0.0.1"]);
     for (let tries = 0; tries < 200 && !readlinkSync(`/proc/${pid}/exe`).endsWith("kworker"); tries++) await sleep(20);
     const { status, containers, findings } = scan();
     assert.equal(status, 2);

@@ -8,7 +8,9 @@ import {
   type HostState,
   keyOf,
   knowsCode,
+  knowsListener,
   knowsStart,
+  listenerKey,
   MAX_VIOLATIONS,
   startKey,
 } from "../attest/host-state.ts";
@@ -26,7 +28,7 @@ import { containerKey, type Sweeper, type SweepResult } from "../measure/sweep.t
 import { ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
 import { containerStart, isFirstProcess } from "./container-start.ts";
 import { CoverageCounter } from "./coverage.ts";
-import { codeEvent, findingOf, isWrongInItself, startEvent, violationEvent } from "./events.ts";
+import { codeEvent, findingOf, isWrongInItself, listenerEvent, startEvent, violationEvent } from "./events.ts";
 import { Executed } from "./executed.ts";
 import { Signal } from "./signal.ts";
 import type { VerifierClient } from "./verifier-client.ts";
@@ -307,7 +309,7 @@ export class Agent {
     return events;
   }
 
-  /** Code, and ways of starting a program, that were not seen in their container before. */
+  /** Code, listening sockets, and ways of starting a program, that were not seen in their container before. */
   #newFacts(result: SweepResult): LogEvent[] {
     const events = new Map<string, LogEvent>();
     for (const fact of result.facts) {
@@ -316,6 +318,9 @@ export class Agent {
       if (fact.kind === "code") {
         const event = codeEvent(fact, container, this.#time());
         if (!knowsCode(this.#state, event)) events.set(`${keyOf(container)} ${codeKey(event)}`, event);
+      } else if (fact.kind === "listener") {
+        const event = listenerEvent(fact, container, this.#time());
+        if (!knowsListener(this.#state, event)) events.set(`${keyOf(container)} listener ${listenerKey(event)}`, event);
       } else if (fact.kind === "start") {
         const event = startEvent(fact, container, this.#time());
         if (!knowsStart(this.#state, event)) events.set(`${keyOf(container)} start ${startKey(event)}`, event);
@@ -349,11 +354,11 @@ export class Agent {
       // Nothing new to judge, and nothing new to judge it by.
       const reference = lookup.found ? lookup.reference : null;
       const judged = this.#judged.get(container);
-      const { code, processStarts, start } = container;
-      const facts = code.size + processStarts.size;
+      const { code, listeners, processStarts, start } = container;
+      const facts = code.size + listeners.size + processStarts.size;
       if (judged?.facts === facts && judged.reference === reference && judged.start === start) continue;
       this.#judged.set(container, { facts, reference, start });
-      const verdict = decide(this.#state, container, lookup, { standing: "good" }, this.#options.policy.starts);
+      const verdict = decide(this.#state, container, lookup, { standing: "good" }, this.#options.policy);
       findings.push(...verdict.findings.filter((finding) => this.#isNew(container, finding)));
     }
     return findings;

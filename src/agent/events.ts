@@ -1,6 +1,6 @@
 import { brief, type JsonText, jsonTextBytes, printable } from "../core/bytes.ts";
 import { sha256Hex } from "../core/digest.ts";
-import type { CodeEvent, LogEvent, ProcessStartEvent } from "../log/event.ts";
+import type { CodeEvent, ListenerEvent, LogEvent, ProcessStartEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { Fact, ModifiedPage, ProcessRef } from "../measure/facts.ts";
 import type { NamedFile } from "../measure/process-start.ts";
@@ -80,6 +80,25 @@ export function startEvent(
 ): ProcessStartEvent {
   const { pid, startTime, comm, exe, parent, ...rest } = startFields(fact);
   return { type: "process-start", time, pid, startTime, comm, exe, parent, container, ...rest };
+}
+
+/** A listening socket of a container, in the words of the log. */
+export function listenerFields({
+  process,
+  listener,
+  held,
+}: Extract<Fact, { kind: "listener" }>): Omit<ListenerEvent, "type" | "time" | "container"> {
+  return { ...processFields(process), ...listener, held };
+}
+
+/** The log's event for a listening socket of a container. */
+export function listenerEvent(
+  fact: Extract<Fact, { kind: "listener" }>,
+  container: ContainerName,
+  time: string,
+): ListenerEvent {
+  const { pid, startTime, comm, exe, ...rest } = listenerFields(fact);
+  return { type: "listener", time, pid, startTime, comm, exe, container, ...rest };
 }
 
 /** Facts that are findings whatever the image says. */

@@ -1,5 +1,6 @@
 import { findingKey } from "../attest/host-state.ts";
 import { judgeCode, type ReferenceValues } from "../attest/judge.ts";
+import { judgeListener } from "../attest/judge-listener.ts";
 import { isToldAsPreload, judgeProcessStarts } from "../attest/judge-process-start.ts";
 import { judgeStart } from "../attest/judge-start.ts";
 import { referenceValues } from "../attest/reference-values.ts";
@@ -15,7 +16,7 @@ import type { Fact } from "../measure/facts.ts";
 import { type Coverage, containerKey, Sweeper, type SweepOptions, type SweepResult } from "../measure/sweep.ts";
 import { askRuntime, type RuntimeAnswer } from "./container-names.ts";
 import { containerStart } from "./container-start.ts";
-import { codeFields, findingOf, isWrongInItself, startFields } from "./events.ts";
+import { codeFields, findingOf, isWrongInItself, listenerFields, startFields } from "./events.ts";
 import { type ImageBaseline, ImageBaselines } from "./image-baselines.ts";
 
 /** A container as a scan saw it. */
@@ -98,10 +99,15 @@ export async function scan(options: ScanOptions): Promise<ScanReport> {
   for (const fact of facts) {
     const { container, pid } = fact.process;
     const key = container === null ? "" : containerKey(container);
-    const { name = null, reference = null } = subjects.get(key) ?? {};
+    const { name = null, reference = null, baseline = null } = subjects.get(key) ?? {};
     if (fact.kind === "unreadable") missed.add(`process ${pid}: ${printable(fact.text)}`);
     else if (isWrongInItself(fact)) add(findings, findingOf(fact, name));
-    else if (fact.kind === "code") {
+    else if (fact.kind === "listener") {
+      // A root file system does not say what its image exposes.
+      const ports = baseline?.found === true && baseline.from === "image" ? reference : null;
+      const finding = name === null ? null : judgeListener({ ...listenerFields(fact), container: name }, ports, []);
+      if (finding !== null) add(findings, finding);
+    } else if (fact.kind === "code") {
       const code = { ...codeFields(fact), container: name };
       const finding = judgeCode(code, reference);
       if (finding === null || isToldAsPreload(finding, started.get(key) ?? [])) continue;

@@ -130,7 +130,14 @@ test("what is remembered of one container is bounded, and beyond the bounds it i
       Array.from({ length: count }, (_, index) => event(index)),
     );
   const yes = () => true;
-  const reference = { hasDigest: yes, hasPath: yes, mayCompile: yes, mayBeDisplaced: yes, mayPreload: yes };
+  const reference = {
+    hasDigest: yes,
+    hasPath: yes,
+    exposes: yes,
+    mayCompile: yes,
+    mayBeDisplaced: yes,
+    mayPreload: yes,
+  };
   const status = () => decide(state, only(state), { found: true, reference }, { standing: "good" });
 
   many(MAX_CODE - 1, (index) => codeEvent(web, `/${index}`));

@@ -1,9 +1,10 @@
 import { printable } from "../core/bytes.ts";
 import { sha256Hex } from "../core/digest.ts";
-import type { ActionEvent, CodeEvent, LogEvent, ProcessStartEvent, SweepEvent } from "../log/event.ts";
+import type { ActionEvent, CodeEvent, ListenerEvent, LogEvent, ProcessStartEvent, SweepEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { LogRecord } from "../log/record.ts";
 import type { ContainerStart } from "../log/start.ts";
+import { isClientPort } from "../process/listen-address.ts";
 
 /** One container of a host, as its proved log tells it. */
 export interface ContainerState {
@@ -17,6 +18,8 @@ export interface ContainerState {
   readonly code: Map<string, CodeEvent>;
   /** How its processes were started, each kind once. */
   readonly processStarts: Map<string, ProcessStartEvent>;
+  /** Sockets that it listened on, each once for each program. */
+  readonly listeners: Map<string, ListenerEvent>;
   /** What its agent found, in order. It stays for the container's life, also when the page is restored. */
   readonly violations: Map<string, Finding & { time: string }>;
   readonly actions: ActionEvent[];
@@ -40,6 +43,9 @@ export interface HostState {
 export const MAX_CODE = 16_384;
 export const MAX_PROCESS_STARTS = 8192;
 export const MAX_VIOLATIONS = 4096;
+export const MAX_LISTENERS = 1024;
+/** Sockets that may as well be clients', beyond which no more are remembered: a client may have a new one each minute. */
+const MAX_CLIENTS = 256;
 const MAX_ACTIONS = 1024;
 const MAX_STOPPED = 1024;
 
@@ -100,6 +106,11 @@ function applyEvent(state: HostState, event: LogEvent): void {
       const { processStarts } = containerOf(state, event.container, event.time);
       if (processStarts.size < MAX_PROCESS_STARTS && !processStarts.has(startKey(event)))
         processStarts.set(startKey(event), event);
+      return;
+    }
+    case "listener": {
+      const { listeners } = containerOf(state, event.container, event.time);
+      if (!knowsListener(state, event)) listeners.set(listenerKey(event), event);
       return;
     }
     case "violation": {
@@ -167,6 +178,25 @@ export function codeKey(event: CodeEvent): string {
   return `${event.backing} ${event.role} ${printable(event.exe)} ${who}`;
 }
 
+/** Whether this program was already seen to listen there in the container, or it is too much to be remembered. */
+export function knowsListener(state: HostState, event: ListenerEvent): boolean {
+  const listeners = state.containers.get(keyOf(event.container))?.listeners;
+  if (listeners === undefined) return false;
+  return listeners.has(listenerKey(event)) || isListenersFull(listeners, isClientPort(event));
+}
+
+/** Whether no more listening sockets of a container are remembered, of possible clients' or of all others. */
+export function isListenersFull(listeners: ContainerState["listeners"], clients: boolean): boolean {
+  const limit = clients ? MAX_CLIENTS : MAX_LISTENERS;
+  if (listeners.size < limit) return false;
+  return [...listeners.values()].filter((one) => isClientPort(one) === clients).length >= limit;
+}
+
+/** One listener is one address and program, however many sockets, processes and times there are. */
+export function listenerKey({ protocol, address, port, held, exe }: ListenerEvent): string {
+  return JSON.stringify([protocol, address, port, held, exe]);
+}
+
 function containerOf(state: HostState, container: ContainerName, time: string): ContainerState {
   const key = keyOf(container);
   let known = state.containers.get(key);
@@ -179,6 +209,7 @@ function containerOf(state: HostState, container: ContainerName, time: string): 
       stoppedAt: null,
       code: new Map(),
       processStarts: new Map(),
+      listeners: new Map(),
       violations: new Map(),
       actions: [],
     };

@@ -13,6 +13,7 @@ const web = containerOf("web-1");
 const reference = {
   hasDigest: (sha256: string) => sha256 === digestOf("/usr/bin/server"),
   hasPath: () => false,
+  exposes: () => false,
   mayCompile: () => false,
   mayBeDisplaced: () => false,
   mayPreload: () => false,

@@ -10,6 +10,7 @@ const listed = "/usr/bin/server";
 const reference: ReferenceValues = {
   hasDigest: (sha256) => [listed, "/usr/lib/libffi.so.8"].map(digestOf).includes(sha256),
   hasPath: (path) => path === listed,
+  exposes: () => false,
   mayCompile: (mapped) => mapped.includes(digestOf("/usr/bin/node")),
   mayBeDisplaced: (sha256) => sha256 === digestOf("/usr/lib/libffi.so.8"),
   mayPreload: () => false,

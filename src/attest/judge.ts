@@ -12,6 +12,8 @@ export interface ReferenceValues {
   hasPath(path: JsonText): boolean;
   /** Whether a process that has mapped the code of these files may have executable memory that no file holds. */
   mayCompile(mapped: readonly string[]): boolean;
+  /** Whether the image exposes a port, written as `tcp/80`. */
+  exposes(port: string): boolean;
   /** Whether the file maps its own code a second time, elsewhere. */
   mayBeDisplaced(sha256: string): boolean;
   /** Entry point and command of the image. Absent or empty: the image names none. */

@@ -1,6 +1,6 @@
 // Events for tests, each right as it is; a test changes what it is about.
 import { sha256Hex } from "../core/digest.ts";
-import type { ActionEvent, CodeEvent, LogEvent, ProcessStartEvent, SweepEvent } from "../log/event.ts";
+import type { ActionEvent, CodeEvent, ListenerEvent, LogEvent, ProcessStartEvent, SweepEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 
 export const TIME = "2026-01-02T03:04:05.678Z";
@@ -65,6 +65,23 @@ export function codeEvent(container: ContainerName, path: string, fields: Partia
     place: "in-segment",
     offset: "4096",
     mapped: [],
+    ...fields,
+  };
+}
+
+export function listenerEvent(container: ContainerName, fields: Partial<ListenerEvent> = {}): ListenerEvent {
+  return {
+    type: "listener",
+    time: TIME,
+    pid: 4711,
+    startTime: "1234",
+    comm: "server",
+    exe: "/usr/bin/server",
+    container,
+    protocol: "tcp",
+    address: "0.0.0.0",
+    port: 80,
+    held: true,
     ...fields,
   };
 }

@@ -22,6 +22,7 @@ const listed = ["/usr/bin/server", "/lib/libc.so.6"];
 const reference: ReferenceValues = {
   hasDigest: (sha256) => listed.map(digestOf).includes(sha256),
   hasPath: (path) => listed.some((known) => known === path),
+  exposes: () => false,
   mayCompile: () => false,
   mayBeDisplaced: () => false,
   mayPreload: () => false,

@@ -1,9 +1,19 @@
 import { NOT_KNOWN_WHOSE } from "../log/event.ts";
 import type { ContainerName, Finding, Reason } from "../log/finding.ts";
-import { type ContainerState, findingKey, type HostState, keyOf, MAX_CODE, MAX_PROCESS_STARTS } from "./host-state.ts";
+import {
+  type ContainerState,
+  findingKey,
+  type HostState,
+  isListenersFull,
+  keyOf,
+  MAX_CODE,
+  MAX_PROCESS_STARTS,
+} from "./host-state.ts";
 import { judgeCode, type ReferenceValues } from "./judge.ts";
+import { judgeListener } from "./judge-listener.ts";
 import { isToldAsPreload, judgeProcessStarts } from "./judge-process-start.ts";
 import { judgeStart } from "./judge-start.ts";
+import type { ListenerPolicy } from "./listener-policy.ts";
 import type { StartPolicy } from "./start-policy.ts";
 
 export const STATUSES = ["trusted", "untrusted", "unknown", "stale", "unreachable"] as const;
@@ -35,8 +45,14 @@ export type HostStanding =
   | { readonly standing: "refused"; readonly reason: Reason; readonly text: string }
   | { readonly standing: "stale"; readonly text: string };
 
+/** What containers may do besides what their images say. The same must be given to agent and verifier. */
+export interface JudgingPolicy {
+  readonly starts?: StartPolicy;
+  readonly listeners?: ListenerPolicy;
+}
+
 /**
- * Decides on one container. Pure. `starts` is what containers may be started with. Findings condemn whatever else is the case, and stay; nothing else than good evidence,
+ * Decides on one container. Pure. Findings condemn whatever else is the case, and stay; nothing else than good evidence,
  * a baseline and complete coverage makes `trusted`.
  */
 export function decide(
@@ -44,9 +60,9 @@ export function decide(
   container: ContainerState,
   lookup: BaselineLookup,
   host: HostStanding,
-  starts: StartPolicy = [],
+  policy: JudgingPolicy = {},
 ): Verdict {
-  const findings = findingsOf(container, lookup, starts);
+  const findings = findingsOf(container, lookup, policy);
   const reasons: VerdictReason[] = [];
   if (host.standing === "refused") reasons.push({ reason: host.reason, text: host.text });
   if (host.standing === "stale") reasons.push({ reason: "coverage-stale", text: host.text });
@@ -66,7 +82,7 @@ function statusOf(condemned: boolean, standing: HostStanding["standing"], doubtf
 }
 
 /** What the agent found, and what the facts in its log say when they are judged here once more. */
-function findingsOf(container: ContainerState, lookup: BaselineLookup, starts: StartPolicy): Finding[] {
+function findingsOf(container: ContainerState, lookup: BaselineLookup, policy: JudgingPolicy): Finding[] {
   const reference = lookup.found ? lookup.reference : null;
   const findings = new Map<string, Finding>();
   for (const { time: _time, ...finding } of container.violations.values()) findings.set(findingKey(finding), finding);
@@ -81,8 +97,12 @@ function findingsOf(container: ContainerState, lookup: BaselineLookup, starts: S
   }
   for (const finding of container.start === null
     ? []
-    : judgeStart(container.container, container.start, reference, starts))
+    : judgeStart(container.container, container.start, reference, policy.starts ?? []))
     if (!findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
+  for (const listener of container.listeners.values()) {
+    const finding = judgeListener(listener, reference, policy.listeners ?? []);
+    if (finding !== null && !findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
+  }
   return [...findings.values()];
 }
 
@@ -93,6 +113,7 @@ function incompleteCoverage(state: HostState, container: ContainerState): string
   if (container.code.size >= MAX_CODE) return "more code was seen in the container than is remembered";
   if (container.processStarts.size >= MAX_PROCESS_STARTS)
     return "programs were started in more ways than are remembered";
+  if (isListenersFull(container.listeners, false)) return "more listening sockets were seen than are remembered";
   if (container.stoppedAt !== null) return undefined;
   const sweep = state.lastSweep;
   if (sweep === null) return "no sweep of the host is known";

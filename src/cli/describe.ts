@@ -1,6 +1,7 @@
 import { type JsonText, printable } from "../core/bytes.ts";
 import type { LogEvent, ProcessStartEvent } from "../log/event.ts";
 import type { Finding } from "../log/finding.ts";
+import { listenerName } from "../process/listen-address.ts";
 
 /** Enough of a digest to tell it from others by eye. */
 export function shortDigest(digest: string | null): string {
@@ -17,9 +18,11 @@ export function describeFinding(finding: Finding): string[] {
   const { reason, text, pid, startTime, comm, exe, container, object, pages } = finding;
   const lines = [`${reason}: ${printable(text)}`];
   lines.push(`  process    ${pid} ${printable(comm)} (${path(exe)}), started at tick ${startTime}`);
-  lines.push(
-    `  file       ${path(object.path)} sha256 ${object.digest ?? "-"} (device ${object.dev}, inode ${object.ino})`,
-  );
+  if (reason === "unexpected-listener") lines.push(`  listener   ${path(object.path)}`);
+  else
+    lines.push(
+      `  file       ${path(object.path)} sha256 ${object.digest ?? "-"} (device ${object.dev}, inode ${object.ino})`,
+    );
   for (const page of pages)
     lines.push(
       `  page       offset 0x${BigInt(page.offset).toString(16)} expected ${page.expected} actual ${page.actual}`,
@@ -51,6 +54,8 @@ export function describeEvent(event: LogEvent): string {
       return `${head} ${container(event)} ${process(event)} ${event.role} ${path(event.object.path)} ${shortDigest(event.object.digest)}${event.deleted ? " (deleted)" : ""}`;
     case "process-start":
       return `${head} ${container(event)} ${process(event)} ${shortDigest(event.object.digest)}, user ${event.user}, parent ${event.parent}${script(event)}${preloads(event)}`;
+    case "listener":
+      return `${head} ${container(event)} ${event.held ? process(event) : "no process found"} ${listenerName(event)}`;
     case "violation":
       return `${head} ${event.container ? container({ container: event.container }) : "host"} ${process(event)} ${event.reason} ${path(event.object.path)} ${shortDigest(event.object.digest)}${pageList(event)}`;
     case "sweep":

@@ -19,3 +19,8 @@ export interface ContainerInfo extends ContainerRef {
   /** How it was started. Absent where no runtime was asked or none tells. */
   readonly start?: RuntimeStart;
 }
+
+/** The key under which a container is known: `runtime:id`. */
+export function containerKey(container: ContainerRef): string {
+  return `${container.runtime}:${container.id}`;
+}

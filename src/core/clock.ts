@@ -12,3 +12,9 @@ export const systemClock: Clock = { now: () => Date.now(), monotonicMs: () => pe
 export function rfc3339(milliseconds: number): string {
   return new Date(milliseconds).toISOString();
 }
+
+/** Milliseconds of a processor that this thread has used: what a piece of work costs, however busy the machine is. */
+export function threadCpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}

@@ -50,7 +50,7 @@ export const dropProgram: Attack = {
   title: "write a program that is not in the image into the container, and run it",
   async act({ runtime, images }, target) {
     await runtime.copyIn(target, images.dropper, DROPPED, 0o755);
-    const { pid } = await runtime.exec(target, [DROPPED, "-l", "-p", "4444"]);
+    const { pid } = await runtime.exec(target, [DROPPED, "-l", "-p", "4444", "-s", "127.0.0.1"]);
     return { reason: "unknown-executable", pid, path: DROPPED };
   },
 };

@@ -64,7 +64,7 @@ async function exercise(t: TestContext, runtime: DemoRuntime): Promise<DemoConta
   // A program that the image lacks, below a folder that it lacks.
   const tmpMode = statSync(`/proc/${sleeper.pid}/root/tmp`).mode;
   await runtime.copyIn(web, images.dropper, "/tmp/.cache/kworker", 0o755);
-  const dropped = await runtime.exec(web, ["/tmp/.cache/kworker", "-l", "-p", "4444"]);
+  const dropped = await runtime.exec(web, ["/tmp/.cache/kworker", "-l", "-p", "4444", "-s", "127.0.0.1"]);
   await until(() => readlinkSync(`/proc/${dropped.pid}/exe`).endsWith("/kworker"));
   assert.equal(statSync(`/proc/${sleeper.pid}/root/tmp`).mode, tmpMode);
   assert.deepEqual(readFileSync(`/proc/${dropped.pid}/exe`), readFileSync(images.dropper));

@@ -153,6 +153,7 @@ export class Platform {
         containers: [actOn],
         maxActionsPerMinute: 10,
         starts: [],
+        listeners: [],
       },
     };
     await writeFile(config, JSON.stringify(content));

@@ -44,6 +44,7 @@ export const openat2 = (root: number, path: Uint8Array, how: Uint8Array, size: n
 export const statx: (fd: number, path: string, flags: number, mask: number, buffer: unknown) => number = libc.func(
   "int statx(int fd, const char *path, int flags, unsigned int mask, void *buffer)",
 );
+export const setns: (fd: number, type: number) => number = libc.func("int setns(int fd, int type)");
 export const close: (fd: number) => number = libc.func("int close(int fd)");
 
 /** errno(3) of the last call that failed. */

@@ -5,6 +5,7 @@ import {
   decimalSchema,
   digestSchema,
   findingSchema,
+  jsonTextSchema,
   MAX_ID,
   objectSchema,
   processSchema,
@@ -90,6 +91,21 @@ const processStart = z.strictObject({
   preloads: z.array(z.strictObject({ by: z.enum(PRELOAD_WAYS), said: digestSchema, object: objectSchema })).max(32),
 });
 
+/** A socket that others can reach, seen for the first time in a container and program. */
+const listener = z.strictObject({
+  type: z.literal("listener"),
+  time,
+  ...processSchema.shape,
+  container: containerSchema,
+  protocol: z.enum(["tcp", "udp", "unix"]),
+  /** Of a unix socket its abstract name, with `@` for each zero byte. */
+  address: jsonTextSchema,
+  /** 0 for a unix socket. */
+  port: z.int().min(0).max(65_535),
+  /** False where nobody was found that holds the socket: the process is then some process of the container. */
+  held: z.boolean(),
+});
+
 const violation = z.strictObject({ type: z.literal("violation"), time, ...findingSchema.shape });
 
 /** Stands for the container in a sweep's `incomplete` where it is not known whose process could not be read. */
@@ -136,6 +152,7 @@ export const eventSchema = z.discriminatedUnion("type", [
   containerStop,
   code,
   processStart,
+  listener,
   violation,
   sweep,
   actionSchema,
@@ -144,5 +161,6 @@ export const eventSchema = z.discriminatedUnion("type", [
 export type LogEvent = z.infer<typeof eventSchema>;
 export type CodeEvent = z.infer<typeof code>;
 export type ProcessStartEvent = z.infer<typeof processStart>;
+export type ListenerEvent = z.infer<typeof listener>;
 export type SweepEvent = z.infer<typeof sweep>;
 export type ActionEvent = z.infer<typeof actionSchema>;

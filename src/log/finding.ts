@@ -16,6 +16,7 @@ export const REASONS = [
   "unknown-script",
   "preload-injection",
   "container-mismatch",
+  "unexpected-listener",
   "coverage-incomplete",
   "coverage-stale",
   "quote-invalid",

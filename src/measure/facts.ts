@@ -1,5 +1,6 @@
 import type { ContainerRef } from "../container/types.ts";
 import type { JsonText } from "../core/bytes.ts";
+import type { ListenAddress } from "../process/listen-address.ts";
 import type { Backing } from "../process/mapping.ts";
 import type { Difference } from "./difference.ts";
 import type { Place } from "./place.ts";
@@ -89,5 +90,12 @@ export type Fact =
       readonly object: CodeObject;
       readonly how: "entered" | "left";
       readonly namespaces: readonly ("mnt" | "pid")[];
+    }
+  | {
+      readonly kind: "listener";
+      /** Who holds the socket; where nobody was found, some process of the one container that has the namespace. */
+      readonly process: ProcessRef;
+      readonly listener: ListenAddress;
+      readonly held: boolean;
     }
   | { readonly kind: "unreadable"; readonly process: ProcessRef; readonly text: string };

@@ -1,12 +1,13 @@
 import { readdir } from "node:fs/promises";
 import { ContainerFinder } from "../container/finder.ts";
-import type { ContainerRef } from "../container/types.ts";
+import { type ContainerRef, containerKey } from "../container/types.ts";
 import { describeError, errorCode } from "../core/errors.ts";
 import { AddressSpace, isGone, type Method, sameMapping } from "../process/address-space.ts";
 import { programFile, readCodeObject, readProgram } from "./code-object.ts";
 import type { CodeObject, Fact, ProcessRef } from "./facts.ts";
 import { FileDigests, HashBudget, type MeasuredFile } from "./file-digest.ts";
 import { HostPrograms } from "./host-programs.ts";
+import { Listeners } from "./listeners.ts";
 import { Memberships } from "./memberships.ts";
 import { Scrub } from "./scrub.ts";
 import {
@@ -20,6 +21,8 @@ import {
 } from "./watched.ts";
 import { WritableCode } from "./writable-code.ts";
 import { compareWrittenPages, MAX_PAGES_A_MAPPING } from "./written-pages.ts";
+
+export { containerKey };
 
 export interface SweepOptions {
   /** `containers`: processes of containers only. `all`: every process. */
@@ -54,11 +57,6 @@ export interface SweepResult {
 
 export function emptyCoverage(): Coverage {
   return { processes: 0, mappings: 0, pagesCompared: 0, pagesScrubbed: 0, hashedFiles: 0, unreadable: 0 };
-}
-
-/** The key under which a container is known: `runtime:id`. */
-export function containerKey(container: ContainerRef): string {
-  return `${container.runtime}:${container.id}`;
 }
 
 /** Bytes that are hashed for one container in one sweep; the rest waits for the next, so that none keeps the others waiting. */
@@ -104,6 +102,7 @@ export class Sweeper {
   readonly #memberships = new Memberships(this.digests, this.#hostPrograms);
   readonly #scrub: Scrub;
   readonly #scrubPages: number;
+  readonly #listeners = new Listeners();
   readonly #scope: "containers" | "all";
   readonly #method: Method;
   readonly #watched = new Map<number, Watched>();
@@ -137,6 +136,7 @@ export class Sweeper {
       const { coverage, facts } = result;
       this.#writable.endSweep(this.#watched.values(), this.#scrub.cycles, facts);
       await this.#memberships.endSweep(facts);
+      this.#listeners.endSweep(facts);
       coverage.pagesScrubbed = await this.#scrubSome(facts);
       coverage.unreadable = facts.filter((fact) => fact.kind === "unreadable").length;
       return { ...result, scrubCycleMs: this.#scrub.cycleMs };
@@ -272,6 +272,7 @@ export class Sweeper {
         if (watched.start !== null && outcome === "measured") await this.#tellStart(watched, gathering);
         if (outcome === "helper") return left;
         this.#memberships.saw(pid, watched.process.container);
+        this.#listeners.saw(watched.process);
         return watched.process.container;
       }
       if (await this.#leave(watched, gathering)) left = watched.process.container;

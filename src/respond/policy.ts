@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { listenerPolicySchema } from "../attest/listener-policy.ts";
 import { startPolicySchema } from "../attest/start-policy.ts";
 import { matchesGlob } from "../core/glob.ts";
 import { REASONS, type Reason } from "../log/finding.ts";
@@ -12,6 +13,8 @@ export const policySchema = z.strictObject({
   maxActionsPerMinute: z.int().min(0).max(1000).default(10),
   /** How containers may be started that would be a finding otherwise. */
   starts: startPolicySchema.default([]),
+  /** What containers may listen on besides what their image exposes. */
+  listeners: listenerPolicySchema.default([]),
 });
 export type Policy = z.infer<typeof policySchema>;
 export type PolicyAction = "alert" | "pause";

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { listenerPolicySchema } from "../attest/listener-policy.ts";
 import { startPolicySchema } from "../attest/start-policy.ts";
 import { ledgerSchema } from "../ledger/config.ts";
 import { pcrSchema } from "../log/pcr.ts";
@@ -14,6 +15,8 @@ export const verifierConfigSchema = z.strictObject({
   staleAfterMs: z.int().min(100).default(60_000),
   /** The longest that a host's sweeper may stand still; without it ten of the agent's intervals, at least 30 s. */
   maxPauseMs: z.int().min(100).optional(),
-  policy: z.strictObject({ starts: startPolicySchema.default([]) }).prefault({}),
+  policy: z
+    .strictObject({ starts: startPolicySchema.default([]), listeners: listenerPolicySchema.default([]) })
+    .prefault({}),
 });
 export type VerifierConfig = z.infer<typeof verifierConfigSchema>;

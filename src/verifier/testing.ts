@@ -38,6 +38,7 @@ export class Bench {
     reference: {
       hasDigest: (sha256) => sha256 === digestOf(listed),
       hasPath: (path) => path === listed,
+      exposes: () => false,
       mayCompile: () => false,
       mayBeDisplaced: () => false,
       mayPreload: () => false,

@@ -3,8 +3,7 @@ import { appraise } from "../attest/appraise.ts";
 import type { Evidence } from "../attest/evidence.ts";
 import { applyRecords, type ContainerState, emptyHostState, type HostState, keyOf } from "../attest/host-state.ts";
 import type { ContainerReport, HostReport } from "../attest/report.ts";
-import type { StartPolicy } from "../attest/start-policy.ts";
-import { type BaselineLookup, decide, type HostStanding } from "../attest/verdict.ts";
+import { type BaselineLookup, decide, type HostStanding, type JudgingPolicy } from "../attest/verdict.ts";
 import { bytesEqual } from "../core/bytes.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
@@ -23,7 +22,7 @@ export interface VerifierOptions {
   readonly staleAfterMs: number;
   /** The longest that a host's sweeper may stand still; without it ten of the agent's intervals, at least 30 s. */
   readonly maxPauseMs?: number | undefined;
-  readonly policy?: { readonly starts: StartPolicy };
+  readonly policy?: JudgingPolicy;
 }
 
 export interface VerifierModules {
@@ -237,8 +236,7 @@ export class Verifier {
           }
         : await this.#modules.lookUp(identity);
     const { startedAt, stoppedAt, actions } = container;
-    const starts = this.#options.policy?.starts ?? [];
-    return { ...decide(state, container, lookup, standing, starts), startedAt, stoppedAt, actions };
+    return { ...decide(state, container, lookup, standing, this.#options.policy), startedAt, stoppedAt, actions };
   }
 
   #standing(row: HostRow): HostStanding {

@@ -1,6 +1,21 @@
-import { codeEvent, findingOf, isWrongInItself, startEvent, violationEvent } from "../../src/agent/events.ts";
+import {
+  codeEvent,
+  findingOf,
+  isWrongInItself,
+  listenerEvent,
+  startEvent,
+  violationEvent,
+} from "../../src/agent/events.ts";
 import { Executed } from "../../src/agent/executed.ts";
-import { applyRecords, emptyHostState, findingKey, keyOf, knowsCode, knowsStart } from "../../src/attest/host-state.ts";
+import {
+  applyRecords,
+  emptyHostState,
+  findingKey,
+  keyOf,
+  knowsCode,
+  knowsListener,
+  knowsStart,
+} from "../../src/attest/host-state.ts";
 import { type BaselineLookup, decide } from "../../src/attest/verdict.ts";
 import type { ContainerRef } from "../../src/container/types.ts";
 import { describeError } from "../../src/core/errors.ts";
@@ -90,7 +105,10 @@ export class Observer {
       if (!container) continue;
       if (fact.kind === "unreadable") container.unreadable.add(fact.text);
       else if (isWrongInItself(fact)) this.#violation(findingOf(fact, container.name));
-      else if (fact.kind === "code") {
+      else if (fact.kind === "listener") {
+        const event = listenerEvent(fact, container.name, time());
+        if (!knowsListener(this.#state, event)) this.#apply(event);
+      } else if (fact.kind === "code") {
         const event = codeEvent(fact, container.name, time());
         if (!knowsCode(this.#state, event)) this.#apply(event);
       } else {

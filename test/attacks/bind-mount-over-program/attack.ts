@@ -13,7 +13,7 @@ export const attack: Attack = {
     const [first] = processesOf(site.container.ref);
     const mount = ["/usr/bin/mount", "--bind", "/run/web/fetched", "/usr/bin/sleep"];
     await runTool("nsenter", ["--target", String(first), "--mount", ...mount]);
-    const pid = await site.exec(["/usr/bin/sleep", "-l", "-p", "4444"]);
+    const pid = await site.exec(["/usr/bin/sleep", "-l", "-p", "4444", "-s", "127.0.0.1"]);
     const program = readFileSync(foreign);
     await until("the other program", () => program.equals(readFileSync(`/proc/${pid}/exe`)));
     return pid;

@@ -8,7 +8,7 @@ export const attack: Attack = {
   async act(site) {
     // Without the right to execute: the loader does not ask for it.
     await site.copyIn(site.images.dropper, "/tmp/kworker", 0o644);
-    const pid = await site.exec([LOADER, "/tmp/kworker", "-l", "-p", "4444"]);
+    const pid = await site.exec([LOADER, "/tmp/kworker", "-l", "-p", "4444", "-s", "127.0.0.1"]);
     await until("the loaded program", () => /r-xp .*\/tmp\/kworker$/m.test(readFileSync(`/proc/${pid}/maps`, "utf8")));
     return pid;
   },

@@ -10,7 +10,7 @@ const NAME = `docker-${"0".repeat(64)}.scope`;
 export const attack: Attack = {
   async act(site) {
     await site.copyIn(site.images.dropper, "/tmp/kworker");
-    const pid = await site.exec(["/tmp/kworker", "-l", "-p", "4444"]);
+    const pid = await site.exec(["/tmp/kworker", "-l", "-p", "4444", "-s", "127.0.0.1"]);
     await until("the program", () => readlinkSync(`/proc/${pid}/exe`) === "/tmp/kworker");
     // The runtime removes what is below a container's groups together with them.
     for (const { mountPoint } of cgroupMounts()) moveBelow(join(mountPoint, "runc", site.container.ref.id), pid);

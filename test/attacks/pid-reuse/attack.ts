@@ -14,7 +14,7 @@ export const attack: Attack = {
     const listed = await startAs(site, number, "/usr/bin/sleep", "3600");
     await site.sweep();
     await listed.end();
-    const foreign = await startAs(site, number, "/tmp/kworker", "-l", "-p", "4444");
+    const foreign = await startAs(site, number, "/tmp/kworker", "-l", "-p", "4444", "-s", "127.0.0.1");
     site.afterwards(foreign.end);
     return number;
   },

@@ -7,7 +7,18 @@ export const attack: Attack = {
   async act(site) {
     await site.copyIn(site.images.dropper, "/tmp/kworker");
     // `timeout` executes the program in a child.
-    const pid = await site.exec(["/usr/bin/timeout", "-s", "KILL", "0.8", "/tmp/kworker", "-l", "-p", "4444"]);
+    const pid = await site.exec([
+      "/usr/bin/timeout",
+      "-s",
+      "KILL",
+      "0.8",
+      "/tmp/kworker",
+      "-l",
+      "-p",
+      "4444",
+      "-s",
+      "127.0.0.1",
+    ]);
     await until("the end", () => !existsSync(`/proc/${pid}/exe`));
     return null;
   },

@@ -7,7 +7,7 @@ export const attack: Attack = {
   async act(site) {
     copyFileSync(site.images.dropper, join(site.volume, "kworker"));
     chmodSync(join(site.volume, "kworker"), 0o755);
-    const pid = await site.exec(["/run/web/kworker", "-l", "-p", "4444"]);
+    const pid = await site.exec(["/run/web/kworker", "-l", "-p", "4444", "-s", "127.0.0.1"]);
     await until("the program on the volume", () => readlinkSync(`/proc/${pid}/exe`) === "/run/web/kworker");
     return pid;
   },
