@@ -1,5 +1,14 @@
 import { runTool } from "../../../src/demo/run-tool.ts";
 import type { BenignCase } from "../case.ts";
+import type { Site } from "../site.ts";
+
+const asRoot = ["-o", "APT::Sandbox::User=root"];
+
+const install = (site: Site, name: string) =>
+  site.exec(
+    ...["/bin/sh", "-c", `exec apt-get "$@" /run/web/${name}_*.deb`, "apt-get", ...asRoot],
+    ...["install", "-y", "-q", "--reinstall", "--no-install-recommends"],
+  );
 
 export const benign: BenignCase = {
   image: {
@@ -8,13 +17,12 @@ export const benign: BenignCase = {
     knowsPackages: true,
     entrypoint: ["/usr/bin/sleep", "infinity"],
   },
-  async ready({ volume }) {
-    await runTool("apt-get", ["-o", "APT::Sandbox::User=root", "download", "-q", "stress"], { cwd: volume });
+  async ready(site) {
+    await runTool("apt-get", [...asRoot, "download", "-q", "stress", "hello"], { cwd: site.volume });
+    await install(site, "stress");
   },
   async work(site) {
-    const asRoot = ["-o", "APT::Sandbox::User=root"];
-    const install = 'exec apt-get install -y -q --reinstall --no-install-recommends "$@" /run/web/stress_*.deb';
-    await site.exec("/bin/sh", "-c", install, "install", ...asRoot);
+    await install(site, "hello");
     await site.exec("/usr/bin/stress", "--quiet", "--cpu", "1", "--timeout", "1");
     return 1;
   },
