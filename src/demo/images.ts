@@ -10,6 +10,8 @@ export interface RootImage {
   readonly name: string;
   readonly rootfs: string;
   readonly entrypoint: readonly string[];
+  /** What the image says that it listens on: `tcp/80`. */
+  readonly ports?: readonly string[];
 }
 
 export interface DemoImages {

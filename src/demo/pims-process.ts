@@ -10,6 +10,7 @@ const MAX_LINES = 200;
 
 /** A `pims` command that runs as a process of its own. */
 export interface PimsProcess {
+  readonly pid: number;
   /** What it has said last, oldest first. */
   readonly lines: readonly string[];
   /** Comes back with the first line that matches. Throws `process-ended` or `process-silent`. */
@@ -37,6 +38,7 @@ export function startPims(args: readonly string[], onLine: (line: string) => voi
     for (const listener of listeners) listener();
   });
   return {
+    pid: child.pid ?? 0,
     lines,
     async waitFor(pattern, timeoutMs) {
       const deadline = performance.now() + timeoutMs;

@@ -101,7 +101,12 @@ export class Platform {
     const provided = await runtime.provideImage(image);
     const baseline =
       provided.archive === null
-        ? await buildFromFolder({ root: image.rootfs, name: image.name, entrypoint: image.entrypoint })
+        ? await buildFromFolder({
+            root: image.rootfs,
+            name: image.name,
+            entrypoint: image.entrypoint,
+            ports: image.ports ?? [],
+          })
         : await buildFromDockerArchive(await provided.archive(), { name: image.name });
     const { identity } = baseline.header;
     if (provided.identity !== null && provided.identity !== identity)
