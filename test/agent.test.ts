@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentConfig } from "../src/agent/config.ts";
 import type { HostReport } from "../src/attest/report.ts";
 import { buildFromFolder } from "../src/baseline/build.ts";
+import { sha256Hex } from "../src/core/digest.ts";
 import { type DemoContainer, type DemoRuntime, openDemoRuntime } from "../src/demo/containers.ts";
 import { type DemoImages, prepareImages } from "../src/demo/images.ts";
 import { overwriteEntryPoint, workerOf } from "../src/demo/patch-memory.ts";
@@ -305,4 +306,33 @@ test("a container with the host's root in it is untrusted, unless agent and veri
   assert.equal(start?.type === "container-start" && start.start?.runtime?.program, entrypoint[0]);
   const violations = events.flatMap((event) => (event.type === "violation" ? [event.object.path] : []));
   assert.deepEqual(violations, ["[host-root]"], "said once");
+});
+
+test("what the gate refuses is a finding, and status shows what it does", async (t) => {
+  const site = await Site.open(t);
+  const baseline = await buildFromFolder({ root: site.images.web.rootfs, name: "web" });
+  const [proposer, approver] = site.publishers;
+  const { id } = await proposeBaseline({ ...site.ledger, key: proposer, lines: baseline.lines });
+  await approveBaseline({ ...site.ledger, key: approver, id });
+  const containers = [{ name: site.runtime.namePattern, mode: "enforce" as const }];
+  await site.startAgent({ gate: { mode: "off", containers, unanswered: "deny", exceptions: [] } });
+  const container = await site.startWeb("one", baseline.header.identity);
+  const enforced = (one: HostReport["containers"][number]) => one.gate?.mode === "enforce" && one.gate.watched > 0;
+  await site.until("trusted", container, (one) => one.status === "trusted" && enforced(one));
+
+  await site.runtime.copyIn(container, site.images.dropper, "/tmp/dropper", 0o755);
+  await site.runtime.exec(container, ["/bin/sh", "-c", "/tmp/dropper -h; echo $? >/run/web/status"]);
+  await site.until("untrusted", container, ({ status }) => status === "untrusted");
+  assert.equal((await readFile(join(site.folder, "web-one", "status"), "utf8")).trim(), "126");
+  const violations = (await site.events()).flatMap((event) =>
+    event.type === "violation" && event.container?.id === container.ref.id ? [event] : [],
+  );
+  const [denied, ...others] = violations;
+  assert.deepEqual(others, [], "said once");
+  assert.deepEqual([denied!.reason, denied!.comm, denied!.object.path], ["exec-denied", "sh", "/tmp/dropper"]);
+  assert.equal(denied!.object.digest, sha256Hex(await readFile(site.images.dropper)));
+  assert.match(denied!.text, /was not let execute \/tmp\/dropper, which the image does not have$/);
+  await site.until("the count", container, ({ gate }) => gate!.denials === 1);
+  const { stdout } = await site.status(container.ref.id);
+  assert.match(stdout, /enforce, \d+ mounts, \d+ decisions, 1 denied, slowest [\d.]+ ms/);
 });

@@ -19,12 +19,13 @@ import { type BaselineLookup, decide } from "../attest/verdict.ts";
 import type { ContainerInfo, ContainerRef } from "../container/types.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError, errorCode } from "../core/errors.ts";
-import type { LogEvent } from "../log/event.ts";
+import type { GateEvent, LogEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { MeasurementLog } from "../log/measurement-log.ts";
 import type { LogRecord } from "../log/record.ts";
 import type { ContainerStart } from "../log/start.ts";
-import { containerKey, type Sweeper, type SweepResult } from "../measure/sweep.ts";
+import type { GateState } from "../measure/gate/protocol.ts";
+import { containerKey, emptyCoverage, type Sweeper, type SweepResult } from "../measure/sweep.ts";
 import { ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
 import { containerStart, isFirstProcess } from "./container-start.ts";
 import { CoverageCounter } from "./coverage.ts";
@@ -94,6 +95,7 @@ export class Agent {
   #sweeping: Promise<void> | undefined;
   #ended = false;
   #turn: Promise<unknown> = Promise.resolve();
+  #gateStates: readonly GateState[] = [];
 
   constructor(options: AgentOptions, modules: AgentModules) {
     this.#options = options;
@@ -153,6 +155,43 @@ export class Agent {
     const noted = this.#executed.note(pids);
     if (lost || !noted)
       this.#say("events", "exec events came faster than they are measured; the next sweep covers them");
+  }
+
+  /** The gate has not let a program be executed. `finding` says so once it is known how the container is called. */
+  async onRefused(container: ContainerRef, finding: (name: ContainerName) => Finding): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.#ended) return;
+      const containers = new Map([[keyOf(container), container]]);
+      const result = { coverage: emptyCoverage(), facts: [], containers, scrubCycleMs: null };
+      await this.#append(await this.#lifeEvents(result, false));
+      const known = this.#state.containers.get(keyOf(container))!;
+      const refused = finding(known.container);
+      if (this.#isNew(known, refused)) await this.#takeViolations([refused], result);
+    });
+  }
+
+  onGateStates(states: readonly GateState[]): void {
+    this.#gateStates = states;
+  }
+
+  /** Programs were executed, or refused, without having been judged. */
+  async onGap(text: string): Promise<void> {
+    await this.#inTurn(async () => {
+      if (!this.#ended) await this.#append([{ type: "gap", time: this.#time(), text }]);
+    });
+  }
+
+  /** What the gate does, where that has changed; what it only counts, once a while. */
+  #newGateStates(): LogEvent[] {
+    const events: LogEvent[] = [];
+    for (const state of this.#gateStates) {
+      const known = this.#state.containers.get(keyOf(state.container));
+      if (known === undefined || known.stoppedAt !== null) continue;
+      const unwatched = [...state.unwatched];
+      const event = { type: "gate" as const, time: this.#time(), ...state, container: known.container, unwatched };
+      if (isWorthSaying(event, known.gate)) events.push(event);
+    }
+    return events;
   }
 
   #takeExecuted(result: SweepResult): Promise<void> {
@@ -275,7 +314,11 @@ export class Agent {
   async #take(result: SweepResult, whole: boolean): Promise<void> {
     await this.#append(await this.#lifeEvents(result, whole));
     await this.#append(this.#newFacts(result));
-    const violations = [...this.#newInItself(result), ...(await this.#newJudgements())];
+    if (whole) await this.#append(this.#newGateStates());
+    await this.#takeViolations([...this.#newInItself(result), ...(await this.#newJudgements())], result);
+  }
+
+  async #takeViolations(violations: readonly Finding[], result: SweepResult): Promise<void> {
     if (violations.length === 0) return;
     await this.#append(violations.map((finding) => violationEvent(finding, this.#time())));
     for (const finding of violations) this.#modules.report(`${finding.reason}: ${finding.text}`);
@@ -450,6 +493,17 @@ function isFatal(error: unknown): boolean {
 
 function isSystemWriteError(error: unknown): boolean {
   return ["EIO", "ENOSPC", "EROFS", "EDQUOT"].includes(errorCode(error) ?? "");
+}
+
+const COUNTS_EVERY_MS = 60_000;
+const DENIALS_EVERY_MS = 5000;
+
+function isWorthSaying(now: GateEvent, said: GateEvent | null): boolean {
+  if (said === null || said.mode !== now.mode || said.watched !== now.watched) return true;
+  if (JSON.stringify(said.unwatched) !== JSON.stringify(now.unwatched)) return true;
+  const ageMs = Date.parse(now.time) - Date.parse(said.time);
+  if (said.denials !== now.denials) return ageMs >= DENIALS_EVERY_MS;
+  return said.decisions !== now.decisions && ageMs >= COUNTS_EVERY_MS;
 }
 
 /** Cuts events into records: hostile paths and many pages make events large. */

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { z } from "zod";
 import { ledgerSchema } from "../ledger/config.ts";
 import { pcrSchema } from "../log/pcr.ts";
+import { gateSchema } from "../respond/gate-policy.ts";
 import { policySchema } from "../respond/policy.ts";
 
 export const agentConfigSchema = z.strictObject({
@@ -30,5 +31,7 @@ export const agentConfigSchema = z.strictObject({
   /** `fallback` uses only what kernels before 6.7 offer. */
   method: z.enum(["auto", "fallback"]).default("auto"),
   policy: policySchema.prefault({}),
+  /** The gate before exec. */
+  gate: gateSchema.prefault({}),
 });
 export type AgentConfig = z.infer<typeof agentConfigSchema>;

@@ -3,6 +3,7 @@ import { sha256Hex } from "../core/digest.ts";
 import type { CodeEvent, ListenerEvent, LogEvent, ProcessStartEvent } from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { Fact, ModifiedPage, ProcessRef } from "../measure/facts.ts";
+import type { Refusal } from "../measure/gate/protocol.ts";
 import type { NamedFile } from "../measure/process-start.ts";
 
 /** Longer paths are cut: no real program has one, and a container could fill log and memories with them. */
@@ -163,6 +164,32 @@ function describeDifference(pages: readonly ModifiedPage[]): string {
   return pages.every(({ difference }) => difference.breakpoints)
     ? `${count}, all of them breakpoints, as a debugger or uprobes set them`
     : count;
+}
+
+/**
+ * What the gate refused. `listed` is the SHA-256 of the file that the baseline has at that path, null where it has none,
+ * undefined where there is no baseline.
+ */
+export function refusedFinding(refusal: Refusal, container: ContainerName, listed: string | null | undefined): Finding {
+  const { pid, startTime, comm, exe, parent, path, device, inode, sha256, late } = refusal;
+  const fields = processFields({ pid, startTime, comm, exe, container });
+  const who = `process ${pid} (${brief(exe)}, child of ${parent.pid} ${brief(parent.comm)})`;
+  return {
+    reason: "exec-denied",
+    ...fields,
+    container,
+    object: objectFields({ path, device, inode, sha256 }),
+    pages: [],
+    text: `${who} was not let execute ${brief(path)}, ${whyRefused(sha256, late, listed)}`,
+  };
+}
+
+function whyRefused(sha256: string | null, late: boolean, listed: string | null | undefined): string {
+  if (listed === undefined) return "of which nobody could say whether the image has it";
+  if (late) return "which could not be read in time";
+  if (listed === null) return "which the image does not have";
+  // What was too long to be read for the log was refused by its size, which nothing listed has.
+  return sha256 === listed ? "which was changed meanwhile" : `where the image has another file, with sha256 ${listed}`;
 }
 
 export function violationEvent(finding: Finding, time: string): LogEvent {

@@ -15,7 +15,8 @@ import { requireRoot } from "../process/root.ts";
 import { pauseContainer } from "../respond/pause.ts";
 import { Agent } from "./agent.ts";
 import type { AgentConfig } from "./config.ts";
-import { nameContainer } from "./container-names.ts";
+import { askRuntime, nameContainer } from "./container-names.ts";
+import { AgentGate } from "./gate.ts";
 import { openTpmAnchor } from "./tpm-anchor.ts";
 import { VerifierClient } from "./verifier-client.ts";
 
@@ -60,6 +61,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     if (stop.aborted) agent.stop();
     const connector = await openExecEvents(agent, report);
     closing.push(connector);
+    closing.push(await openGate(config, cache, agent, report));
     report(`the agent watches ${config.host}, ${records.length} records in its log`);
     await agent.run();
   } finally {
@@ -135,6 +137,24 @@ async function readToken(path: string): Promise<string | null> {
   } catch (error) {
     if (errorCode(error) === "ENOENT") return null;
     throw error;
+  }
+}
+
+/** Without a gate nothing is prevented; the sweeps find what runs. */
+async function openGate(
+  config: AgentConfig,
+  cache: BaselineCache,
+  agent: Agent,
+  report: (text: string) => void,
+): Promise<() => Promise<void>> {
+  try {
+    const modules = { askRuntime, lookUp: (identity: string) => cache.lookUp(identity), report };
+    const gate = await AgentGate.open(config.gate, modules, agent);
+    return async () => gate?.close();
+  } catch (error) {
+    if (!(error instanceof PimsError)) throw error;
+    report(`no gate before exec: ${describeError(error)}`);
+    return async () => {};
   }
 }
 

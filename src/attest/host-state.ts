@@ -1,6 +1,14 @@
 import { printable } from "../core/bytes.ts";
 import { sha256Hex } from "../core/digest.ts";
-import type { ActionEvent, CodeEvent, ListenerEvent, LogEvent, ProcessStartEvent, SweepEvent } from "../log/event.ts";
+import type {
+  ActionEvent,
+  CodeEvent,
+  GateEvent,
+  ListenerEvent,
+  LogEvent,
+  ProcessStartEvent,
+  SweepEvent,
+} from "../log/event.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { LogRecord } from "../log/record.ts";
 import type { ContainerStart } from "../log/start.ts";
@@ -23,6 +31,8 @@ export interface ContainerState {
   /** What its agent found, in order. It stays for the container's life, also when the page is restored. */
   readonly violations: Map<string, Finding & { time: string }>;
   readonly actions: ActionEvent[];
+  /** What the gate before exec does in it; null where there is none. */
+  gate: GateEvent | null;
 }
 
 /** What the proved part of a host's log adds up to. */
@@ -126,6 +136,9 @@ function applyEvent(state: HostState, event: LogEvent): void {
       if (actions.length < MAX_ACTIONS) actions.push(event);
       return;
     }
+    case "gate":
+      containerOf(state, event.container, event.time).gate = event;
+      return;
     case "sweep":
       state.lastSweep = event;
       return;
@@ -212,6 +225,7 @@ function containerOf(state: HostState, container: ContainerName, time: string): 
       listeners: new Map(),
       violations: new Map(),
       actions: [],
+      gate: null,
     };
     state.containers.set(key, known);
   }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { actionSchema } from "../log/event.ts";
+import { actionSchema, gateEventSchema } from "../log/event.ts";
 import { containerSchema, findingSchema, reasonSchema, textSchema } from "../log/finding.ts";
 import { STATUSES } from "./verdict.ts";
 
@@ -13,6 +13,8 @@ export const containerReportSchema = z.object({
   startedAt: z.string(),
   stoppedAt: z.string().nullable(),
   actions: z.array(actionSchema),
+  /** The gate before exec; null where there is none. */
+  gate: gateEventSchema.nullable(),
 });
 export type ContainerReport = z.infer<typeof containerReportSchema>;
 

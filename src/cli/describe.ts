@@ -1,5 +1,5 @@
 import { type JsonText, printable } from "../core/bytes.ts";
-import type { LogEvent, ProcessStartEvent } from "../log/event.ts";
+import type { GateEvent, LogEvent, ProcessStartEvent } from "../log/event.ts";
 import type { Finding } from "../log/finding.ts";
 import { listenerName } from "../process/listen-address.ts";
 
@@ -62,7 +62,18 @@ export function describeEvent(event: LogEvent): string {
       return `${head} ${event.sweeps} sweeps, longest pause ${event.longestPauseMs} ms, ${event.processes} processes, ${event.mappings} mappings, ${event.pagesCompared} pages compared, ${event.pagesScrubbed} read again, ${event.unreadable} unreadable, nonce ${shortDigest(event.nonce)}`;
     case "action":
       return `${head} ${container(event)} ${event.action} ${event.outcome} by ${event.by} because of ${event.reason}: ${printable(event.text)}`;
+    case "gate":
+      return `${head} ${container(event)} ${describeGate(event)}`;
   }
+}
+
+/** What the gate before exec does in a container, and where it does not reach. */
+export function describeGate(gate: Omit<GateEvent, "type" | "time" | "container">): string {
+  const { mode, watched, unwatched, decisions, denials, slowestMs } = gate;
+  if (mode === "off") return "off";
+  const refused = mode === "enforce" ? `${denials} denied` : `${denials} would be denied`;
+  const places = unwatched.length === 0 ? "" : `, unwatched: ${unwatched.map(path).join(" ")}`;
+  return `${mode}, ${watched} mounts, ${decisions} decisions, ${refused}, slowest ${slowestMs} ms${places}`;
 }
 
 function path(text: JsonText): string {

@@ -1,7 +1,7 @@
 import type { ContainerReport, HostReport } from "../attest/report.ts";
 import { exitStatusOf } from "../attest/verdict.ts";
 import { printable } from "../core/bytes.ts";
-import { describeFinding, shortDigest, shortId } from "./describe.ts";
+import { describeFinding, describeGate, shortDigest, shortId } from "./describe.ts";
 import { colourStatus, printLine, table } from "./output.ts";
 
 /** A host with those of its containers that were asked for: one by name or id, or all that have not stopped. */
@@ -28,15 +28,19 @@ export function printHosts(hosts: readonly HostReport[], whole: boolean): void {
       `host ${host.host}: evidence ${colourStatus(host.evidence)}${why}, ${host.records} records proved, last at ${host.acceptedAt ?? "-"}`,
     );
     if (host.lastSweep !== null) printLine(`  ${describeCoverage(host.lastSweep)}`);
-    const rows = host.containers.map(({ container, imageName, status, reasons, findings, actions, stoppedAt }) => [
-      `  ${printable(container.name)}`,
-      `${container.runtime} ${shortId(container.id)}`,
-      `${printable(imageName ?? "-")} ${shortDigest(container.image)}`,
-      colourStatus(status) + (stoppedAt === null ? "" : " (stopped)"),
-      [...new Set([...findings, ...reasons].map(({ reason }) => reason))].join(" ") || "-",
-      actions.map(({ action: done, outcome }) => `${done} ${outcome}`).join(" ") || "-",
-    ]);
-    if (rows.length > 0) printLine(table([["  CONTAINER", "ID", "IMAGE", "VERDICT", "REASONS", "ACTIONS"], ...rows]));
+    const rows = host.containers.map(
+      ({ container, imageName, status, reasons, findings, actions, gate, stoppedAt }) => [
+        `  ${printable(container.name)}`,
+        `${container.runtime} ${shortId(container.id)}`,
+        `${printable(imageName ?? "-")} ${shortDigest(container.image)}`,
+        colourStatus(status) + (stoppedAt === null ? "" : " (stopped)"),
+        [...new Set([...findings, ...reasons].map(({ reason }) => reason))].join(" ") || "-",
+        actions.map(({ action: done, outcome }) => `${done} ${outcome}`).join(" ") || "-",
+        gate === null ? "-" : describeGate(gate),
+      ],
+    );
+    if (rows.length > 0)
+      printLine(table([["  CONTAINER", "ID", "IMAGE", "VERDICT", "REASONS", "ACTIONS", "GATE"], ...rows]));
     else if (host.evidence === "good" && !whole)
       printLine(
         `  no container ran on it then; one that is new shows after the next attestation: pims attest ${host.host}`,

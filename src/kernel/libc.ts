@@ -45,6 +45,20 @@ export const statx: (fd: number, path: string, flags: number, mask: number, buff
   "int statx(int fd, const char *path, int flags, unsigned int mask, void *buffer)",
 );
 export const setns: (fd: number, type: number) => number = libc.func("int setns(int fd, int type)");
+export const fanotify_init: (flags: number, eventFlags: number) => number = libc.func(
+  "int fanotify_init(unsigned int flags, unsigned int eventFlags)",
+);
+export const fanotify_mark: (fd: number, flags: number, mask: bigint, dirfd: number, path: string) => number =
+  libc.func("int fanotify_mark(int fd, unsigned int flags, uint64_t mask, int dirfd, const char *path)");
+const SYS_PIDFD_OPEN = 434;
+const pidfdOpen: (number: number, pid: number, flags: number) => number = libc.func(
+  "long syscall(long number, int pid, unsigned int flags)",
+);
+/** Older C libraries have no name for it. */
+export const pidfd_open = (pid: number): number => pidfdOpen(SYS_PIDFD_OPEN, pid, 0);
+export const prctl: (option: number, a: number, b: number, c: number, d: number) => number = libc.func(
+  "int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)",
+);
 export const close: (fd: number) => number = libc.func("int close(int fd)");
 
 /** errno(3) of the last call that failed. */

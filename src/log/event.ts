@@ -143,6 +143,22 @@ export const actionSchema = z.strictObject({
   text: textSchema,
 });
 
+/** What the gate does in a container: said when mode or mounts change, and what it has done since the agent started. */
+export const gateEventSchema = z.strictObject({
+  type: z.literal("gate"),
+  time,
+  container: containerSchema,
+  mode: z.enum(["off", "observe", "enforce"]),
+  /** Mounts under the gate, and places of those that are not. */
+  watched: count,
+  unwatched: z.array(jsonTextSchema).max(16),
+  decisions: count,
+  /** Programs that were refused; in `observe` those that would have been. */
+  denials: count,
+  /** The longest that a program waited for its answer. */
+  slowestMs: z.number().min(0),
+});
+
 export const eventSchema = z.discriminatedUnion("type", [
   boot,
   agentStart,
@@ -156,6 +172,7 @@ export const eventSchema = z.discriminatedUnion("type", [
   violation,
   sweep,
   actionSchema,
+  gateEventSchema,
 ]);
 /** One event of the measurement log. */
 export type LogEvent = z.infer<typeof eventSchema>;
@@ -164,3 +181,4 @@ export type ProcessStartEvent = z.infer<typeof processStart>;
 export type ListenerEvent = z.infer<typeof listener>;
 export type SweepEvent = z.infer<typeof sweep>;
 export type ActionEvent = z.infer<typeof actionSchema>;
+export type GateEvent = z.infer<typeof gateEventSchema>;

@@ -17,6 +17,7 @@ export const REASONS = [
   "preload-injection",
   "container-mismatch",
   "unexpected-listener",
+  "exec-denied",
   "coverage-incomplete",
   "coverage-stale",
   "quote-invalid",

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { jsonTextBytes } from "../core/bytes.ts";
 import { errorCode } from "../core/errors.ts";
 import type { CodeObject } from "./facts.ts";
-import type { FileDigests } from "./file-digest.ts";
+import type { FileDigests, MeasuredFile } from "./file-digest.ts";
 
 /**
  * Programs of container runtimes that run for some milliseconds inside a container before its own program starts
@@ -18,7 +18,7 @@ const FOLDERS = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "
  */
 export class HostPrograms {
   readonly #digests: FileDigests;
-  #programs: Promise<ReadonlySet<string>> | undefined;
+  #programs: Promise<ReadonlyMap<string, bigint>> | undefined;
 
   constructor(digests: FileDigests) {
     this.#digests = digests;
@@ -31,16 +31,21 @@ export class HostPrograms {
     for (const object of objects) {
       if (object === program || object.backing === "kernel") continue;
       if (object.backing !== "file" || object.sha256 === null) return false;
-      if ((await this.#hostDigest(Buffer.from(jsonTextBytes(object.path)).toString("latin1"))) !== object.sha256)
-        return false;
+      const path = Buffer.from(jsonTextBytes(object.path)).toString("latin1");
+      if ((await this.#hostFile(path))?.sha256 !== object.sha256) return false;
     }
     return true;
   }
 
   /** Whether a file with this digest is one of the runtimes' programs on this host. */
   async isRuntimeProgram(sha256: string): Promise<boolean> {
+    return (await this.programs()).has(sha256);
+  }
+
+  /** The runtimes' programs on this host: their SHA-256 and their sizes in bytes. */
+  programs(): Promise<ReadonlyMap<string, bigint>> {
     this.#programs ??= this.#readPrograms();
-    return (await this.#programs).has(sha256);
+    return this.#programs;
   }
 
   /** The runtimes may have been exchanged since: they are looked at again when somebody asks. */
@@ -48,15 +53,15 @@ export class HostPrograms {
     this.#programs = undefined;
   }
 
-  async #readPrograms(): Promise<ReadonlySet<string>> {
+  async #readPrograms(): Promise<ReadonlyMap<string, bigint>> {
     const paths = FOLDERS.flatMap((folder) => PROGRAMS.map((name) => join(folder, name)));
-    const digests = await Promise.all(paths.map((path) => this.#hostDigest(path)));
-    return new Set(digests.filter((digest) => digest !== null));
+    const files = await Promise.all(paths.map((path) => this.#hostFile(path)));
+    return new Map(files.filter((file) => file !== null).map(({ sha256, size }) => [sha256, size]));
   }
 
-  async #hostDigest(path: string): Promise<string | null> {
+  async #hostFile(path: string): Promise<MeasuredFile | null> {
     try {
-      return (await this.#digests.measure(path)).sha256;
+      return await this.#digests.measure(path);
     } catch (error) {
       // Not there, or not readable: then it is not the same file either.
       if (errorCode(error) !== undefined) return null;

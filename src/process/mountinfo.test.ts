@@ -12,9 +12,36 @@ const LINES = [
 
 test("mounts with and without optional fields, escaped, writable or not", () => {
   assert.deepEqual(parseMountinfo(LINES), [
-    { device: "98:0", root: "/mnt1", mountPoint: "/mnt2", writable: true, type: "ext3", options: "rw,errors=continue" },
-    { device: "0:42", root: "/", mountPoint: "/with space", writable: false, type: "tmpfs", options: "rw" },
-    { device: "0:43", root: "/", mountPoint: "/", writable: false, type: "overlay", options: "ro,lowerdir=/a:/b" },
+    {
+      id: 36,
+      parent: 35,
+      device: "98:0",
+      root: "/mnt1",
+      mountPoint: "/mnt2",
+      writable: true,
+      type: "ext3",
+      options: "rw,errors=continue",
+    },
+    {
+      id: 37,
+      parent: 35,
+      device: "0:42",
+      root: "/",
+      mountPoint: "/with space",
+      writable: false,
+      type: "tmpfs",
+      options: "rw",
+    },
+    {
+      id: 38,
+      parent: 35,
+      device: "0:43",
+      root: "/",
+      mountPoint: "/",
+      writable: false,
+      type: "overlay",
+      options: "ro,lowerdir=/a:/b",
+    },
   ]);
   // Cut anywhere, no line is misread.
   for (let end = 0; end < LINES.length; end++)

@@ -1,5 +1,8 @@
 /** One mount in the text of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)). */
 export interface Mount {
+  /** Unique on the host while the mount exists; `parent` is that of the mount that it lies on. */
+  readonly id: number;
+  readonly parent: number;
   /** `major:minor` of the file system, and the path in it that is mounted. */
   readonly device: string;
   readonly root: string;
@@ -17,11 +20,13 @@ export function parseMountinfo(text: string): Mount[] {
   const mounts: Mount[] = [];
   for (const line of text.split("\n")) {
     const [own, rest] = line.split(" - ");
-    const [, , device, root, mountPoint, options] = own?.split(" ") ?? [];
+    const [id, parent, device, root, mountPoint, options] = own?.split(" ") ?? [];
     const [type, , superOptions] = rest?.split(" ") ?? [];
     if (options === undefined || superOptions === undefined) continue;
     const writable = ![options, superOptions].some((text) => text.split(",")[0] === "ro");
     mounts.push({
+      id: Number(id),
+      parent: Number(parent),
       device: device!,
       root: plainPath(root!),
       mountPoint: plainPath(mountPoint!),

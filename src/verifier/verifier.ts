@@ -235,8 +235,8 @@ export class Verifier {
             text: "the container's runtime does not say which image it was made of",
           }
         : await this.#modules.lookUp(identity);
-    const { startedAt, stoppedAt, actions } = container;
-    return { ...decide(state, container, lookup, standing, this.#options.policy), startedAt, stoppedAt, actions };
+    const { startedAt, stoppedAt, actions, gate } = container;
+    return { ...decide(state, container, lookup, standing, this.#options.policy), startedAt, stoppedAt, actions, gate };
   }
 
   #standing(row: HostRow): HostStanding {

@@ -1,0 +1,167 @@
+import type { Baseline } from "../baseline/format.ts";
+import { type BaselineIndex, indexBaseline, pathKey } from "../baseline/lookup.ts";
+import type { ContainerInfo, ContainerRef } from "../container/types.ts";
+import { toHex } from "../core/bytes.ts";
+import { describeError } from "../core/errors.ts";
+import type { BaselineState } from "../ledger/baseline-cache.ts";
+import type { ContainerName, Finding } from "../log/finding.ts";
+import type { GateState, Refusal, Settings } from "../measure/gate/protocol.ts";
+import { GateSupervisor, type NamedFiles } from "../measure/gate/supervisor.ts";
+import { containerKey } from "../measure/sweep.ts";
+import { type GatePolicy, gateModeOf, usesMode } from "../respond/gate-policy.ts";
+import type { RuntimeAnswer } from "./container-names.ts";
+import { refusedFinding } from "./events.ts";
+
+/** What becomes of what the gate tells. */
+export interface GateListener {
+  onRefused(container: ContainerRef, finding: (name: ContainerName) => Finding): Promise<void>;
+  onGateStates(states: readonly GateState[]): void;
+  onGap(text: string): Promise<void>;
+}
+
+export interface GateModules {
+  askRuntime(container: ContainerRef): Promise<RuntimeAnswer>;
+  lookUp(identity: string): Promise<BaselineState>;
+  report(text: string): void;
+}
+
+interface Known {
+  readonly container: ContainerRef;
+  info: ContainerInfo;
+  /** The runtime has told all that it knows. */
+  complete: boolean;
+  settings: Settings | null;
+}
+
+const REFRESH_MS = 1000;
+/** A runtime may not know a container yet that it is just starting. */
+const ASK_AGAIN_MS = 100;
+const ASK_FOR_MS = 3000;
+
+const indexes = new WeakMap<Baseline, { files: NamedFiles; index: BaselineIndex }>();
+
+/** Tells the gate what holds in each container: its mode by policy, and the files of its image's baseline. */
+export class AgentGate {
+  readonly #policy: GatePolicy;
+  readonly #modules: GateModules;
+  readonly #supervisor: GateSupervisor;
+  readonly #known = new Map<string, Known>();
+  readonly #timer: NodeJS.Timeout;
+  #refreshing: Promise<void> | undefined;
+
+  private constructor(policy: GatePolicy, modules: GateModules, listener: GateListener) {
+    this.#policy = policy;
+    this.#modules = modules;
+    const fail = (error: unknown): void => modules.report(`the gate: ${describeError(error)}`);
+    this.#supervisor = new GateSupervisor(usesMode(policy, "enforce") ? policy.unanswered : "allow", {
+      onAsk: (container) => void this.#meet(container).catch(fail),
+      onRefused: (refusal) => void this.#tell(refusal, listener).catch(fail),
+      onStates: (states) => {
+        this.#forgetGone(states);
+        listener.onGateStates(states);
+      },
+      onGap: (text) => {
+        modules.report(text);
+        void listener.onGap(text).catch(fail);
+      },
+    });
+    this.#timer = setInterval(() => {
+      this.#refreshing ??= this.#refresh()
+        .catch(fail)
+        .finally(() => {
+          this.#refreshing = undefined;
+        });
+    }, REFRESH_MS);
+  }
+
+  /**
+   * Starts the gate and comes back when it watches. Null where the policy wants none. Throws PimsError `system-call` where
+   * the kernel refuses.
+   */
+  static async open(policy: GatePolicy, modules: GateModules, listener: GateListener): Promise<AgentGate | null> {
+    if (!usesMode(policy, "observe") && !usesMode(policy, "enforce")) return null;
+    const gate = new AgentGate(policy, modules, listener);
+    await gate.#supervisor.watching;
+    return gate;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#refreshing;
+    await this.#supervisor.close();
+  }
+
+  /** A container's first program waits meanwhile. */
+  async #meet(container: ContainerRef): Promise<void> {
+    const key = containerKey(container);
+    const endMs = performance.now() + ASK_FOR_MS;
+    let { info, problem } = await this.#modules.askRuntime(container);
+    while (problem !== null && performance.now() < endMs) {
+      await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+      ({ info, problem } = await this.#modules.askRuntime(container));
+    }
+    const known = { container, info, complete: problem === null, settings: null };
+    this.#known.set(key, known);
+    await this.#settle(known);
+  }
+
+  async #refresh(): Promise<void> {
+    for (const known of this.#known.values()) {
+      if (!known.complete) {
+        const { info, problem } = await this.#modules.askRuntime(known.container);
+        known.info = info;
+        known.complete = problem === null;
+      }
+      await this.#settle(known);
+    }
+  }
+
+  async #settle(known: Known): Promise<void> {
+    const { container, info, settings: before } = known;
+    const state = info.image === null ? null : await this.#modules.lookUp(info.image);
+    const files = state?.status === "approved" ? prepare(state.baseline).files : null;
+    let reference: Settings["reference"] = "none";
+    if (files !== null) reference = { baseline: files.name };
+    else if (state?.status === "altered" || state?.status === "unverified" || !known.complete) {
+      // What held before the ledger fell silent goes on to hold.
+      reference = typeof before?.reference === "object" ? before.reference : "unverified";
+    }
+    const settings = { mode: gateModeOf(this.#policy, info.name, Date.now()), reference };
+    if (JSON.stringify(settings) === JSON.stringify(before)) return;
+    known.settings = settings;
+    this.#supervisor.settle(container, settings, files);
+  }
+
+  #forgetGone(states: readonly GateState[]): void {
+    const living = new Set(states.map(({ container }) => containerKey(container)));
+    for (const [key, { container }] of this.#known)
+      if (!living.has(key)) {
+        this.#known.delete(key);
+        this.#supervisor.forget(container);
+      }
+  }
+
+  async #tell(refusal: Refusal, listener: GateListener): Promise<void> {
+    const image = this.#known.get(containerKey(refusal.container))?.info.image ?? null;
+    const state = image === null ? null : await this.#modules.lookUp(image);
+    const listed =
+      state?.status === "approved"
+        ? (prepare(state.baseline).index.byPath.get(pathKey(refusal.path))?.sha256 ?? null)
+        : undefined;
+    await listener.onRefused(refusal.container, (name) => refusedFinding(refusal, name, listed));
+  }
+}
+
+/** Made once for each baseline. */
+function prepare(baseline: Baseline): { files: NamedFiles; index: BaselineIndex } {
+  const known = indexes.get(baseline);
+  if (known !== undefined) return known;
+  const files = {
+    name: `${baseline.header.identity} ${toHex(baseline.root)}`,
+    digests: new Set(baseline.entries.map(({ sha256 }) => sha256)),
+    sizes: new Set(baseline.entries.map(({ size }) => size)),
+  };
+  const prepared = { files, index: indexBaseline(baseline) };
+  indexes.set(baseline, prepared);
+  return prepared;
+}

@@ -1,0 +1,96 @@
+// Worker thread: libuv takes no fanotify descriptor, and whoever answers must not wait for whoever asks.
+import { closeSync, readSync } from "node:fs";
+import { parentPort, workerData } from "node:worker_threads";
+import { errorCode } from "../core/errors.ts";
+import { type FanotifyEvent, parseFanotifyEvents } from "./fanotify.ts";
+import { MAX_HELD, SLOT } from "./fanotify-reader.ts";
+import { poll } from "./libc.ts";
+
+const EVENT_BYTES = 32;
+const BATCH = 128;
+/** A worker in a blocking call keeps the process from exiting, so no wait is longer than this. */
+const POLL_MS = 100;
+const POLLIN = 0x1;
+/** A table of mounts that has changed since it was polled last (proc_pid_mounts(5)). */
+const POLLPRI = 0x2;
+const FULL_MS = 20;
+
+const port = parentPort;
+if (port === null) throw new Error("not a worker");
+const { group, shared } = workerData as { group: number; shared: Int32Array };
+/** Descriptors of tables of mounts, each with one of the process that it was opened by. They are this thread's to close. */
+const tables = new Map<number, number>();
+const buffer = Buffer.alloc(BATCH * EVENT_BYTES);
+let asking = false;
+let stopping = false;
+
+port.on(
+  "message",
+  (message: { ask?: true; stop?: true; watch?: { table: number; process: number }; forget?: number }) => {
+    if (message.ask) {
+      asking = true;
+      port.postMessage({ asking });
+    }
+    if (message.stop) stopping = true;
+    if (message.watch !== undefined) tables.set(message.watch.table, message.watch.process);
+    if (message.forget !== undefined) forget(message.forget);
+  },
+);
+
+function forget(table: number): void {
+  const owner = tables.get(table);
+  if (owner === undefined) return;
+  tables.delete(table);
+  closeSync(table);
+  closeSync(owner);
+}
+
+/** What a read of the group gave, as much as there is room for. */
+function readEvents(): FanotifyEvent[] {
+  const room = Math.min(MAX_HELD - Atomics.load(shared, SLOT.held), BATCH);
+  if (room <= 0) {
+    Atomics.wait(shared, SLOT.held, Atomics.load(shared, SLOT.held), FULL_MS);
+    return [];
+  }
+  try {
+    return parseFanotifyEvents(buffer.subarray(0, readSync(group, buffer, 0, room * EVENT_BYTES, null)));
+  } catch (error) {
+    // ENOENT and the like: the kernel has refused a program itself, whose file could not be opened any more.
+    if (["EAGAIN", "ENOENT", "ESTALE", "EINTR", "ENXIO", "ENODEV", "EIO"].includes(errorCode(error) ?? "")) return [];
+    throw error;
+  }
+}
+
+function turn(): void {
+  if (stopping) {
+    for (const table of [...tables.keys()]) forget(table);
+    port?.close();
+    return;
+  }
+  Atomics.add(shared, SLOT.turns, 1);
+  const polled = [...tables].flatMap(([table, process]) => [
+    { fd: table, events: POLLPRI, table },
+    { fd: process, events: POLLIN, table },
+  ]);
+  if (asking) polled.push({ fd: group, events: POLLIN, table: -1 });
+  const descriptors = Buffer.alloc(8 * polled.length);
+  for (const [index, { fd, events }] of polled.entries()) {
+    descriptors.writeInt32LE(fd, 8 * index);
+    descriptors.writeInt16LE(events, 8 * index + 4);
+  }
+  if (poll(descriptors, polled.length, POLL_MS) > 0) {
+    const ready = polled.filter(({ events }, index) => (descriptors.readInt16LE(8 * index + 6) & events) !== 0);
+    if (ready.some(({ fd }) => fd === group)) {
+      const events = readEvents();
+      Atomics.add(shared, SLOT.held, events.length);
+      if (events.length > 0) port?.postMessage({ events });
+    }
+    const changed = ready.filter(({ fd, table }) => fd === table).map(({ table }) => table);
+    // An open table keeps a container's mounts from going away with it.
+    const ended = ready.filter(({ fd, table }) => fd !== table && fd !== group).map(({ table }) => table);
+    for (const table of ended) forget(table);
+    if (changed.length > 0 || ended.length > 0) port?.postMessage({ changed, ended });
+  }
+  setImmediate(turn);
+}
+turn();
