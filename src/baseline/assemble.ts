@@ -4,6 +4,7 @@ import { architectureOf } from "./architecture.ts";
 import { parseBaseline } from "./format.ts";
 import { holdsCompiler, isJitRuntime } from "./jit.ts";
 import { type Baseline, type BaselineEntry, formatEntry, formatHeader, type LoaderVariables } from "./lines.ts";
+import { sortPorts } from "./ports.ts";
 import { type Code, SCRIPT } from "./scan-file.ts";
 import { MAX_PATH_BYTES } from "./schema.ts";
 import { namedPaths } from "./scripts.ts";
@@ -62,10 +63,4 @@ export function assembleBaseline(facts: ImageFacts, files: Iterable<ImageFile>):
     entries: ordered.length,
   });
   return parseBaseline([header, ...ordered.map(formatEntry)]);
-}
-
-/** By number, then by protocol, each once: an image's configuration keeps them in no order. */
-function sortPorts(ports: readonly string[]): string[] {
-  const number = (port: string): number => Number(port.slice(port.indexOf("/") + 1));
-  return [...new Set(ports)].sort((a, b) => number(a) - number(b) || (a < b ? -1 : 1));
 }

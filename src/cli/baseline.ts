@@ -3,6 +3,7 @@ import { buildFromArchiveFile, buildFromDockerArchive, buildFromFolder } from ".
 import { readBaselineFile, writeBaselineFile } from "../baseline/file.ts";
 import { editJitAllowance } from "../baseline/jit-allowance.ts";
 import type { Baseline } from "../baseline/lines.ts";
+import { addPorts } from "../baseline/ports.ts";
 import { exportImage } from "../container/docker.ts";
 import { printable, toHex } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
@@ -30,13 +31,15 @@ export function addBaseline(program: Command): void {
     .option("--archive <file>", "an archive of 'docker save'")
     .option("--rootfs <folder>", "a root file system")
     .option("--name <name>", "a name for it, where the image has none")
+    .option("--port <port>", "a port that the image listens on, such as tcp/80; may be given again", append, [])
     .option("--allow-jit <path>", "a program or library that may make code as it runs; may be given again", append, [])
     .option("--deny-jit <path>", "one that was found to and may not", append, [])
     .requiredOption("--output <file>", "where to write it, a line an entry")
     .option("--json", "print one object (pims.baseline-build/v1)")
     .action(
       action(async (options: BuildOptions) => {
-        const built = editJitAllowance(await build(options), { allow: options.allowJit, deny: options.denyJit });
+        const image = addPorts(await build(options), options.port);
+        const built = editJitAllowance(image, { allow: options.allowJit, deny: options.denyJit });
         await writeBaselineFile(options.output, built);
         if (options.json) printJson({ schema: "pims.baseline-build/v1", ...summary(built), file: options.output });
         else {
@@ -152,8 +155,8 @@ export function addBaseline(program: Command): void {
     );
 }
 
-function append(path: string, before: string[]): string[] {
-  return [...before, path];
+function append(value: string, before: string[]): string[] {
+  return [...before, value];
 }
 
 interface BuildOptions {
@@ -161,6 +164,7 @@ interface BuildOptions {
   archive?: string;
   rootfs?: string;
   name?: string;
+  port: string[];
   allowJit: string[];
   denyJit: string[];
   output: string;
