@@ -2,17 +2,16 @@
 // Runs in a pid namespace of its own: there are no other processes in it, and when it ends, so does all that it started.
 // The processes are in a cgroup with a container's name, so that they are what the agent watches and this one is not.
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { overwriteEntryPoint } from "../src/demo/patch-memory.ts";
 import type { Fact } from "../src/measure/facts.ts";
 import { HashAll } from "../src/measure/hash-all.ts";
 import { Sweeper } from "../src/measure/sweep.ts";
 import { parseMaps } from "../src/process/mapping.ts";
+import { makeCgroup, removeCgroup } from "./cgroup.ts";
 import { startPopulation } from "./population.ts";
 import { round, type Spread, spreadOf } from "./statistics.ts";
 
@@ -104,23 +103,29 @@ async function measureSize({ processes, rounds, sweeps }: (typeof SIZES)[number]
     if (!sameFindings) console.error({ code, modified });
     const mappings = pids.reduce((sum, pid) => sum + parseMaps(readFileSync(`/proc/${pid}/maps`)).length, 0);
     const hashCpu = spreadOf(hash.cpuMicros);
-    return METHODS.map((method, index) => {
+    const same = { processes, mappings, executableBytes, hashCpuMicrosPerProcess: round(hashCpu.median), sameFindings };
+    const reference = {
+      method: "hash" as const,
+      ...same,
+      cpuMicrosPerProcess: round(hashCpu.median),
+      ratio: 1,
+      wallMicrosPerProcess: round(spreadOf(hash.wallMicros).median),
+      spread: { cpu: brief(hashCpu) },
+    };
+    const others = METHODS.map((method, index) => {
       const cpu = spreadOf(unchanged[index]!.cpuMicros);
       const anew = spreadOf(changed[index]!.cpuMicros);
       return {
         method,
-        processes,
-        mappings,
-        executableBytes,
+        ...same,
         cpuMicrosPerProcess: round(cpu.median),
         changedCpuMicrosPerProcess: round(anew.median),
-        hashCpuMicrosPerProcess: round(hashCpu.median),
         ratio: round(hashCpu.median / cpu.median),
-        sameFindings,
         wallMicrosPerProcess: round(spreadOf(unchanged[index]!.wallMicros).median),
         spread: { cpu: brief(cpu), changedCpu: brief(anew), hashCpu: brief(hashCpu) },
       };
     });
+    return [...others, reference];
   } finally {
     for (const sweeper of sweepers) await sweeper.close();
     await stop();
@@ -137,7 +142,12 @@ function brief({ lowerQuartile, upperQuartile, minimum, maximum, samples }: Spre
   };
 }
 
-const { values } = parseArgs({ options: { inside: { type: "string" }, processes: { type: "string" } } });
+const { values } = parseArgs({
+  options: { inside: { type: "string" }, processes: { type: "string" }, method: { type: "string" } },
+});
+/** `hash` is the reference alone; it runs beside every other method, since findings and cost are compared with it. */
+if (values.method !== undefined && ![...METHODS, "hash"].includes(values.method))
+  throw new Error("--method is auto, fallback or hash");
 const cgroup = values.inside ?? makeCgroup();
 if (values.inside === undefined) process.exit(await runInside());
 // Should the one outside be killed, this is what is left of it, and not for long.
@@ -161,33 +171,11 @@ async function runInside(): Promise<number> {
   }
 }
 
-/** In the second version's hierarchy, where there is one. The name is what makes it a container's. */
-function makeCgroup(): string {
-  const roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids"];
-  const root = roots.find((path) => existsSync(join(path, "cgroup.procs")));
-  if (root === undefined) throw new Error("no cgroups are mounted at /sys/fs/cgroup");
-  const path = join(root, `docker-${randomBytes(32).toString("hex")}.scope`);
-  mkdirSync(path);
-  return path;
-}
-
-/** Its processes have been killed; the kernel needs a moment to take them out. */
-async function removeCgroup(path: string): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    try {
-      rmdirSync(path);
-      return;
-    } catch {
-      await wait(50);
-    }
-  }
-  console.error(`${path} could not be removed`);
-}
-
 const sizes = SIZES.filter(({ processes }) => values.processes === undefined || Number(values.processes) === processes);
 const rows = [];
 for (const size of sizes) rows.push(...(await measureSize(size)));
-console.table(rows.map(({ spread: _, ...row }) => row));
+const shown = rows.filter(({ method }) => values.method === undefined || values.method === method);
+console.table(shown.map(({ spread: _, ...row }) => row));
 if (sizes.length === SIZES.length) {
   mkdirSync(RESULTS, { recursive: true });
   writeFileSync(join(RESULTS, "sweep.json"), `${JSON.stringify({ schema: "pims.bench-sweep/v1", rows }, null, 2)}\n`);

@@ -1,0 +1,14 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { type DetectionRow, withDetectionTable } from "../bench/detection-table.ts";
+
+const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8");
+
+test("the page says how long an attack goes unseen as the bench measured it", () => {
+  const { rows }: { rows: DetectionRow[] } = JSON.parse(read("bench/results/detection.json"));
+  const page = read("docs/performance.md");
+  assert.equal(withDetectionTable(page, rows), page);
+  assert.notEqual(withDetectionTable(page, [{ ...rows[0]!, tries: 7 }]), page);
+  for (const { attack, tries, detected } of rows) assert.ok(tries >= 100 && detected === tries, attack);
+});
