@@ -41,8 +41,8 @@ const SLEEP = realpathSync("/bin/sleep");
 /** Long enough after its start for a process to be met; the attack begins at any point of a sweep's second. */
 const delayMs = () => 300 + Math.random() * 1000;
 /** Victims of earlier attacks live on until they have surely been seen. */
-const LIVING_MS = 8000;
-const TURN_MS = 1500;
+const LIVING_MS = 20_000;
+const TURN_MS = 1200;
 
 const [folder, tries] = [process.argv[2]!, Number(process.argv[3])];
 const children = new Set<ChildProcess>();
