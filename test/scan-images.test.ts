@@ -18,6 +18,7 @@ import { pimsMeanwhile, temporaryFolder } from "./pims.ts";
 async function frontOf(engine: DockerAddress, folder: string) {
   const front = {
     exports: 0,
+    unanswered: 0,
     silent: /^$/,
     refused: /^$/,
     stalled: false,
@@ -26,7 +27,7 @@ async function frontOf(engine: DockerAddress, folder: string) {
   const server = createServer((incoming, outgoing) => {
     const { method, url = "", headers } = incoming;
     if (/^\/images\/.*\/get$/.test(url)) front.exports++;
-    if (front.silent.test(url)) return;
+    if (front.silent.test(url)) return void front.unanswered++;
     if (front.stalled && url.endsWith("/get")) return void outgoing.writeHead(200).write("x");
     if (front.refused.test(url)) return void outgoing.writeHead(404).end('{"message":"no such thing"}');
     const onward = request({ socketPath: engine.socketPath, method, path: url, headers }, (answer) => {
@@ -224,10 +225,9 @@ async function withDocker(t: TestContext, { images, folder, front, runtime }: Pa
 
   await t.test("an engine that does not answer is asked once", async () => {
     front.silent = /./;
-    const startedMs = performance.now();
     const { containers, status, stderr } = await scan();
-    assert.ok(performance.now() - startedMs < 18_000);
     front.silent = /^$/;
+    assert.equal(front.unanswered, 1);
     assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
     assert.match(stderr, /no Docker Engine answers at .*front\.sock/);
     for (const { notJudged } of containers) assert.match(notJudged!, /no Docker Engine answers/);
