@@ -23,7 +23,7 @@ import { type Chain, type Visit, Work } from "./visits.ts";
 import type { Watcher } from "./watcher.ts";
 import { prepareClients, WORKLOADS, type Workload } from "./workloads.ts";
 
-const WHOLE = { seconds: 2, tries: 16, besideTries: 4, settleSeconds: 10, agentSeconds: 20 };
+const WHOLE = { seconds: 2, tries: 14, besideTries: 3, settleSeconds: 10, agentSeconds: 20 };
 const QUICK = { seconds: 1, tries: 2, besideTries: 1, settleSeconds: 2, agentSeconds: 3 };
 const PAGE = join(import.meta.dirname, "../docs/performance.md");
 

@@ -22,6 +22,8 @@ export interface Chain {
 
 /** A pause in which what a watcher left behind comes to its end. */
 const SETTLE_MS = 500;
+/** Of containers that were just started. */
+const WARM_UP_SECONDS = 1;
 
 /** The workloads' containers, and the one in which programs are started one after another. */
 export class Work {
@@ -87,28 +89,30 @@ export class Work {
     if (anew) await this.stop();
     const watching = await watcher?.start();
     try {
-      if (anew) await this.start();
-      if (anew) await this.#round();
-      return await this.#round(watching?.pid);
+      if (anew) {
+        await this.start();
+        await this.#work(WARM_UP_SECONDS);
+      }
+      // First, since nothing has been executed yet since the watcher was started.
+      const exec = await execTimes(this.#starter!);
+      return { exec, ...(await this.#work(this.#seconds, watching?.pid)) };
     } finally {
       await watching?.stop();
       await wait(SETTLE_MS);
     }
   }
 
-  async #round(watching?: number): Promise<Visit> {
+  async #work(seconds: number, watching?: number): Promise<Omit<Visit, "exec">> {
     const rates = new Map<string, number>();
     const cpuPercent = new Map<string, number>();
-    // First, since nothing has been executed yet since the watcher was started.
-    const exec = await execTimes(this.#starter!);
     for (const [workload, place] of this.#places) {
       this.#signal.throwIfAborted();
       const [begin, before] = [performance.now(), watching === undefined ? null : costOf(watching)];
-      rates.set(workload.name, await workload.work(place, this.#seconds));
+      rates.set(workload.name, await workload.work(place, seconds));
       if (before === null) continue;
       const used = costOf(watching!).cpuSeconds - before.cpuSeconds;
       cpuPercent.set(workload.name, (100_000 * used) / (performance.now() - begin));
     }
-    return { rates, exec, cpuPercent };
+    return { rates, cpuPercent };
   }
 }
