@@ -9,19 +9,23 @@ import type { Watcher, Watching } from "./watcher.ts";
 
 const READY_MS = 60_000;
 
-/** How the agent is run: what is not named here is as it is for everybody. */
-const SETTINGS = { sweepIntervalMs: 1000 } satisfies Partial<z.input<typeof agentConfigSchema>>;
+/** How the agent is run, `ours` matching the bench's containers: what is not named here is as it is for everybody. */
+function settings(ours: string): Partial<z.input<typeof agentConfigSchema>> {
+  return { sweepIntervalMs: 1000, gate: { containers: [{ name: ours, mode: "enforce" }] } };
+}
 
 /** The real agent, with its TPM, its verifier and the chain. What `living` names it must find trusted. */
 export class AgentWatcher implements Watcher {
   readonly name = "agent";
   readonly #platform: Platform;
   readonly #signal: AbortSignal;
+  readonly #ours: string;
   readonly #living: () => readonly ContainerRef[];
 
-  constructor(platform: Platform, signal: AbortSignal, living: () => readonly ContainerRef[]) {
+  constructor(platform: Platform, signal: AbortSignal, ours: string, living: () => readonly ContainerRef[]) {
     this.#platform = platform;
     this.#signal = signal;
+    this.#ours = ours;
     this.#living = living;
   }
 
@@ -35,7 +39,7 @@ export class AgentWatcher implements Watcher {
       pcr,
       verifier: { url: view.url, joinTokenFile: join(verifierState, "join-token") },
       ledger,
-      ...SETTINGS,
+      ...settings(this.#ours),
     };
     const path = join(folder, "agent.json");
     await writeFile(path, JSON.stringify(config));
@@ -68,7 +72,9 @@ export class AgentWatcher implements Watcher {
         throw new Error(
           `${bad.container.name} was found ${bad.status}: ${bad.findings.map(({ text }) => text).join("; ")}`,
         );
-      return ours.length === ids.length && ours.every(({ status }) => status === "trusted");
+      return (
+        ours.length === ids.length && ours.every(({ status, gate }) => status === "trusted" && gate?.mode === "enforce")
+      );
     });
   }
 }

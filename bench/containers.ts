@@ -33,6 +33,11 @@ export class Containers {
     return new Containers(await openDemoRuntime({ kind: "runc" }), folder, platform);
   }
 
+  /** Matches the names of its containers, and of no others on this machine. */
+  get names(): string {
+    return this.#runtime.namePattern;
+  }
+
   async image(recipe: Recipe): Promise<BenchImage> {
     const { name, entrypoint, ports = [] } = recipe;
     const root = { name: `pims-bench/${name}`, rootfs: await makeImage(recipe), entrypoint, ports };

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 export interface TreeCost {
   /** User and system time of all threads since each process began, of ended children once they are waited for. */
   readonly cpuSeconds: number;
-  /** Pages that are in memory; what two of the processes share counts twice. */
+  /** Memory of their own, and once, since they share it, that of mapped files: Node's program, above all. */
   readonly residentMiB: number;
 }
 
@@ -22,9 +22,11 @@ export function costOf(root: number): TreeCost {
   const children = Map.groupBy(entries(), ({ parent }) => parent);
   const own = [...children.values()].flat().filter(({ pid }) => pid === root);
   for (const entry of own) own.push(...(children.get(entry.pid) ?? []));
+  const resident = own.map(({ pid }) => residentKiB(pid));
+  const files = Math.max(0, ...resident.map(({ mapped }) => mapped));
   return {
     cpuSeconds: own.reduce((sum, { ticks }) => sum + ticks, 0) / TICKS_A_SECOND,
-    residentMiB: own.reduce((sum, { pid }) => sum + residentKiB(pid), 0) / 1024,
+    residentMiB: (resident.reduce((sum, { anonymous }) => sum + anonymous, 0) + files) / 1024,
   };
 }
 
@@ -39,8 +41,10 @@ function entries(): Entry[] {
   });
 }
 
-function residentKiB(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0);
+function residentKiB(pid: number): { anonymous: number; mapped: number } {
+  const status = read(`/proc/${pid}/status`);
+  const figure = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1] ?? 0);
+  return { anonymous: figure("RssAnon") + figure("RssShmem"), mapped: figure("RssFile") };
 }
 
 function read(path: string): string {

@@ -84,7 +84,7 @@ async function measure(): Promise<Results> {
   progress("containers");
   await work.start();
   await work.visit();
-  const agent = new AgentWatcher(platform, signal, () => work.living.map(({ ref }) => ref));
+  const agent = new AgentWatcher(platform, signal, containers.names, () => work.living.map(({ ref }) => ref));
   const chain = await work.chain(agent, plan.tries, progress);
   const baselines = [...images.values(), python].map(({ baseline }) => baseline);
   const tools = [
@@ -98,7 +98,7 @@ async function measure(): Promise<Results> {
   const idle: Running[] = [];
   const rows = await measureAgentCost({
     ...{ containers, image: python, living: idle, signal, onProgress: progress },
-    agent: new AgentWatcher(platform, signal, () => idle.map(({ ref }) => ref)),
+    agent: new AgentWatcher(platform, signal, containers.names, () => idle.map(({ ref }) => ref)),
     ...{ settleSeconds: plan.settleSeconds, seconds: plan.agentSeconds },
   });
 
