@@ -33,6 +33,18 @@ for (const one of entries.filter(({ attack }) => attack.quick))
     assert.deepEqual(await problemsOf(one), []);
   });
 
+test("with the gate in enforce a dropped program is not executed, and other attacks are found as without it", async (t) => {
+  const enforcing = await Lab.open(CORPUS, "enforce");
+  t.after(() => enforcing.close());
+  for (const name of ["drop-and-execute", "anonymous-rwx"]) {
+    const [result, ...others] = await carryOut(enforcing, entry(name));
+    assert.deepEqual([result!.method, result!.problems, others], ["enforce", [], []]);
+  }
+  const wrong = { ...entry("anonymous-rwx").description, prevented: "/tmp/other" };
+  const [result] = await carryOut(enforcing, { ...entry("anonymous-rwx"), description: wrong });
+  assert.match(result!.problems.join(), /not refused: \/tmp\/other, but nothing.*it succeeded all the same/);
+});
+
 test("an attack with another outcome than its README says is a problem for every method", async () => {
   const [detected, missed] = [entry("anonymous-rwx"), entry("got-overwrite")];
   for (const [one, changes, problem] of [

@@ -14,9 +14,11 @@ import { type DemoImages, prepareImages, type RootImage } from "../../src/demo/i
 import { processesOf } from "../../src/demo/patch-memory.ts";
 import { openProcConnector } from "../../src/kernel/proc-connector.ts";
 import type { Finding } from "../../src/log/finding.ts";
+import type { NamedFiles } from "../../src/measure/gate/supervisor.ts";
 import type { Method } from "../../src/process/address-space.ts";
 import type { Attack } from "./attack.ts";
 import { makeLabImage } from "./image.ts";
+import { LabGate, namedFiles } from "./lab-gate.ts";
 import { Observer } from "./observer.ts";
 import { type Description, matchesObject, type Row } from "./readme.ts";
 import { openSite } from "./site.ts";
@@ -24,7 +26,8 @@ import { openSite } from "./site.ts";
 /** What became of one attack under one method. */
 export interface Result {
   readonly description: Description;
-  readonly method: Method;
+  /** `enforce`: by both methods, and with the gate. */
+  readonly method: Method | "enforce";
   /** What was found, in words. */
   readonly observed: string;
   /** Why it is not as its README says. */
@@ -44,15 +47,21 @@ export class Lab {
   #runtime!: DemoRuntime;
   #folder = "";
   #count = 0;
-  readonly #known = new Map<string, { image: RootImage; identity: string; lookup: BaselineLookup }>();
+  readonly #known = new Map<
+    string,
+    { image: RootImage; identity: string; lookup: BaselineLookup; files: NamedFiles }
+  >();
+  readonly #enforce: boolean;
+  #gate: LabGate | null = null;
 
-  private constructor(corpus: string) {
+  private constructor(corpus: string, enforce: boolean) {
     this.#corpus = corpus;
+    this.#enforce = enforce;
   }
 
   /** Whatever it started is stopped when it cannot be opened. */
-  static async open(corpus: string): Promise<Lab> {
-    const lab = new Lab(corpus);
+  static async open(corpus: string, mode: "without the gate" | "enforce" = "without the gate"): Promise<Lab> {
+    const lab = new Lab(corpus, mode === "enforce");
     try {
       await lab.#start();
       return lab;
@@ -76,17 +85,22 @@ export class Lab {
       onError: (error) => this.#observers.forEach((observer) => void observer.failures.push(describeError(error))),
     });
     this.#closing.push(() => connector.close());
+    if (!this.#enforce) return;
+    const gate = await LabGate.open();
+    this.#gate = gate;
+    this.#closing.push(() => gate.close());
   }
 
   async #addImage(name: string, image: RootImage): Promise<void> {
     const baseline = await buildFromFolder({ root: image.rootfs, name: image.name, entrypoint: image.entrypoint });
     const lookup: BaselineLookup = { found: true, reference: referenceValues(baseline) };
-    this.#known.set(name, { image, identity: baseline.header.identity, lookup });
+    this.#known.set(name, { image, identity: baseline.header.identity, lookup, files: namedFiles(baseline) });
   }
 
   /** Carries out one attack on a container of its own, watched by every method at once. */
   async carryOut(description: Description, attack: Attack): Promise<Result[]> {
-    const { image, identity, lookup } = this.#known.get(description.container)!;
+    const { image, identity, lookup, files } = this.#known.get(description.container)!;
+    const gate = this.#gate;
     const { name } = description;
     // The container of the same attack before may still be on its way out.
     const instance = `${name}-${this.#count++}`;
@@ -97,6 +111,7 @@ export class Lab {
     const afterwards = (end: () => Promise<void>) => void ends.push(end);
     const observers = attack.beforeAgent ? METHODS.map((method) => new Observer(method)) : this.#observers;
     const { binds = {} } = attack;
+    gate?.expect(this.#runtime.namePattern.replace("*", instance), files);
     const container = await this.#runtime.start({ name: instance, image, identity, volume, binds });
     try {
       const sweep = async () => void (await Promise.all(observers.map((observer) => observer.sweep())));
@@ -114,11 +129,22 @@ export class Lab {
       };
       const parts = { container, runtime: this.#runtime, images: this.#images, volume, folder, sweep, afterwards };
       const act = () => attack.act(openSite(name, parts));
+      if (gate !== null && description.prevented !== null) {
+        if (!attack.beforeAgent) await begin();
+        // How it takes note of its own failure is the attack's business.
+        await act().catch(() => null);
+        if (attack.beforeAgent) await begin();
+        for (let count = 0; count < SWEEPS_FOR_MISSED; count++) await sweep();
+        return [prevented(description, gate.refused(container.ref), observers[0]!.findings(container.ref))];
+      }
       const early = attack.beforeAgent ? await act() : null;
       const before = await begin();
       const pid = attack.beforeAgent ? early : await act();
-      const met = () =>
-        observers.every((observer) => isMet(description, pid, observer, observer.findings(container.ref)));
+      // With the gate a further step may be refused: then nothing is left of it to be found.
+      const refusedIn = (row: Row) =>
+        gate?.refused(container.ref).some((path) => matchesObject(row.object, path)) === true;
+      const left = () => ({ ...description, also: description.also.filter((row) => !refusedIn(row)) });
+      const met = () => observers.every((observer) => isMet(left(), pid, observer, observer.findings(container.ref)));
       if (detectedRows(description).length > 0) {
         for (const end = performance.now() + DETECTION_MS; performance.now() < end; await sleep(50)) {
           await sweep();
@@ -126,7 +152,7 @@ export class Lab {
         }
         await sweep();
       } else for (let count = 0; count < SWEEPS_FOR_MISSED; count++) await sweep();
-      return observers.map((observer, index) => {
+      const results = observers.map((observer, index) => {
         const findings = observer.findings(container.ref);
         const unreadable = observer.unreadable(container.ref);
         return {
@@ -135,11 +161,22 @@ export class Lab {
           observed: observed(findings, unreadable),
           problems: [
             ...before[index]!.map((finding) => `before the attack: ${finding}`),
-            ...problemsOf(description, pid, observer, findings, unreadable),
+            ...problemsOf(left(), pid, observer, findings, unreadable),
             ...observer.failures.splice(0),
           ],
         };
       });
+      if (gate === null) return results;
+      // Refusing nothing and finding the same: with the gate nothing is worse than without it.
+      const refused = gate
+        .refused(container.ref)
+        .filter((path) => !description.also.some(({ object }) => matchesObject(object, path)));
+      refused.push(...gate.gaps.splice(0));
+      const problems = [
+        ...new Set(results.flatMap((result) => result.problems)),
+        ...refused.map((text) => `not expected: ${text}`),
+      ];
+      return [{ description, method: "enforce", observed: results[0]!.observed, problems }];
     } finally {
       for (const end of ends) await end();
       for (const observer of observers) observer.forget(container.ref);
@@ -189,6 +226,18 @@ export class Lab {
       await close().catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw failures[0];
   }
+}
+
+/** An attack that the gate is to stop: that program must be refused, and nothing of what it does otherwise be found. */
+function prevented(description: Description, refused: string[], findings: Finding[]): Result {
+  const isMeant = refused.some((path) => matchesObject(description.prevented!, path));
+  const others = findings.filter((finding) => !detectedRows(description).some((row) => isExpected(row, null, finding)));
+  const problems = [
+    ...(isMeant ? [] : [`not refused: ${description.prevented}, but ${refused.join(" ") || "nothing"}`]),
+    ...(findings.some((finding) => isExpected(description, null, finding)) ? ["it succeeded all the same"] : []),
+    ...others.map((finding) => `not expected: ${words(finding)}`),
+  ];
+  return { description, method: "enforce", observed: isMeant ? "exec-denied" : "nothing", problems };
 }
 
 /** What must be found. */

@@ -25,9 +25,13 @@ export interface Description extends Row {
   readonly container: "lab" | "web";
   /** What comes of further steps, where an attack is a chain of several. */
   readonly also: readonly Row[];
+  /** Path of the program that the gate in `enforce` refuses, with which the attack fails; null where it changes nothing. */
+  readonly prevented: string | null;
 }
 
 const ROW = /^\| (lab|web) \| `([a-z-]+)` \| ([^|]+) \| `([^`|]+)` \| (prevented|detected|missed|not covered) \|$/gm;
+
+const PREVENTED = /^In `enforce` it is prevented: `exec-denied` of `([^`\n]+)`\.$/m;
 
 /** Reads `NAME/README.md`. Throws where it lacks the first line or the table. */
 export function readDescription(folder: string, name: string): Description {
@@ -51,6 +55,7 @@ export function readDescription(folder: string, name: string): Description {
     container,
     ...first,
     also,
+    prevented: PREVENTED.exec(text)?.[1] ?? null,
   };
 }
 

@@ -7,7 +7,6 @@ import { attacksPage } from "./page.ts";
 
 const names = process.argv.slice(2);
 const entries = await readCorpus(names);
-const lab = await Lab.open(CORPUS);
 let stopping = false;
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.on(signal, () => {
@@ -25,21 +24,26 @@ const line = (...cells: string[]) =>
 
 let passed = 0;
 let failed = 0;
-try {
-  line("attack", "ATT&CK", "method", "expected", "observed", "ok");
-  for (const entry of entries) {
-    if (stopping) break;
-    for (const { description, method, observed, problems } of await carryOut(lab, entry)) {
-      const { name, technique, reason, outcome } = description;
-      const expected = outcome === "detected" ? reason : outcome;
-      line(name, technique, method, expected, observed, problems.length === 0 ? "ok" : "NOT OK");
-      for (const problem of problems) console.log(`  ${problem}`);
-      if (problems.length === 0) passed++;
-      else failed++;
+line("attack", "ATT&CK", "method", "expected", "observed", "ok");
+for (const mode of ["without the gate", "enforce"] as const) {
+  if (stopping) break;
+  const lab = await Lab.open(CORPUS, mode);
+  try {
+    for (const entry of entries) {
+      if (stopping) break;
+      for (const { description, method, observed, problems } of await carryOut(lab, entry)) {
+        const { name, technique, reason, outcome, prevented } = description;
+        const expected = outcome === "detected" ? reason : outcome;
+        const shown = method === "enforce" && prevented !== null ? "prevented" : expected;
+        line(name, technique, method, shown, observed, problems.length === 0 ? "ok" : "NOT OK");
+        for (const problem of problems) console.log(`  ${problem}`);
+        if (problems.length === 0) passed++;
+        else failed++;
+      }
     }
+  } finally {
+    await lab.close();
   }
-} finally {
-  await lab.close();
 }
 const complete = !stopping && names.length === 0;
 if (complete && failed === 0)
