@@ -1,9 +1,9 @@
 import { type Command, Option } from "commander";
-import pc from "picocolors";
 import { PimsError } from "../core/errors.ts";
 import { describeDemoEnd, runDemo } from "../demo/demo.ts";
 import type { Platform } from "../demo/platform.ts";
 import type { DemoReport } from "../demo/report.ts";
+import { colours as pc } from "./colours.ts";
 import { action, untilSignal } from "./command.ts";
 import { describeFinding } from "./describe.ts";
 import { colourStatus, EXIT, printJson, printLine, say, table } from "./output.ts";

@@ -1,5 +1,5 @@
-import pc from "picocolors";
 import { describeError } from "../core/errors.ts";
+import { colours as pc } from "./colours.ts";
 
 /** Exit statuses of every command: the worst wins, 2 before 3. */
 export const EXIT = { good: 0, failed: 1, findings: 2, undetermined: 3 } as const;

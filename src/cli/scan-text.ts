@@ -1,7 +1,7 @@
-import pc from "picocolors";
 import type { ScannedContainer, ScanReport } from "../agent/scan.ts";
 import { printable } from "../core/bytes.ts";
 import type { Finding } from "../log/finding.ts";
+import { colours as pc } from "./colours.ts";
 import { describeFinding, shortDigest, shortId } from "./describe.ts";
 import { table } from "./output.ts";
 

@@ -79,8 +79,18 @@ export const ERRNO = {
   ENOBUFS: 105,
 } as const;
 
+function errorName(number: number): string {
+  return Object.entries(koffi.os.errno).find(([, value]) => value === number)?.[0] ?? `errno ${number}`;
+}
+
+/** The last call's error as node:fs would throw it: its `code` is the error's name. */
+export function systemError(call: string, file: string | number): NodeJS.ErrnoException {
+  const code = errorName(errno());
+  return Object.assign(new Error(`${code}: ${call} '${file}'`), { code, syscall: call });
+}
+
 export function systemCallError(call: string, number = errno()): PimsError {
-  const name = Object.entries(koffi.os.errno).find(([, value]) => value === number)?.[0] ?? `errno ${number}`;
+  const name = errorName(number);
   return new PimsError("system-call", `${call} failed with ${name}`);
 }
 

@@ -1,11 +1,10 @@
 import { closeSync, openSync } from "node:fs";
-import { stat } from "node:fs/promises";
 import type { JsonText } from "../core/bytes.ts";
-import { fileIdentity } from "../kernel/file-identity.ts";
+import { fileIdentity, fileStats, isCharacterDevice } from "../kernel/file-stats.ts";
 import type { AddressSpace } from "../process/address-space.ts";
 import { backingOf, type Mapping } from "../process/mapping.ts";
 import type { CodeObject, ProcessRef } from "./facts.ts";
-import { deviceText, type FileDigests, type HashBudget, type MeasuredFile } from "./file-digest.ts";
+import type { FileDigests, HashBudget, MeasuredFile } from "./file-digest.ts";
 import { placeOf } from "./place.ts";
 
 /** open(2): holds on to the file and does not open it. */
@@ -47,16 +46,15 @@ export async function readCodeObject(
   budget?: HashBudget,
 ): Promise<MappedCode | "gone"> {
   if (mapping.backing === "anonymous" || mapping.backing === "kernel") return memory(mapping, mapping.backing);
-  if (mapping.name === "/dev/zero" && (await isDevZero(space.mapFile(mapping)))) return memory(mapping, "anonymous");
+  if (mapping.name === "/dev/zero" && isDevZero(space.mapFile(mapping))) return memory(mapping, "anonymous");
   if (mapping.backing === "memfd") {
-    const { dev, ino, size, nlink } = await stat(space.mapFile(mapping), { bigint: true });
-    const device = deviceText(dev);
+    const { device, inode, size, links } = fileStats(space.mapFile(mapping));
     // A compiler writes to it all the time: a digest would be of no content that it ever had.
-    if (`${device}:${ino}` !== program) {
+    if (`${device}:${inode}` !== program) {
       const { object } = memory(mapping, "memfd");
       const path = withoutMark(mapping.name);
       return {
-        object: { ...object, path, device, inode: ino, size, deleted: nlink === 0n },
+        object: { ...object, path, device, inode, size, deleted: links === 0 },
         file: null,
         overlong: false,
       };
@@ -96,9 +94,9 @@ function memory(mapping: Mapping, backing: "anonymous" | "kernel" | "memfd"): Ma
   return { object, file: null, overlong: false };
 }
 
-async function isDevZero(path: string): Promise<boolean> {
-  const stats = await stat(path, { bigint: true });
-  return stats.isCharacterDevice() && deviceText(stats.rdev) === DEV_ZERO;
+function isDevZero(path: string): boolean {
+  const stats = fileStats(path);
+  return isCharacterDevice(stats) && stats.stands === DEV_ZERO;
 }
 
 /** The program of a process that has gone, from its file that is held. Errors as readCodeObject. */

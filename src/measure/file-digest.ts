@@ -1,12 +1,13 @@
-import { constants } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
-import { withDeadline } from "../core/deadline.ts";
+import type { FileHandle } from "node:fs/promises";
 import { sha256Stream } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
+import { type FileStats, fileStats, isRegular } from "../kernel/file-stats.ts";
+import { answering } from "./answering.ts";
 import type { ElfSegment } from "./elf.ts";
 import { fillFrom } from "./fill-from.ts";
 import { PageDigests } from "./page-digests.ts";
 import { readSegments } from "./read-segments.ts";
+import { withFile } from "./with-file.ts";
 
 /** A regular file as it was when its digest was taken. */
 export interface MeasuredFile {
@@ -24,15 +25,6 @@ export interface MeasuredFile {
   readonly pages: PageDigests | null;
 }
 
-interface FileStats {
-  readonly dev: bigint;
-  readonly ino: bigint;
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-  readonly nlink: bigint;
-}
-
 interface Signature {
   readonly key: string;
   readonly times: string;
@@ -41,7 +33,7 @@ interface Signature {
 /** No program is larger; beyond it the file is reported as not covered. */
 const MAX_FILE_BYTES = 4n * 1024n * 1024n * 1024n;
 const CHUNK_BYTES = 1024 * 1024;
-/** A file of a FUSE or network file system may never answer. */
+/** All of one file; a slow disk's largest waits for the next sweep. */
 const FILE_DEADLINE_MS = 20_000;
 const MAX_CACHED_FILES = 65_536;
 const MAX_CACHED_PAGE_BYTES = 128 * 1024 * 1024;
@@ -63,18 +55,19 @@ export class FileDigests {
    * the budget, changes while it is read, or does not answer in time; system errors (ENOENT, …) as they are.
    */
   async measure(path: string, budget?: HashBudget): Promise<MeasuredFile> {
-    const before = await withDeadline(path, FILE_DEADLINE_MS, () => stat(path, { bigint: true }));
+    const before = fileStats(path);
     const cached = this.#known(before);
     if (cached !== undefined) return cached;
-    if (!before.isFile()) throw new PimsError("coverage-incomplete", "executable code is mapped from no regular file");
+    if (!isRegular(before))
+      throw new PimsError("coverage-incomplete", "executable code is mapped from no regular file");
     if (before.size > MAX_FILE_BYTES) throw new PimsError("coverage-incomplete", "an executable file is too large");
     budget?.take(before.size);
-    return withDeadline(path, FILE_DEADLINE_MS, (expired) => this.#hash(path, expired));
+    return this.#hash(path, before.device);
   }
 
   /** Whether a file is still as it was measured, by its times. Same errors as measure; hashes nothing. */
-  async isUnchanged(path: string, file: { sha256: string | null; deleted: boolean }): Promise<boolean> {
-    const known = this.#known(await withDeadline(path, FILE_DEADLINE_MS, () => stat(path, { bigint: true })));
+  isUnchanged(path: string, file: { sha256: string | null; deleted: boolean }): boolean {
+    const known = this.#known(fileStats(path));
     return known !== undefined && known.sha256 === file.sha256 && known.deleted === file.deleted;
   }
 
@@ -92,42 +85,37 @@ export class FileDigests {
     const { key, times } = signature(stats);
     const cached = this.#cache.get(key);
     if (cached?.times !== times) return undefined;
-    const trusted = this.#distrusted.size === 0 || !this.#distrusted.has(`${deviceText(stats.dev)}:${stats.ino}`);
+    const trusted = this.#distrusted.size === 0 || !this.#distrusted.has(key);
     return trusted || cached.round === this.#round ? cached.file : undefined;
   }
 
-  async #hash(path: string, expired: AbortSignal): Promise<MeasuredFile> {
-    // O_NONBLOCK: opening a fifo must not wait for its writer.
-    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-    try {
-      const before = await handle.stat({ bigint: true });
-      if (!before.isFile() || before.size > MAX_FILE_BYTES)
+  #hash(path: string, device: string): Promise<MeasuredFile> {
+    return withFile(path, device, async (handle) => {
+      const before = fileStats(handle.fd);
+      if (!isRegular(before) || before.size > MAX_FILE_BYTES)
         throw new PimsError("coverage-incomplete", "an executable file was exchanged while it was read");
-      const segments = await readSegments(handle, before.size);
+      const segments = await answering(device, () => readSegments(handle, before.size));
       const pages = PageDigests.of(segments);
-      const sha256 = await hashContent(handle, before.size, expired, (position, bytes) => {
+      const sha256 = await hashContent(handle, before, (position, bytes) => {
         pages?.add(position, bytes);
         this.hashedBytes += BigInt(bytes.length);
       });
       this.hashedFiles++;
-      const after = await handle.stat({ bigint: true });
       const { key, times } = signature(before);
-      if (signature(after).times !== times)
+      if (signature(fileStats(handle.fd)).times !== times)
         throw new PimsError("coverage-incomplete", "an executable file was changed while it was read");
       const file: MeasuredFile = {
-        device: deviceText(before.dev),
-        inode: before.ino,
+        device: before.device,
+        inode: before.inode,
         size: before.size,
-        deleted: before.nlink === 0n,
+        deleted: before.links === 0,
         sha256,
         segments,
         pages,
       };
       this.#keep(key, times, file);
       return file;
-    } finally {
-      await handle.close();
-    }
+    });
   }
 
   #keep(key: string, times: string, file: MeasuredFile): void {
@@ -160,23 +148,23 @@ export class HashBudget {
 
 async function hashContent(
   handle: FileHandle,
-  size: bigint,
-  expired: AbortSignal,
+  { size, device }: FileStats,
   take: (position: number, bytes: Uint8Array) => void,
 ): Promise<string> {
   const hash = sha256Stream();
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  const end = performance.now() + FILE_DEADLINE_MS;
   let position = 0;
-  while (position < size && !expired.aborted) {
-    const filled = await fillFrom(handle, chunk, position);
+  while (position < size) {
+    // Half a file's digest is none.
+    if (performance.now() > end) throw new PimsError("coverage-incomplete", "an executable file was not read in time");
+    const filled = await answering(device, () => fillFrom(handle, chunk, position));
     if (filled === 0) break;
     const bytes = chunk.subarray(0, filled);
     hash.update(bytes);
     take(position, bytes);
     position += filled;
   }
-  // Nobody waits for it any more, and half a file's digest must not be kept.
-  if (expired.aborted) throw new PimsError("coverage-incomplete", "an executable file was not read in time");
   return hash.hex();
 }
 
@@ -184,29 +172,18 @@ async function hashContent(
  * `length` bytes of a file at `offset`; what lies past its end is zeros, as the kernel maps it. Same errors as measure.
  */
 export async function readFilePage(path: string, offset: bigint, length: number): Promise<Uint8Array> {
-  return withDeadline(path, FILE_DEADLINE_MS, async () => {
-    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-    try {
-      const page = Buffer.alloc(length);
-      await fillFrom(handle, page, Number(offset));
-      return page;
-    } finally {
-      await handle.close();
-    }
+  const { device } = fileStats(path);
+  return withFile(path, device, async (handle) => {
+    const page = Buffer.alloc(length);
+    await answering(device, () => fillFrom(handle, page, Number(offset)));
+    return page;
   });
 }
 
 function signature(stats: FileStats): Signature {
   return {
-    key: `${stats.dev}:${stats.ino}`,
+    key: `${stats.device}:${stats.inode}`,
     // The link count decides `deleted`; a change of it moves ctime too.
-    times: `${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}:${stats.nlink}`,
+    times: `${stats.size}:${stats.modifiedNs}:${stats.changedNs}:${stats.links}`,
   };
-}
-
-/** makedev(3) taken apart, as Linux packs it for user space. */
-export function deviceText(dev: bigint): string {
-  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xffff_f000n);
-  const minor = (dev & 0xffn) | ((dev >> 12n) & 0xffff_ff00n);
-  return `${major}:${minor}`;
 }

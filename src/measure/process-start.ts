@@ -1,17 +1,19 @@
-import { closeSync, constants, fstat, readFileSync, readlinkSync } from "node:fs";
-import { open } from "node:fs/promises";
-import { promisify } from "node:util";
+import { closeSync, readFileSync, readlinkSync } from "node:fs";
 import { type JsonText, jsonTextBytes, toJsonText } from "../core/bytes.ts";
 import { withDeadline } from "../core/deadline.ts";
 import { sha256Hex } from "../core/digest.ts";
 import { describeError, errorCode } from "../core/errors.ts";
+import { fileStats, isFolder, isRegular } from "../kernel/file-stats.ts";
 import { isGone, type Method } from "../process/address-space.ts";
 import { type ProcessArguments, readArguments } from "../process/arguments.ts";
 import { holdInRoot } from "../process/in-root.ts";
 import { PRELOAD_FILE, type PreloadWay, preloadNames } from "../process/preload.ts";
 import { type NoFile, scriptArgument } from "../process/script-argument.ts";
+import { answering } from "./answering.ts";
 import type { ProcessRef } from "./facts.ts";
 import type { FileDigests, HashBudget } from "./file-digest.ts";
+import { fillFrom } from "./fill-from.ts";
+import { withFile } from "./with-file.ts";
 
 /** A file that a process was told to run or to load. `0:0`, 0 and null where no file is found by the name. */
 export interface NamedFile {
@@ -54,7 +56,6 @@ const NOT_FOUND = { device: "0:0", inode: 0n, sha256: null };
 const MAX_PRELOADS = 32;
 const MAX_PRELOAD_FILE_BYTES = 64 * 1024;
 const DEADLINE_MS = 5000;
-const stats = promisify(fstat);
 
 /** A name that was given, and what is held of the file that it leads to. */
 interface Held {
@@ -163,7 +164,7 @@ export class StartReading {
     this.#unresolved = "not-found";
     for (const name of names) {
       const fd = await this.#hold(name);
-      if (fd === null || (names.length > 1 && (await stats(fd)).isDirectory())) continue;
+      if (fd === null || (names.length > 1 && isFolder(fileStats(fd)))) continue;
       this.#script = { name, fd };
       this.#unresolved = null;
       return;
@@ -216,8 +217,8 @@ export class StartReading {
     const object = await measureNamed(script, digests, budget, unread);
     if (object.sha256 === null)
       return { script: object, unresolved: unread.length > failures ? "unreadable" : "not-a-file" };
-    const { ctimeMs } = await withDeadline("a script", DEADLINE_MS, () => stats(fd));
-    return { script: object, unresolved: ctimeMs > this.#executedMs ? "changed" : null };
+    const changedMs = Number(fileStats(fd).changedNs / 1_000_000n);
+    return { script: object, unresolved: changedMs > this.#executedMs ? "changed" : null };
   }
 }
 
@@ -231,7 +232,7 @@ async function measureNamed(
   const path = pathOf(fd);
   try {
     // What is no file, a pipe or a device, is not opened.
-    if (!(await withDeadline("a file", DEADLINE_MS, () => stats(fd))).isFile()) return { path, ...NOT_FOUND };
+    if (!isRegular(fileStats(fd))) return { path, ...NOT_FOUND };
     const { device, inode, sha256 } = await digests.measure(`/proc/self/fd/${fd}`, budget);
     return { path, device, inode, sha256 };
   } catch (error) {
@@ -252,13 +253,10 @@ function notFound(name: string): NamedFile {
 
 /** Up to so many bytes of a file. Null where it is no file, or empty: what is a pipe or a device is not opened. */
 async function readStart(fd: number, length: number): Promise<Buffer | null> {
-  const status = await stats(fd);
-  if (!status.isFile() || status.size === 0) return null;
-  const file = await open(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, 0);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await file.close();
-  }
+  const stats = fileStats(fd);
+  if (!isRegular(stats) || stats.size === 0n) return null;
+  return withFile(`/proc/self/fd/${fd}`, stats.device, async (file) => {
+    const bytes = Buffer.alloc(length);
+    return bytes.subarray(0, await answering(stats.device, () => fillFrom(file, bytes, 0)));
+  });
 }

@@ -161,7 +161,7 @@ export class Scrub {
     offset: bigint,
     actual: Uint8Array,
   ): Promise<boolean> {
-    if (!(await this.#digests.isUnchanged(path, object))) return false;
+    if (!this.#digests.isUnchanged(path, object)) return false;
     const read = await readFilePage(path, offset, Number(PAGE_SIZE));
     return Buffer.compare(read, actual) === 0;
   }

@@ -388,7 +388,7 @@ export class Sweeper {
     if (same === "gone") return "gone";
     let outcome: "measured" | "helper" | "vanished" | "gone" = "measured";
     const asked = same && this.#allChecked(watched, gathering);
-    if (!same || (!asked && (await this.#anyFileChanged(space, watched, gathering))))
+    if (!same || (!asked && this.#anyFileChanged(space, watched, gathering)))
       outcome = await this.#measureMappings(space, watched, gathering);
     if (outcome === "gone") return "gone";
     let vanished = outcome === "vanished";
@@ -487,11 +487,11 @@ export class Sweeper {
   }
 
   /** Whether a mapped file was written to in place. Each distinct file is asked about once a sweep. */
-  async #anyFileChanged(space: AddressSpace, watched: Watched, { checkedFiles }: Gathering): Promise<boolean> {
+  #anyFileChanged(space: AddressSpace, watched: Watched, { checkedFiles }: Gathering): boolean {
     for (const { mapping, object, file } of watched.measured) {
       if (file === null || checkedFiles.has(file)) continue;
       try {
-        if (!(await this.digests.isUnchanged(space.mapFile(mapping), object))) return true;
+        if (!this.digests.isUnchanged(space.mapFile(mapping), object)) return true;
       } catch (error) {
         // Measuring it anew says what is the matter.
         if (errorCode(error) === undefined) throw error;

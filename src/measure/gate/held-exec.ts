@@ -3,9 +3,9 @@ import { promisify } from "node:util";
 import { type JsonText, toJsonText } from "../../core/bytes.ts";
 import { sha256Stream } from "../../core/digest.ts";
 import type { FanotifyEvent } from "../../kernel/fanotify.ts";
+import { deviceText } from "../../kernel/file-stats.ts";
 import { LONG_NAME } from "../../kernel/procmap.ts";
 import { parseStat } from "../../process/stat.ts";
-import { deviceText } from "../file-digest.ts";
 import type { Guarded } from "./guarded.ts";
 import type { Refusal } from "./protocol.ts";
 
