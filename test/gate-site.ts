@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { buildFromFolder } from "../src/baseline/build.ts";
+import type { DockerAddress } from "../src/container/docker-http.ts";
 import type { ContainerRef } from "../src/container/types.ts";
 import { errorCode } from "../src/core/errors.ts";
 import { type DemoContainer, type DemoRuntime, openDemoRuntime } from "../src/demo/containers.ts";
@@ -30,7 +31,7 @@ export class GateSite {
     this.#folder = folder;
   }
 
-  static async open(t: TestContext, unanswered: Unanswered = "deny"): Promise<GateSite> {
+  static async open(t: TestContext, unanswered: Unanswered = "deny", docker?: DockerAddress): Promise<GateSite> {
     const site = new GateSite(temporaryFolder(t));
     site.images = await prepareImages();
     const { entries } = await buildFromFolder({ root: site.images.web.rootfs, name: "web" });
@@ -39,7 +40,8 @@ export class GateSite {
       digests: new Set(entries.map(({ sha256 }) => sha256)),
       sizes: new Set(entries.map(({ size }) => size)),
     };
-    site.runtime = await openDemoRuntime({ kind: "runc" });
+    site.runtime = await openDemoRuntime(docker ? { kind: "docker", docker } : { kind: "runc" });
+    if (docker) await site.runtime.provideImage(site.images.web);
     site.supervisor = new GateSupervisor(unanswered, {
       onAsk: (container) => site.settle(container),
       onRefused: (refusal) => void site.refusals.push(refusal),
@@ -50,13 +52,18 @@ export class GateSite {
     });
     // Whatever is wrong, nobody waits for a gate any more.
     t.after(() => site.supervisor.close());
-    t.after(() => site.runtime.cleanup());
+    // Of an engine that ends with the test it has to be done before.
+    if (!docker) t.after(() => site.runtime.cleanup());
     await site.supervisor.watching;
     return site;
   }
 
   settle(container: ContainerRef): void {
-    const mine = container.id.startsWith(this.runtime.namePattern.slice(0, -1));
+    // Of Docker's containers it is known only now that they are; a test's own engine runs no others.
+    const mine =
+      this.runtime.kind === "docker"
+        ? container.runtime === "docker"
+        : container.id.startsWith(this.runtime.namePattern.slice(0, -1));
     if (mine) this.supervisor.settle(container, { mode: this.mode, reference: { baseline: "web" } }, this.files);
     else this.supervisor.settle(container, { mode: "off", reference: "none" }, null);
   }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { startDockerd } from "./dockerd.ts";
 import { GateSite, until } from "./gate-site.ts";
 
 const refused = (path: string): string => `/bin/sh: 1: ${path}: Operation not permitted`;
@@ -123,4 +124,21 @@ test("a file of 10 GB is refused without being read, and one of a listed size th
   await writeFile(join(site.volume("one"), "empty"), "", { mode: 0o755 });
   assert.deepEqual(await site.run(container, "/run/web/empty"), [refused("/run/web/empty"), "126"]);
   assert.equal(site.gaps.length, 0);
+});
+
+test("containers of Docker: the entry point, an exec, a program on the overlay and one on a volume", async (t) => {
+  const site = await GateSite.open(t, "deny", await startDockerd(t));
+  try {
+    const container = await site.start("one");
+    await site.state(container, ({ decisions, watched }) => decisions > 0 && watched > 0);
+    assert.deepEqual(await site.run(container, "/bin/ls /srv/www"), ["index.html", "0"]);
+    for (const place of ["/tmp", "/run/web", "/dev"]) {
+      const foreign = `cp /bin/true ${place}/x; echo >>${place}/x; ${place}/x`;
+      assert.deepEqual(await site.run(container, foreign), [refused(`${place}/x`), "126"]);
+    }
+    assert.deepEqual(site.gaps, []);
+  } finally {
+    // Before the engine goes.
+    await site.runtime.cleanup();
+  }
 });

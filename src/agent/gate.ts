@@ -34,6 +34,8 @@ interface Known {
 }
 
 const REFRESH_MS = 1000;
+/** The agent does not wait any longer for its gate. */
+const WATCHING_MS = 15_000;
 /** A runtime may not know a container yet that it is just starting. */
 const ASK_AGAIN_MS = 100;
 const ASK_FOR_MS = 3000;
@@ -75,13 +77,17 @@ export class AgentGate {
   }
 
   /**
-   * Starts the gate and comes back when it watches. Null where the policy wants none. Throws PimsError `system-call` where
+   * Starts the gate and comes back when it watches, or when it takes too long. Null where the policy wants none. Throws PimsError `system-call` where
    * the kernel refuses.
    */
   static async open(policy: GatePolicy, modules: GateModules, listener: GateListener): Promise<AgentGate | null> {
     if (!usesMode(policy, "observe") && !usesMode(policy, "enforce")) return null;
     const gate = new AgentGate(policy, modules, listener);
-    await gate.#supervisor.watching;
+    const watching = gate.#supervisor.watching.then(() => true);
+    const timer = Promise.withResolvers<false>();
+    const late = setTimeout(() => timer.resolve(false), WATCHING_MS);
+    if (!(await Promise.race([watching, timer.promise]))) modules.report("the gate does not get ready; it is tried on");
+    clearTimeout(late);
     return gate;
   }
 

@@ -34,6 +34,8 @@ interface Overlay {
   readonly owner: ContainerRef;
   /** More than one container has it as its root: the process must tell which one it is. */
   readonly shared: boolean;
+  /** Where the host had it mounted when it was claimed: by its number alone it could be another that has come since. */
+  readonly place: string | null;
 }
 
 /** Whose mounts are the host's: the first process's, where this one may look at it, else this one's. */
@@ -63,7 +65,8 @@ export class MountMarks {
   readonly #since = new Map<string, number>();
   /** Whether a container's mounts are to be marked, as far as that is known. */
   readonly #wanted = new Map<string, boolean>();
-  #host: { table: number; devices: ReadonlySet<string>; overlays: ReadonlySet<string> } | null = null;
+  #host: { table: number; devices: ReadonlySet<string>; overlays: ReadonlyMap<string, readonly string[]> } | null =
+    null;
   /** Overlays of the host by device and place, since a device's number is soon given to another; and when they were met. */
   #met = new Map<string, number>();
 
@@ -78,7 +81,7 @@ export class MountMarks {
   watchHost(): void {
     const opened = openMountTable(HOST_PID, HOST_NAMESPACE);
     if (opened === null) return;
-    this.#host = { table: opened.table, devices: new Set(), overlays: new Set() };
+    this.#host = { table: opened.table, devices: new Set(), overlays: new Map() };
     this.#reader.watch(opened.table, opened.pidfd);
     this.#readHost();
   }
@@ -90,10 +93,13 @@ export class MountMarks {
     for (const namespace of [...this.#namespaces.values()]) if (!found.has(namespace.id)) this.#drop(namespace);
     for (const [id, pids] of found) {
       const known = this.#namespaces.get(id);
-      if (known !== undefined) {
+      if (known !== undefined && this.#isStill(known, pids)) {
         known.pids = pids.slice(0, MAX_PIDS);
         if (known.table === null) this.#mark(known);
-      } else if (!this.#hostNamespaces.has(id)) this.#meet(id, pids);
+      } else if (!this.#hostNamespaces.has(id)) {
+        if (known !== undefined) this.#drop(known);
+        this.#meet(id, pids);
+      }
     }
     this.#letGoOfUnclaimed();
     return [
@@ -104,7 +110,13 @@ export class MountMarks {
   /** A process of a container is about to execute something: its namespace is known from now on. */
   meetProcess(pid: number, container: ContainerRef): void {
     const id = namespaceOf(pid, "mnt");
-    if (id === null || this.#hostNamespaces.has(id) || this.#namespaces.has(id)) return;
+    if (id === null || this.#hostNamespaces.has(id)) return;
+    const known = this.#namespaces.get(id);
+    if (known !== undefined) {
+      const isSame = containerKey(known.container) === containerKey(container);
+      if (isSame || this.#isStill(known, known.pids)) return;
+      this.#drop(known);
+    }
     this.#meet(id, [pid], container);
   }
 
@@ -177,6 +189,15 @@ export class MountMarks {
       watched: mine.reduce((sum, { watched }) => sum + watched, 0),
       unwatched: mine.flatMap(({ unwatched }) => unwatched).slice(0, MAX_UNWATCHED),
     };
+  }
+
+  /** Whether a namespace is still that container's: the number of one that is gone is given to another. */
+  #isStill({ id, container }: Namespace, pids: readonly number[]): boolean {
+    const key = containerKey(container);
+    return pids.slice(0, MAX_PIDS).some((pid) => {
+      const now = this.#finder.ofProcess(pid);
+      return now !== null && containerKey(now) === key && namespaceOf(pid, "mnt") === id;
+    });
   }
 
   #meet(id: string, pids: readonly number[], known?: ContainerRef): void {
@@ -265,7 +286,11 @@ export class MountMarks {
         return null;
       }
     }
-    this.#overlays.set(device, { owner: container, shared: false });
+    this.#overlays.set(device, {
+      owner: container,
+      shared: false,
+      place: this.#host?.overlays.get(device)?.[0] ?? null,
+    });
     return device;
   }
 
@@ -289,7 +314,12 @@ export class MountMarks {
     const { mounts } = readMountTable(this.#host!.table);
     const devices = hostDevices(mounts);
     const overlays = mounts.filter(({ type, device }) => type === "overlay" && !devices.has(device));
-    this.#host = { table: this.#host!.table, devices, overlays: new Set(overlays.map(({ device }) => device)) };
+    const places = new Map(
+      [...Map.groupBy(overlays, ({ device }) => device)].map(([device, at]) => [device, at.map(placeOf)]),
+    );
+    this.#host = { table: this.#host!.table, devices, overlays: places };
+    for (const [device, { place }] of this.#overlays)
+      if (place !== null && places.get(device)?.includes(place) !== true) this.#overlays.delete(device);
     const met = new Map<string, number>();
     for (const mount of overlays) {
       const atMs = this.#met.get(placeOf(mount)) ?? performance.now();

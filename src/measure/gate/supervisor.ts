@@ -149,8 +149,8 @@ export class GateSupervisor {
       if (gate === this.#gate) this.#take(message);
     });
     gate.once("exit", () => this.#ended(gate));
-    // Told by `exit` as well, or by the absence of any sign of life.
-    gate.on("error", () => {});
+    // One that could not even be started never exits.
+    gate.on("error", () => this.#ended(gate));
     try {
       if (gate.pid !== undefined) setPriority(gate.pid, -10);
     } catch (error) {
