@@ -9,6 +9,8 @@ export interface FileStats {
   /** S_IFMT and permission bits. */
   readonly mode: number;
   readonly links: number;
+  /** The owner's number. */
+  readonly user: number;
   readonly modifiedNs: bigint;
   readonly changedNs: bigint;
   /** Of a device file: `major:minor` of what it stands for. */
@@ -42,6 +44,7 @@ export function fileStats(file: string | number): FileStats {
     size: view.getBigUint64(40, true),
     mode: view.getUint16(28, true),
     links: view.getUint32(16, true),
+    user: view.getUint32(20, true),
     modifiedNs: time(112),
     changedNs: time(96),
     stands: `${view.getUint32(128, true)}:${view.getUint32(132, true)}`,

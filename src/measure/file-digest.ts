@@ -80,6 +80,11 @@ export class FileDigests {
     this.#round++;
   }
 
+  /** Whether the file's times prove that it is as it was. */
+  isTrusted({ device, inode }: { readonly device: string; readonly inode: bigint }): boolean {
+    return !this.#distrusted.has(`${device}:${inode}`);
+  }
+
   /** What is known of a file that is still as it was. */
   #known(stats: FileStats): MeasuredFile | undefined {
     const { key, times } = signature(stats);

@@ -7,6 +7,7 @@ import { programFile, readCodeObject, readProgram } from "./code-object.ts";
 import type { CodeObject, Fact, ProcessRef } from "./facts.ts";
 import { FileDigests, HashBudget, type MeasuredFile } from "./file-digest.ts";
 import { HostPrograms } from "./host-programs.ts";
+import { KnownPrograms, userOf } from "./known-programs.ts";
 import { Listeners } from "./listeners.ts";
 import { Memberships } from "./memberships.ts";
 import { Scrub } from "./scrub.ts";
@@ -65,6 +66,8 @@ const BYTES_A_SWEEP = 1024n * 1024n * 1024n;
 const MAX_VANISHED = 2;
 
 const MAX_NOTED = 1024;
+/** Processes that have executed a known program and wait to be looked at when they are loaded. */
+const MAX_YOUNG = 16_384;
 /**
  * How long a measurement waits for the arguments of a process. They take microseconds, on a busy host milliseconds, unless a
  * process hinders it: then its container's others are not waited for.
@@ -106,6 +109,7 @@ export class Sweeper {
   readonly #scope: "containers" | "all";
   readonly #method: Method;
   readonly #watched = new Map<number, Watched>();
+  readonly #knownPrograms = new KnownPrograms(this.digests);
   readonly #noted = new Set<number>();
   /** Measured as programs since the last call of measureLoaded, and before it. */
   #young = new Set<number>();
@@ -150,25 +154,43 @@ export class Sweeper {
   note(pids: readonly number[]): boolean {
     for (const pid of pids) {
       if (this.#noted.size >= MAX_NOTED) return false;
-      const known = this.#watched.get(pid);
-      if (
-        known !== undefined &&
-        (known.program !== null || known.start !== null) &&
-        this.#replaced.length < MAX_NOTED
-      ) {
-        this.#watched.delete(pid);
-        this.#replaced.push(known);
-      }
-      this.#meet(pid, this.#unreadable, "executing");
+      this.#keepReplaced(pid);
       this.#memberships.executed(pid);
-      this.#noted.add(pid);
+      if (!this.#isKnown(pid)) this.#noteExecuted(pid);
+      else {
+        this.#forget(pid);
+        if (this.#young.size < MAX_YOUNG) this.#young.add(pid);
+      }
     }
     return true;
   }
 
+  /** What was executed before and is not measured yet is another program's. */
+  #keepReplaced(pid: number): void {
+    const known = this.#watched.get(pid);
+    if (known === undefined || this.#replaced.length >= MAX_NOTED) return;
+    if (known.program === null && known.start === null) return;
+    this.#watched.delete(pid);
+    this.#replaced.push(known);
+  }
+
+  #isKnown(pid: number): boolean {
+    const container = this.#finder.ofProcess(pid);
+    return container !== null && this.#knownPrograms.has(container, pid);
+  }
+
+  #noteExecuted(pid: number): void {
+    const watched = this.#meet(pid, this.#unreadable, "executing");
+    if (watched !== null) watched.executedBy = ownerOf(pid);
+    this.#noted.add(pid);
+  }
+
   /** Notes processes and measures all of them. */
   measure(pids: readonly number[]): Promise<SweepResult> {
-    this.note(pids);
+    for (const pid of pids) {
+      this.#keepReplaced(pid);
+      this.#noteExecuted(pid);
+    }
     return this.#inTurn(() => {
       const noted = [...this.#noted];
       this.#noted.clear();
@@ -251,6 +273,8 @@ export class Sweeper {
       gathering.coverage.processes++;
       gathering.facts.push({ kind: "code", process, object });
       await this.#tellStart(watched, gathering, object);
+      if (process.container !== null && watched.executedBy !== null)
+        this.#knownPrograms.add(process.container, program, process.exe, watched.executedBy);
       releaseProgram(watched);
     } catch (error) {
       if (errorCode(error) === undefined) throw error;
@@ -507,6 +531,15 @@ export class Sweeper {
     const budget = budgets.get(key) ?? new HashBudget(BYTES_A_SWEEP);
     budgets.set(key, budget);
     return budget;
+  }
+}
+
+function ownerOf(pid: number): number | null {
+  try {
+    return userOf(pid);
+  } catch (error) {
+    if (isGone(error)) return null;
+    throw error;
   }
 }
 

@@ -27,6 +27,8 @@ export interface Watched {
   start: StartReading | null;
   /** Another one after each execve. */
   stackStart: bigint;
+  /** Its effective user when it executed its program; null where no event told of that. */
+  executedBy: number | null;
   /** As they were measured last; empty when they must be measured anew. */
   mappings: readonly Mapping[];
   measured: readonly MeasuredMapping[];
@@ -53,6 +55,7 @@ export function meetProcess(
       stackStart,
       start: readStart(process, met, method),
       program: holdProgram(pid),
+      executedBy: null,
       mappings: [],
       measured: [],
       overlong: new Set(),

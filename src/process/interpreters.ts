@@ -102,3 +102,8 @@ export const INTERPRETERS: readonly Interpreter[] = [
 export function interpreterNamed(name: string): Interpreter | undefined {
   return INTERPRETERS.find(({ names }) => names.test(name));
 }
+
+/** Whether a program of this file name runs scripts, or is one of several programs by the name that it is called by. */
+export function isInterpreter(name: string): boolean {
+  return name === "busybox" || name === "toybox" || interpreterNamed(name) !== undefined;
+}
