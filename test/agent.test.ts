@@ -315,7 +315,7 @@ test("what the gate refuses is a finding, and status shows what it does", async 
   const { id } = await proposeBaseline({ ...site.ledger, key: proposer, lines: baseline.lines });
   await approveBaseline({ ...site.ledger, key: approver, id });
   const containers = [{ name: site.runtime.namePattern, mode: "enforce" as const }];
-  await site.startAgent({ gate: { mode: "off", containers, unanswered: "deny", exceptions: [] } });
+  await site.startAgent({ gate: { mode: "off", containers, unanswered: "allow", exceptions: [] } });
   const container = await site.startWeb("one", baseline.header.identity);
   const enforced = (one: HostReport["containers"][number]) => one.gate?.mode === "enforce" && one.gate.watched > 0;
   await site.until("trusted", container, (one) => one.status === "trusted" && enforced(one));

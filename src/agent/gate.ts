@@ -97,9 +97,13 @@ export class AgentGate {
     await this.#supervisor.close();
   }
 
-  /** A container's first program waits meanwhile. */
+  /** A container's first program waits meanwhile, where it could be refused. */
   async #meet(container: ContainerRef): Promise<void> {
     const key = containerKey(container);
+    if (!usesMode(this.#policy, "enforce")) {
+      const info = { ...container, name: "", image: null, imageName: null, labels: {} };
+      await this.#settle({ container, info, complete: false, settings: null });
+    }
     const endMs = performance.now() + ASK_FOR_MS;
     let { info, problem } = await this.#modules.askRuntime(container);
     while (problem !== null && performance.now() < endMs) {

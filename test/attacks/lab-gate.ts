@@ -20,7 +20,7 @@ export class LabGate {
   readonly gaps: string[] = [];
 
   private constructor() {
-    this.#supervisor = new GateSupervisor("deny", {
+    this.#supervisor = new GateSupervisor("allow", {
       onAsk: (container) => this.#settle(container),
       onRefused: ({ container, path }) => void this.refused(container).push(printable(path)),
       onStates: () => {},
