@@ -4,6 +4,7 @@ import json
 import mmap
 import os
 import shutil
+import socket
 import sys
 import time
 
@@ -39,6 +40,8 @@ elif attack == "mprotect":
     assert libc.mprotect(text, PAGE, READ | EXEC) == 0
 elif attack == "place":
     assert libc.mprotect(data, PAGE, READ | EXEC) == 0
+elif attack == "listen":
+    server = socket.create_server(("127.0.0.1", int(path.rsplit("/", 1)[1])))
 elif attack == "dlopen":
     ctypes.CDLL(path)
 elif attack == "memfd":

@@ -2,7 +2,16 @@
 // to which process, and at which instant of the monotonic clock it began.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, chmodSync, copyFileSync, existsSync, readFileSync, realpathSync, unlinkSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  realpathSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
@@ -19,6 +28,9 @@ export const ATTACKS = {
   "memfd-executable: fexecve": byPython("memfd", () => "memfd"),
   "deleted-executable: exec, unlink": byPython("deleted", () => "deleted"),
   "unknown-executable: dropped": drop,
+  "unknown-script: #!": script((path) => [path, []]),
+  "unknown-script: sh FILE": script((path) => ["/bin/sh", [path]]),
+  "unexpected-listener: tcp": listen,
   "unknown-library: LD_PRELOAD": preload,
   "unknown-library: dlopen": byPython("dlopen", (name) => foreignFile(library(), name)),
 } as const satisfies Record<string, (name: string) => Promise<Done>>;
@@ -83,6 +95,27 @@ async function preload(name: string): Promise<Done> {
   const begun = String(process.hrtime.bigint());
   const { pid } = start(SLEEP, ["60"], { ...process.env, LD_PRELOAD: join(folder, name) });
   return { pid, mark, start: begun };
+}
+
+/** A script that stops itself, and how it is started. */
+function script(command: (path: string) => [program: string, args: string[]]): (name: string) => Promise<Done> {
+  return async (name) => {
+    await wait(delayMs());
+    const path = join(folder, name);
+    const text = `#!/bin/sh\nkill -STOP $$\n# ${name}\n`;
+    writeFileSync(path, text, { mode: 0o755 });
+    setTimeout(() => unlinkSync(path), 2 * LIVING_MS).unref();
+    const begun = String(process.hrtime.bigint());
+    return { pid: start(...command(path)).pid, mark: sha256Hex(text), start: begun };
+  };
+}
+
+/** Ports that nothing else of this machine is likely to want, another one each time. */
+let port = 20_000;
+
+async function listen(): Promise<Done> {
+  const own = port++;
+  return byPython("listen", () => `tcp/${own}`)(String(own));
 }
 
 /** What attacker.py does. */
