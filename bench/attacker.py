@@ -28,6 +28,9 @@ def begin():
     print(json.dumps({"pid": os.getpid(), "start": str(time.monotonic_ns())}), flush=True)
 
 
+if attack in ("rewrite", "shared"):
+    # The library is known before anything happens to it.
+    ctypes.CDLL(path)
 text, data = of_libm("r-xp"), of_libm("r--p")
 program = shutil.which("sleep")
 time.sleep(delay)
@@ -42,6 +45,12 @@ elif attack == "place":
     assert libc.mprotect(data, PAGE, READ | EXEC) == 0
 elif attack == "listen":
     server = socket.create_server(("127.0.0.1", int(path.rsplit("/", 1)[1])))
+elif attack == "rewrite":
+    with open(path, "ab") as file:
+        file.write(b"rewritten")
+elif attack == "shared":
+    with open(path, "r+b") as file:
+        window = mmap.mmap(file.fileno(), PAGE, mmap.MAP_SHARED, READ | WRITE)
 elif attack == "dlopen":
     ctypes.CDLL(path)
 elif attack == "memfd":

@@ -28,6 +28,8 @@ export const ATTACKS = {
   "memfd-executable: fexecve": byPython("memfd", () => "memfd"),
   "deleted-executable: exec, unlink": byPython("deleted", () => "deleted"),
   "unknown-executable: dropped": drop,
+  "file-modified: library rewritten": byPython("rewrite", rewrittenLibrary),
+  "writable-code: shared mapping": byPython("shared", sharedLibrary),
   "unknown-script: #!": script((path) => [path, []]),
   "unknown-script: sh FILE": script((path) => ["/bin/sh", [path]]),
   "unexpected-listener: tcp": listen,
@@ -137,6 +139,18 @@ function foreignFile(from: string, name: string): string {
   appendFileSync(path, name);
   setTimeout(() => unlinkSync(path), 2 * LIVING_MS).unref();
   return sha256Hex(readFileSync(path));
+}
+
+/** A library that attacker.py rewrites; returns its digest afterwards. */
+function rewrittenLibrary(name: string): string {
+  foreignFile(library(), name);
+  return sha256Hex(Buffer.concat([readFileSync(join(folder, name)), Buffer.from("rewritten")]));
+}
+
+/** A library that attacker.py maps to write to it. */
+function sharedLibrary(name: string): string {
+  foreignFile(library(), name);
+  return "writable";
 }
 
 function library(): string {

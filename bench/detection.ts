@@ -28,6 +28,7 @@ const deeds: Deed[] = [];
 /** What a fact says of a process that an attack can be known by: a digest, or how the code comes to be there. */
 function marksOf(fact: Fact): string[] {
   if (fact.kind === "modified") return ["modified"];
+  if (fact.kind === "writable") return ["writable"];
   if (fact.kind === "listener") return [`${fact.listener.protocol}/${fact.listener.port}`];
   if (fact.kind === "start") return fact.start.script?.sha256 == null ? [] : [fact.start.script.sha256];
   if (fact.kind !== "code") return [];
