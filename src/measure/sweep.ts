@@ -175,8 +175,14 @@ export class Sweeper {
   }
 
   #isKnown(pid: number): boolean {
-    const container = this.#finder.ofProcess(pid);
-    return container !== null && this.#knownPrograms.has(container, pid);
+    try {
+      const container = this.#finder.ofProcess(pid);
+      return container !== null && this.#knownPrograms.has(container, pid);
+    } catch (error) {
+      // Whoever meets the process says what cannot be read.
+      if (errorCode(error) === undefined) throw error;
+      return false;
+    }
   }
 
   #noteExecuted(pid: number): void {
@@ -534,12 +540,13 @@ export class Sweeper {
   }
 }
 
+/** Null where it cannot be told: then the program is not remembered as known. */
 function ownerOf(pid: number): number | null {
   try {
     return userOf(pid);
   } catch (error) {
-    if (isGone(error)) return null;
-    throw error;
+    if (errorCode(error) === undefined) throw error;
+    return null;
   }
 }
 
