@@ -20,11 +20,14 @@ export class KnownPrograms {
     this.#digests = digests;
   }
 
-  /** Remembers a program: `program` is a descriptor of its file, `user` who executes it. */
-  add(container: ContainerRef, program: number, exe: JsonText, user: number): void {
+  /**
+   * Remembers a program that was measured: `file` as it was before that, since what was written meanwhile is another
+   * file, and `user` who executes it.
+   */
+  add(container: ContainerRef, file: FileStats, exe: JsonText, user: number): void {
     if (isInterpreter(nameOf(exe))) return;
     if (this.#known.size >= MAX_KNOWN) this.#known.clear();
-    this.#known.add(keyOf(container, fileStats(program), user));
+    this.#known.add(keyOf(container, file, user));
   }
 
   /** Whether a process executes a program that is known in its container, unchanged, and for the same user. */

@@ -2,6 +2,7 @@ import { readdir } from "node:fs/promises";
 import { ContainerFinder } from "../container/finder.ts";
 import { type ContainerRef, containerKey } from "../container/types.ts";
 import { describeError, errorCode } from "../core/errors.ts";
+import { fileStats } from "../kernel/file-stats.ts";
 import { AddressSpace, isGone, type Method, sameMapping } from "../process/address-space.ts";
 import { programFile, readCodeObject, readProgram } from "./code-object.ts";
 import type { CodeObject, Fact, ProcessRef } from "./facts.ts";
@@ -273,6 +274,7 @@ export class Sweeper {
     if (watched === undefined || watched.program === null) return null;
     const { process, program } = watched;
     try {
+      const file = fileStats(program);
       const object = await readProgram(process, program, this.digests, this.#budgetOf(process, gathering));
       // Whether it is a runtime's helper shows when everything of it is measured.
       if (await this.#hostPrograms.isRuntimeProgram(object.sha256)) return null;
@@ -280,7 +282,7 @@ export class Sweeper {
       gathering.facts.push({ kind: "code", process, object });
       await this.#tellStart(watched, gathering, object);
       if (process.container !== null && watched.executedBy !== null)
-        this.#knownPrograms.add(process.container, program, process.exe, watched.executedBy);
+        this.#knownPrograms.add(process.container, file, process.exe, watched.executedBy);
       releaseProgram(watched);
     } catch (error) {
       if (errorCode(error) === undefined) throw error;
