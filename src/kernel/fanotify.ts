@@ -4,8 +4,6 @@ import { ERRNO, errno, fanotify_init, fanotify_mark, systemCallError } from "./l
 
 /** A program is about to be executed and waits for an answer (include/uapi/linux/fanotify.h, Linux 5.0). */
 export const OPEN_EXEC_PERM = 0x4_0000n;
-/** The kernel dropped events. Cannot come while the queue is unlimited. */
-export const QUEUE_OVERFLOW = 0x4000n;
 /** A file that was open for writing has been closed. */
 export const CLOSE_WRITE = 0x8n;
 
