@@ -15,6 +15,7 @@ import {
   startKey,
 } from "../attest/host-state.ts";
 import type { ReferenceValues } from "../attest/judge.ts";
+import type { PlatformWanted } from "../attest/platform-evidence.ts";
 import { type BaselineLookup, decide } from "../attest/verdict.ts";
 import type { ContainerInfo, ContainerRef } from "../container/types.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
@@ -51,6 +52,8 @@ export interface AgentModules {
   readonly sweeper: Sweeper;
   readonly verifier: VerifierClient;
   readonly quote: Quoter;
+  /** Quotes what is below the agent, too; without it a verifier that asks for that refuses the evidence. */
+  readonly quotePlatform?: (nonce: Uint8Array, wanted: PlatformWanted) => ReturnType<Quoter>;
   readonly clock: Clock;
   lookUp(identity: string): Promise<BaselineLookup>;
   nameContainer(container: ContainerRef): Promise<ContainerInfo>;
@@ -285,8 +288,8 @@ export class Agent {
 
   /** Nonce, sweep record, quote, records: so a fresh quote proves fresh measuring. */
   async #attest(): Promise<void> {
-    const { verifier, log, quote, clock } = this.#modules;
-    const { nonce, from } = await verifier.nonce();
+    const { verifier, log, clock } = this.#modules;
+    const { nonce, from, platform } = await verifier.nonce();
     const waitMs = this.#options.sweepWaitMs ?? SWEEP_WAIT_MS;
     if (this.#coverage.sweeps === 0 && !(await within(waitMs, this.#sweep(), this.#stopping.signal)))
       this.#say("sweep", `a sweep takes longer than ${waitMs / 1000} s; the verifier is told so`);
@@ -298,7 +301,7 @@ export class Agent {
         from,
         start: log.before(from),
         nonce: new Uint8Array(Buffer.from(nonce, "hex")),
-        quote,
+        quote: this.#quoter(platform),
       });
     });
     const outcome = await verifier.evidence(evidence);
@@ -308,6 +311,12 @@ export class Agent {
         ? "the verifier accepts the evidence"
         : `the verifier refuses the evidence (${outcome.reason}): ${outcome.text}`,
     );
+  }
+
+  #quoter(wanted: PlatformWanted | undefined): Quoter {
+    const { quote, quotePlatform } = this.#modules;
+    if (wanted === undefined || quotePlatform === undefined) return quote;
+    return (nonce) => quotePlatform(nonce, wanted);
   }
 
   /** Logs, judges and acts on what a sweep or a single measurement found. `whole`: it covered every process. */

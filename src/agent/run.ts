@@ -48,6 +48,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
         sweeper,
         verifier,
         quote: anchor.quote,
+        quotePlatform: anchor.quotePlatform,
         clock: systemClock,
         lookUp: (identity) => lookUpBaseline(cache, identity),
         nameContainer,

@@ -1,5 +1,6 @@
 import type { Quoter } from "../attest/collect.ts";
-import { fromHex } from "../core/bytes.ts";
+import { BOOT_PCRS, type PlatformWanted, platformPcrs } from "../attest/platform-evidence.ts";
+import { fromHex, toHex } from "../core/bytes.ts";
 import type { Register } from "../log/measurement-log.ts";
 import { createAk } from "../tpm/attestation-key.ts";
 import { pcrExtend } from "../tpm/commands/pcr-extend.ts";
@@ -7,6 +8,7 @@ import { pcrRead } from "../tpm/commands/pcr-read.ts";
 import { quote } from "../tpm/commands/quote.ts";
 import { responseName } from "../tpm/response-code.ts";
 import { openTpm } from "../tpm/tpm.ts";
+import { PlatformLogs } from "./platform-logs.ts";
 
 /** The TPM as the agent uses it: one register, and one key that quotes it. */
 export interface TpmAnchor {
@@ -14,6 +16,8 @@ export interface TpmAnchor {
   /** TPMT_PUBLIC of the attestation key. */
   readonly akPublic: Uint8Array;
   readonly quote: Quoter;
+  /** A quote that covers the registers below the agent, too, and what leads to them. */
+  quotePlatform(nonce: Uint8Array, wanted: PlatformWanted): ReturnType<Quoter>;
   close(): Promise<void>;
 }
 
@@ -25,6 +29,17 @@ export async function openTpmAnchor(address: string, pcr: number): Promise<TpmAn
   const tpm = await openTpm(address);
   try {
     let ak = await createAk(tpm);
+    const logs = new PlatformLogs();
+    const quotePcrs = async (nonce: Uint8Array, pcrs: readonly number[]) => {
+      try {
+        return await quote(tpm, { keyHandle: ak.handle, nonce, pcrs });
+      } catch (error) {
+        if (responseName(error) !== "TPM_RC_REFERENCE_H0") throw error;
+        // Another program made room in the TPM by flushing the key.
+        ak = await createAk(tpm);
+        return await quote(tpm, { keyHandle: ak.handle, nonce, pcrs });
+      }
+    };
     return {
       register: {
         pcr,
@@ -32,15 +47,15 @@ export async function openTpmAnchor(address: string, pcr: number): Promise<TpmAn
         extend: (digest) => pcrExtend(tpm, "sha256", pcr, fromHex(digest)),
       },
       akPublic: ak.publicArea,
-      async quote(nonce) {
-        try {
-          return await quote(tpm, { keyHandle: ak.handle, nonce, pcrs: [pcr] });
-        } catch (error) {
-          if (responseName(error) !== "TPM_RC_REFERENCE_H0") throw error;
-          // Another program made room in the TPM by flushing the key.
-          ak = await createAk(tpm);
-          return await quote(tpm, { keyHandle: ak.handle, nonce, pcrs: [pcr] });
-        }
+      quote: (nonce) => quotePcrs(nonce, [pcr]),
+      async quotePlatform(nonce, wanted) {
+        // Nobody changes these meanwhile: the boot is over, and the agent's own is read in its turn.
+        const values = await pcrRead(tpm, "sha256", [...BOOT_PCRS, pcr]);
+        const quoted = await quotePcrs(nonce, platformPcrs(pcr));
+        // After the quote, so that the list holds what the quoted PCR 10 does.
+        const given = await logs.read(wanted);
+        const pcrs = BOOT_PCRS.map((index) => toHex(values.get(index)!));
+        return { ...quoted, platform: { pcrs, own: toHex(values.get(pcr)!), ...given } };
       },
       close: () => tpm.close(),
     };

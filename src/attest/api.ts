@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { brief } from "../core/bytes.ts";
+import { platformWantedSchema } from "./platform-evidence.ts";
 
 /** Bodies of the verifier's HTTP interface that agents and commands read. Every one is checked where it arrives. */
 export const enrollRequestSchema = z.strictObject({
@@ -12,6 +13,8 @@ export const enrollAnswerSchema = z.object({ token: z.string().regex(/^[0-9a-f]{
 export const nonceAnswerSchema = z.object({
   nonce: z.string().regex(/^[0-9a-f]{64}$/),
   from: z.int().min(0),
+  /** Present when the quote is to cover what is below the agent, too. */
+  platform: platformWantedSchema.optional(),
 });
 export type NonceAnswer = z.infer<typeof nonceAnswerSchema>;
 

@@ -5,7 +5,11 @@ import type { Reason } from "../log/finding.ts";
 import { type LogRecord, parseRecord } from "../log/record.ts";
 import { extendValue } from "../log/replay.ts";
 import { verifyQuote } from "../tpm/quote-verification.ts";
+import { appraisePlatform } from "./appraise-platform.ts";
 import type { Evidence } from "./evidence.ts";
+import { platformPcrs } from "./platform-evidence.ts";
+import type { PlatformState } from "./platform-state.ts";
+import type { Releases } from "./release-manifest.ts";
 
 /** What earlier accepted quotes of a host have proved. Replay goes on from here, or from zero. */
 export interface Proved {
@@ -25,6 +29,8 @@ export type Appraisal =
       readonly proved: Proved;
       readonly records: readonly LogRecord[];
       readonly lines: readonly string[];
+      /** What is below the agent; null where that was not asked for. */
+      readonly platform: PlatformState | null;
     }
   | { readonly accepted: false; readonly reason: Reason; readonly text: string };
 
@@ -35,7 +41,13 @@ export type Appraisal =
  */
 export function appraise(
   evidence: Evidence,
-  expected: { readonly akPublic: Uint8Array; readonly nonce: string; readonly pcr: number },
+  expected: {
+    readonly akPublic: Uint8Array;
+    readonly nonce: string;
+    readonly pcr: number;
+    /** Set where the quote must cover what is below the agent, too. */
+    readonly platform?: { readonly before: PlatformState | null; readonly releases: Releases } | undefined;
+  },
   before: Proved,
 ): Appraisal {
   try {
@@ -44,12 +56,17 @@ export function appraise(
       attest: new Uint8Array(Buffer.from(evidence.attest, "base64")),
       signature: new Uint8Array(Buffer.from(evidence.signature, "base64")),
       nonce: fromHex(expected.nonce),
-      pcrs: [expected.pcr],
+      pcrs: expected.platform === undefined ? [expected.pcr] : platformPcrs(expected.pcr),
     });
     checkClock(quote, before);
     checkContinuity(evidence, before);
+    const platform =
+      expected.platform === undefined
+        ? null
+        : appraisePlatform(evidence.platform, quote, expected.platform.before, expected.platform.releases);
     const records = parseRecords(evidence, expected.pcr);
-    const { count, value } = findQuoted(records, fromHex(before.value), quote.pcrDigest);
+    const ownDigest = platform === null ? quote.pcrDigest : sha256(fromHex(platform.own));
+    const { count, value } = findQuoted(records, fromHex(before.value), ownDigest);
     const believed = records.slice(0, count);
     checkFreshSweep(believed, expected.nonce);
     const { resetCount, restartCount, clock } = quote;
@@ -58,6 +75,7 @@ export function appraise(
       proved: { length: before.length + count, value: toHex(value), tpm: { resetCount, restartCount, clock } },
       records: believed,
       lines: evidence.records.slice(0, count),
+      platform,
     };
   } catch (error) {
     if (error instanceof PimsError && isRefusal(error.code))

@@ -1,8 +1,11 @@
 import { logLines } from "../log/read-log.ts";
 import type { Evidence } from "./evidence.ts";
+import type { PlatformEvidence } from "./platform-evidence.ts";
 
-/** Quotes a nonce with the attestation key over the agent's PCR. */
-export type Quoter = (nonce: Uint8Array) => Promise<{ attest: Uint8Array; signature: Uint8Array }>;
+/** Quotes a nonce with the attestation key over the agent's PCR, or with those below it and what leads to them. */
+export type Quoter = (
+  nonce: Uint8Array,
+) => Promise<{ attest: Uint8Array; signature: Uint8Array; platform?: PlatformEvidence }>;
 
 /**
  * Makes evidence of the log as it is on disk: a quote over the nonce, and the records from `from` on. A log that is
@@ -16,7 +19,7 @@ export async function collectEvidence(options: {
   readonly nonce: Uint8Array;
   readonly quote: Quoter;
 }): Promise<Evidence> {
-  const { attest, signature } = await options.quote(options.nonce);
+  const { attest, signature, platform } = await options.quote(options.nonce);
   const { recnum, startByte } = options.start ?? { recnum: 0, startByte: 0 };
   const records: string[] = [];
   let count = recnum;
@@ -31,5 +34,6 @@ export async function collectEvidence(options: {
     records,
     attest: Buffer.from(attest).toString("base64"),
     signature: Buffer.from(signature).toString("base64"),
+    ...(platform === undefined ? {} : { platform }),
   };
 }

@@ -2,13 +2,14 @@ import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
 import { MAX_LINE_BYTES } from "../log/record.ts";
 import { describeIssue } from "./api.ts";
+import { platformEvidenceSchema } from "./platform-evidence.ts";
 
 /** Records in one message; a verifier that lacks more gets the first ones ahead of the evidence. */
 export const MAX_RECORDS = 4096;
 /** Bytes of records in one message, with room for the rest of it. */
 const MAX_RECORD_BYTES = 8 * 1024 * 1024;
 /** Bytes of one message on the wire. */
-export const MAX_EVIDENCE_BYTES = 16 * 1024 * 1024;
+export const MAX_EVIDENCE_BYTES = 40 * 1024 * 1024;
 
 const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4);
 
@@ -26,6 +27,8 @@ export const evidenceSchema = z.strictObject({
   records: z.array(z.string().max(MAX_LINE_BYTES)).max(MAX_RECORDS),
   attest: base64(4096),
   signature: base64(1024),
+  /** What leads to the registers below the agent's, where the verifier asks for them. */
+  platform: platformEvidenceSchema.optional(),
 });
 export type Evidence = z.infer<typeof evidenceSchema>;
 

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { actionSchema, gateEventSchema } from "../log/event.ts";
 import { containerSchema, findingSchema, reasonSchema, textSchema } from "../log/finding.ts";
+import { linkSchema, platformVerdictSchema } from "./judge-platform.ts";
+import { platformStateSchema } from "./platform-state.ts";
 import { STATUSES } from "./verdict.ts";
 
 /** What a verifier reports, as it travels (schema `pims.status/v1`). */
@@ -37,9 +39,19 @@ export const hostReportSchema = z.object({
       scrubCycleMs: z.int().nullable(),
     })
     .nullable(),
+  /** The chain below the agent; null where the verifier does not ask for it. */
+  links: z.array(linkSchema).nullable(),
   containers: z.array(containerReportSchema),
 });
 export type HostReport = z.infer<typeof hostReportSchema>;
+
+/** What is below one host's agent. */
+export const hostPlatformSchema = z.object({
+  schema: z.literal("pims.host-platform/v1"),
+  host: z.string(),
+  platform: z.object({ state: platformStateSchema.nullable(), verdict: platformVerdictSchema }).nullable(),
+});
+export type HostPlatform = z.infer<typeof hostPlatformSchema>;
 
 export const statusSchema = z.object({ schema: z.literal("pims.status/v1"), hosts: z.array(hostReportSchema) });
 

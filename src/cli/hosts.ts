@@ -27,6 +27,8 @@ export function printHosts(hosts: readonly HostReport[], whole: boolean): void {
     printLine(
       `host ${host.host}: evidence ${colourStatus(host.evidence)}${why}, ${host.records} records proved, last at ${host.acceptedAt ?? "-"}`,
     );
+    for (const { link, state, text } of host.links ?? [])
+      printLine(`  ${link} ${colourStatus(state)}: ${printable(text)}`);
     if (host.lastSweep !== null) printLine(`  ${describeCoverage(host.lastSweep)}`);
     const rows = host.containers.map(
       ({ container, imageName, status, reasons, findings, actions, gate, stoppedAt }) => [

@@ -15,6 +15,8 @@ const commands: Readonly<Record<string, () => Promise<Add>>> = {
   ledger: async () => (await import("./ledger.ts")).addLedger,
   agent: async () => (await import("./agent.ts")).addAgent,
   verifier: async () => (await import("./verifier.ts")).addVerifier,
+  release: async () => (await import("./release.ts")).addRelease,
+  host: async () => (await import("./host.ts")).addHost,
   tpm: async () => (await import("./tpm.ts")).addTpm,
 };
 

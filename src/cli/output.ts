@@ -46,7 +46,7 @@ function visibleLength(text: string): number {
 }
 
 export function colourStatus(status: string): string {
-  if (status === "trusted" || status === "good") return pc.green(status);
-  if (status === "untrusted" || status === "refused") return pc.red(status);
+  if (status === "trusted" || status === "good" || status === "proved") return pc.green(status);
+  if (status === "untrusted" || status === "refused" || status === "broken") return pc.red(status);
   return pc.yellow(status);
 }

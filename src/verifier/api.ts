@@ -83,6 +83,10 @@ export function buildApi(
     const { from } = parse(fromQuery, request.query);
     return { records: verifier.records(hostOf(request), from) };
   });
+  app.get("/v1/hosts/:host/platform", async (request) => {
+    const host = hostOf(request);
+    return { schema: "pims.host-platform/v1", host, platform: verifier.platform(host) };
+  });
   app.get("/v1/hosts/:host", (request) => verifier.reportHost(hostOf(request)));
   app.get("/v1/status", async () => ({ schema: "pims.status/v1", hosts: await verifier.report() }));
   return app;

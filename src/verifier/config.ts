@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { platformPolicySchema } from "../attest/judge-platform.ts";
 import { listenerPolicySchema } from "../attest/listener-policy.ts";
 import { startPolicySchema } from "../attest/start-policy.ts";
 import { ledgerSchema } from "../ledger/config.ts";
@@ -18,5 +19,7 @@ export const verifierConfigSchema = z.strictObject({
   policy: z
     .strictObject({ starts: startPolicySchema.default([]), listeners: listenerPolicySchema.default([]) })
     .prefault({}),
+  /** What is below the agents; absent: it is neither asked for nor judged. */
+  platform: platformPolicySchema.optional(),
 });
 export type VerifierConfig = z.infer<typeof verifierConfigSchema>;

@@ -4,11 +4,14 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { lookUpBaseline } from "../attest/reference-values.ts";
+import { readReleases } from "../attest/release-manifest.ts";
 import { systemClock } from "../core/clock.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
+import { IMA_PCR } from "../tpm/event-log/ima.ts";
 import { buildApi } from "./api.ts";
 import type { VerifierConfig } from "./config.ts";
+import { Platforms } from "./platforms.ts";
 import { Store } from "./store.ts";
 import { Verifier } from "./verifier.ts";
 
@@ -34,6 +37,7 @@ export async function runVerifier(
   try {
     const verifier = new Verifier(config, {
       store,
+      ...(await openPlatforms(config, store)),
       clock: systemClock,
       lookUp: (identity) => lookUpBaseline(cache, identity),
     });
@@ -57,6 +61,16 @@ export async function runVerifier(
       store.close();
     },
   };
+}
+
+async function openPlatforms({ platform, pcr }: VerifierConfig, store: Store): Promise<{ platforms?: Platforms }> {
+  if (platform === undefined) return {};
+  if (pcr <= IMA_PCR)
+    throw new PimsError(
+      "config-invalid",
+      `with 'platform', 'pcr' must be above ${IMA_PCR}: those below are the host's own`,
+    );
+  return { platforms: new Platforms(platform, await readReleases(platform.releases), store) };
 }
 
 async function readOrMakeToken(path: string): Promise<string> {

@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { NOTHING_PROVED, type Proved } from "../attest/appraise.ts";
+import { type PlatformState, platformStateSchema } from "../attest/platform-state.ts";
 import { PimsError } from "../core/errors.ts";
 import type { BaselineCopy, BaselineStore } from "../ledger/baseline-cache.ts";
 
@@ -44,6 +45,10 @@ CREATE TABLE IF NOT EXISTS records (
   recnum INTEGER NOT NULL,
   line TEXT NOT NULL,
   PRIMARY KEY (host, recnum)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS platforms (
+  host TEXT PRIMARY KEY REFERENCES hosts(name) ON DELETE CASCADE,
+  state TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS verdicts (
   id INTEGER PRIMARY KEY,
@@ -123,7 +128,14 @@ export class Store {
   }
 
   /** Takes in accepted evidence: all of it or nothing. */
-  accept(host: string, from: number, lines: readonly string[], proved: Proved, at: number): void {
+  accept(
+    host: string,
+    from: number,
+    lines: readonly string[],
+    proved: Proved,
+    at: number,
+    platform: PlatformState | null = null,
+  ): void {
     this.#transaction(() => {
       const insert = this.#database.prepare("INSERT INTO records (host, recnum, line) VALUES (?, ?, ?)");
       for (const [index, line] of lines.entries()) insert.run(host, from + index, line);
@@ -132,7 +144,19 @@ export class Store {
           "UPDATE hosts SET proved_length = ?, proved_value = ?, tpm = ?, accepted_at = ?, refused = NULL WHERE name = ?",
         )
         .run(proved.length, proved.value, tpmText(proved), at, host);
+      if (platform !== null)
+        this.#database
+          .prepare("INSERT OR REPLACE INTO platforms (host, state) VALUES (?, ?)")
+          .run(host, JSON.stringify(platform));
     });
+  }
+
+  /** What was proved of what is below a host's agent; null before that, and when what is stored is no such thing. */
+  platform(host: string): PlatformState | null {
+    const row = this.#database.prepare("SELECT state FROM platforms WHERE host = ?").get(host);
+    if (row === undefined) return null;
+    const parsed = platformStateSchema.safeParse(JSON.parse(String(row.state)));
+    return parsed.success ? parsed.data : null;
   }
 
   refuse(host: string, reason: string, text: string, at: number): void {

@@ -1,7 +1,10 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import type { NonceAnswer } from "../attest/api.ts";
 import { appraise } from "../attest/appraise.ts";
 import type { Evidence } from "../attest/evidence.ts";
 import { applyRecords, type ContainerState, emptyHostState, type HostState, keyOf } from "../attest/host-state.ts";
+import type { PlatformVerdict } from "../attest/judge-platform.ts";
+import type { PlatformState } from "../attest/platform-state.ts";
 import type { ContainerReport, HostReport } from "../attest/report.ts";
 import { type BaselineLookup, decide, type HostStanding, type JudgingPolicy } from "../attest/verdict.ts";
 import { bytesEqual } from "../core/bytes.ts";
@@ -11,6 +14,7 @@ import type { SweepEvent } from "../log/event.ts";
 import { type Reason, reasonSchema } from "../log/finding.ts";
 import { isRestrictedSigningKey } from "../tpm/public.ts";
 import { Nonces } from "./nonces.ts";
+import type { Platforms } from "./platforms.ts";
 import { rebuildStates } from "./rebuild.ts";
 import { RecordsAhead } from "./records-ahead.ts";
 import type { HostRow, Store, VerdictRow } from "./store.ts";
@@ -28,6 +32,8 @@ export interface VerifierOptions {
 export interface VerifierModules {
   readonly store: Store;
   readonly clock: Clock;
+  /** What is below the agents, where that is asked for. */
+  readonly platforms?: Platforms;
   /** The reference values for an image identity, or why there are none. */
   lookUp(identity: string): Promise<BaselineLookup>;
 }
@@ -95,6 +101,7 @@ export class Verifier {
       return token;
     }
     store.enroll(host, akPublic, tokenDigest(token));
+    this.#modules.platforms?.forget(host);
     this.#memories.set(host, memoryOf(emptyHostState()));
     return token;
   }
@@ -106,10 +113,15 @@ export class Verifier {
   }
 
   /** A nonce for the next evidence, and the number of the first record that the verifier lacks. */
-  nonce(host: string): { nonce: string; from: number } {
+  nonce(host: string): NonceAnswer {
     const memory = this.#memory(host);
     memory.wanted = false;
-    return { nonce: memory.nonces.give(this.#modules.clock.monotonicMs()), from: this.#row(host).proved.length };
+    const platform = this.#modules.platforms?.wanted(host);
+    return {
+      nonce: memory.nonces.give(this.#modules.clock.monotonicMs()),
+      from: this.#row(host).proved.length,
+      ...(platform === undefined ? {} : { platform }),
+    };
   }
 
   /**
@@ -138,14 +150,16 @@ export class Verifier {
   }
 
   async #appraise(host: string, memory: HostMemory, evidence: Evidence): Promise<Outcome> {
-    const { store, clock } = this.#modules;
+    const { store, clock, platforms } = this.#modules;
     if (!memory.nonces.take(evidence.nonce, clock.monotonicMs()))
       return this.#refuse(host, "nonce-mismatch", "the evidence answers a nonce that is not open");
     const { akPublic, proved } = this.#row(host);
     const whole = memory.ahead.complete(evidence);
-    const result = appraise(whole, { akPublic, nonce: evidence.nonce, pcr: this.#options.pcr }, proved);
+    const expected = { akPublic, nonce: evidence.nonce, pcr: this.#options.pcr, platform: platforms?.expected(host) };
+    const result = appraise(whole, expected, proved);
     if (!result.accepted) return this.#refuse(host, result.reason, result.text);
-    store.accept(host, proved.length, result.lines, result.proved, clock.now());
+    store.accept(host, proved.length, result.lines, result.proved, clock.now(), result.platform);
+    if (result.platform !== null) platforms?.keep(host, result.platform);
     applyRecords(memory.state, result.records);
     await this.#storeVerdicts(host);
     return { accepted: true, records: result.proved.length };
@@ -203,9 +217,17 @@ export class Verifier {
     return this.#modules.store.records(host, from, RECORDS_A_READ);
   }
 
+  /** What was proved of what is below a host's agent, judged now; null where that is not asked for. Throws `host-unknown`. */
+  platform(host: string): { state: PlatformState | null; verdict: PlatformVerdict } | null {
+    this.#row(host);
+    const { platforms } = this.#modules;
+    return platforms === undefined ? null : { state: platforms.state(host), verdict: platforms.judge(host) };
+  }
+
   async #reportHost(row: HostRow): Promise<HostReport> {
     const { state } = this.#memory(row.name);
     const standing = this.#standing(row);
+    const { platforms } = this.#modules;
     const containers = await Promise.all(
       [...state.containers.values()].map((container) => this.#reportContainer(state, container, standing)),
     );
@@ -216,6 +238,7 @@ export class Verifier {
       text: standing.standing === "good" ? "" : standing.text,
       acceptedAt: row.acceptedAt === null ? null : rfc3339(row.acceptedAt),
       records: row.proved.length,
+      links: platforms === undefined ? null : platforms.judge(row.name).links,
       lastSweep: state.lastSweep === null ? null : coverageOf(state.lastSweep),
       containers,
     };
@@ -244,7 +267,11 @@ export class Verifier {
       return { standing: "refused", reason: reasonSchema.parse(row.refused.reason), text: row.refused.text };
     const age = row.acceptedAt === null ? Number.POSITIVE_INFINITY : this.#modules.clock.now() - row.acceptedAt;
     // The wall clock may have been set back since; that must not keep a silent host good.
-    if (Math.abs(age) <= this.#options.staleAfterMs) return this.#standingOfSweeper(row.name);
+    if (Math.abs(age) <= this.#options.staleAfterMs) {
+      const sweeper = this.#standingOfSweeper(row.name);
+      const [below] = this.#modules.platforms?.judge(row.name).reasons ?? [];
+      return sweeper.standing === "good" && below !== undefined ? { standing: "refused", ...below } : sweeper;
+    }
     const seconds = Math.round(this.#options.staleAfterMs / 1000);
     return { standing: "stale", text: `no evidence of the host for more than ${seconds} s` };
   }

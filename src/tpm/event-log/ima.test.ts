@@ -20,8 +20,11 @@ test("what an entry says of a file, in each template", () => {
     ["ima-ngv2", [concatBytes(Buffer.from("ima:"), named), path], file],
     ["ima-cgpath", [Buffer.from("/init\0"), cgroup, named, path], { ...file, cgroup: "/docker/abc" }],
     ["ima-dep-cgn", [Buffer.from("/init\0"), Buffer.from("docker\0"), named, path], { ...file, cgroup: "docker" }],
-    ["ima-new", [named, path], null],
-    ["ima-cgpath", [named, path], null],
+    // No digest covers the name, so it says nothing.
+    ["ima-new", [named, path], file],
+    ["ima-cgpath", [named, path], file],
+    ["ima-ng", [named], null],
+    ["ima-ng", [path, path, named], null],
     ["ima-ng", [fromHex(DIGEST), path], null],
   ] as const) {
     const [entry, ...more] = parseImaList(imaEntryBytes(template, fieldsOf(...fields)));

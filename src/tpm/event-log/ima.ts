@@ -27,7 +27,7 @@ export interface ImaEntry {
   readonly data: Uint8Array;
   /** The file could be written while it was measured, or was measured while it was written to: nobody knows what was used. */
   readonly violation: boolean;
-  /** Null for a template that PIMS does not know, and for data that is not a file's. */
+  /** Null where the data has not the form of any template that PIMS knows. */
   readonly file: ImaFile | null;
 }
 
@@ -43,18 +43,6 @@ const MAX_ENTRY_BYTES = MAX_DATA_BYTES + 4 + SHA1_BYTES + 4 + MAX_TEMPLATE_NAME 
 /** IMA_EVENT_NAME_LEN_MAX and the zero byte behind it: what the first template hashes of a name. */
 const OLD_NAME_BYTES = 256;
 
-/** Where in a template's fields digest, name and control group stand. Templates of the kernel, and two patches for containers. */
-const TEMPLATES: ReadonlyMap<string, { digest: number; path: number; cgroup?: number }> = new Map([
-  ["ima-ng", { digest: 0, path: 1 }],
-  ["ima-ngv2", { digest: 0, path: 1 }],
-  ["ima-sig", { digest: 0, path: 1 }],
-  ["ima-sigv2", { digest: 0, path: 1 }],
-  ["ima-modsig", { digest: 0, path: 1 }],
-  ["evm-sig", { digest: 0, path: 1 }],
-  ["ima-cgpath", { digest: 2, path: 3, cgroup: 1 }],
-  ["ima-dep-cgn", { digest: 2, path: 3, cgroup: 1 }],
-]);
-
 /**
  * Reads a list, or a stretch of it that begins with a whole entry, as Linux gives it in `binary_runtime_measurements` on a
  * little-endian machine (or on any with `ima_canonical_fmt`). PimsError `tpm-malformed`, also when it ends within an entry.
@@ -67,11 +55,15 @@ export function parseImaList(bytes: Uint8Array): ImaEntry[] {
   return entries;
 }
 
-/** Bytes at the beginning that are whole entries, at most `maximum`, and how many entries they are. Throws `tpm-malformed`. */
-export function wholeImaEntries(bytes: Uint8Array, maximum: number): { entries: number; bytes: number } {
+/** How many whole entries stand at the beginning within `maximum` bytes, at most `limit`, and their length. Throws `tpm-malformed`. */
+export function wholeImaEntries(
+  bytes: Uint8Array,
+  maximum: number,
+  limit = Number.POSITIVE_INFINITY,
+): { entries: number; bytes: number } {
   const reader = new WireReader(bytes, "IMA list", { littleEndian: true });
   const whole = { entries: 0, bytes: 0 };
-  while (reader.remaining > 0) {
+  while (reader.remaining > 0 && whole.entries < limit) {
     try {
       readEntry(reader);
     } catch (error) {
@@ -163,23 +155,28 @@ function fileOf(template: string, data: Uint8Array): ImaFile | null {
       path: pathOf(data.subarray(SHA1_BYTES + 4)),
       cgroup: null,
     };
-  const places = TEMPLATES.get(template);
-  const fields = places === undefined ? undefined : splitFields(data);
-  if (places === undefined || fields === undefined) return null;
-  const [named, path] = [fields[places.digest], fields[places.path]];
-  const cgroup = places.cgroup === undefined ? null : fields[places.cgroup];
-  if (named === undefined || path === undefined || cgroup === undefined) return null;
-  // `sha256:`, in later templates `ima:sha256:` or `verity:sha256:`, a zero byte, the digest.
-  const end = named.indexOf(0);
-  const digest = named.subarray(end + 1);
-  if (end < 0 || digest.length > MAX_DIGEST_BYTES) return null;
-  const algorithm = Buffer.from(named.subarray(0, end)).toString("latin1").replace(/^ima:/, "").replace(/:$/, "");
+  // By the form of the data alone: no digest covers the template's name, so whoever sends the list can change it.
+  const fields = splitFields(data) ?? [];
+  const plain = readDigest(fields[0]);
+  if (plain !== null && fields[1] !== undefined) return { ...plain, path: pathOf(fields[1]), cgroup: null };
+  // Two patches for containers put ancestors and control group before these.
+  const later = readDigest(fields[2]);
+  if (later === null || fields[3] === undefined) return null;
   return {
-    algorithm,
-    digest: toHex(digest),
-    path: pathOf(path),
-    cgroup: cgroup === null ? null : Buffer.from(withoutZero(cgroup)).toString("latin1"),
+    ...later,
+    path: pathOf(fields[3]),
+    cgroup: Buffer.from(withoutZero(fields[1]!)).toString("latin1"),
   };
+}
+
+/** `sha256:`, in later templates `ima:sha256:` or `verity:sha256:`, a zero byte, the digest. */
+function readDigest(field: Uint8Array | undefined): Pick<ImaFile, "algorithm" | "digest"> | null {
+  if (field === undefined || field.length > MAX_DIGEST_BYTES + 64) return null;
+  const end = field.indexOf(0);
+  const algorithm = /^(?:ima:)?([a-z0-9:-]+):$/.exec(
+    Buffer.from(field.subarray(0, Math.max(0, end))).toString("latin1"),
+  );
+  return algorithm === null ? null : { algorithm: algorithm[1]!, digest: toHex(field.subarray(end + 1)) };
 }
 
 /** At most so many fields has any template. */

@@ -1,0 +1,56 @@
+import type { Command } from "commander";
+import { requestJson } from "../attest/http.ts";
+import { type HostPlatform, hostPlatformSchema } from "../attest/report.ts";
+import { printable } from "../core/bytes.ts";
+import { action } from "./command.ts";
+import { colourStatus, EXIT, printJson, printLine, table } from "./output.ts";
+import { verifierUrl } from "./verifier-address.ts";
+
+const TIMEOUT_MS = 10_000;
+
+export function addHost(program: Command): void {
+  const host = program.command("host").description("the hosts that a verifier knows");
+  host
+    .command("show")
+    .description("how a host booted, and the links of trust below its agent")
+    .argument("<host>", "its name")
+    .option("--verifier <url>", "address of the verifier (or PIMS_VERIFIER)")
+    .option("--json", "print one object (pims.host-platform/v1)")
+    .action(
+      action(async (name: string, options: { verifier?: string; json?: boolean }) => {
+        const url = `${verifierUrl(options.verifier)}/v1/hosts/${encodeURIComponent(name)}/platform`;
+        const shown = await requestJson(url, hostPlatformSchema, { method: "GET", timeoutMs: TIMEOUT_MS });
+        if (options.json) printJson(shown);
+        else printPlatform(shown);
+        return exitStatus(shown);
+      }),
+    );
+}
+
+function exitStatus({ platform }: HostPlatform): number {
+  if (platform === null) return EXIT.undetermined;
+  if (platform.verdict.reasons.length > 0) return EXIT.findings;
+  return platform.verdict.links.every(({ state }) => state === "proved") ? EXIT.good : EXIT.undetermined;
+}
+
+function printPlatform({ host, platform }: HostPlatform): void {
+  if (platform === null) {
+    printLine(`host ${host}: the verifier's configuration asks for its log only`);
+    return;
+  }
+  const { state, verdict } = platform;
+  printLine(`host ${host}:`);
+  printLine(table(verdict.links.map(({ link, state, text }) => [`  ${link}`, colourStatus(state), printable(text)])));
+  for (const { reason, text } of verdict.reasons) printLine(`  ${reason}: ${printable(text)}`);
+  if (state === null) return;
+  printLine();
+  printLine(table(state.pcrs.map((value, pcr) => [`PCR ${pcr}`, value])));
+  if (state.firmware === null || state.firmware.steps.length === 0) return;
+  printLine();
+  const rows = state.firmware.steps.map(({ pcr, type, digest, text, bound }) => {
+    // What the digest is not of is the firmware's word only.
+    return [String(pcr), type, digest.slice(0, 16), bound ? "proved" : "said", printable(text)];
+  });
+  printLine(table([["PCR", "EVENT", "DIGEST", "TEXT IS", "WHAT"], ...rows]));
+  if (state.firmware.more > 0) printLine(`and ${state.firmware.more} more`);
+}
