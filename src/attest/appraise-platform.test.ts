@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { concatBytes } from "../core/bytes.ts";
-import { imaNg } from "../tpm/event-log/sample-ima.ts";
+import { imaEntryBytes, imaNg } from "../tpm/event-log/sample-ima.ts";
 import { appraise, NOTHING_PROVED, type Proved } from "./appraise.ts";
 import type { Evidence } from "./evidence.ts";
 import { judgePlatform, platformPolicySchema } from "./judge-platform.ts";
@@ -149,4 +149,33 @@ test("a firmware log that does not lead to its registers proves no boot", () => 
   }
   const { platform: none } = assertAccepted(judge(withPlatform({ firmwareLog: null })));
   assert.deepEqual(statesOf(none)[0], ["boot", "missing"]);
+});
+
+test("a list of the largest size takes seconds at most, and more entries than any has are refused", () => {
+  const one = imaNg("/usr/bin/a", digestOf("a"));
+  const list = new Uint8Array(Buffer.concat(Array.from({ length: 100_000 }, () => one)));
+  const start = performance.now();
+  assertRefused(judge(withPlatform({ ima: { from: 0, entries: base64(list) } })), "pcr-mismatch");
+  assert.ok(performance.now() - start < 20_000);
+  const least = imaEntryBytes("", new Uint8Array(0));
+  const many = new Uint8Array(Buffer.concat(Array.from({ length: 262_145 }, () => least)));
+  assertRefused(judge(withPlatform({ ima: { from: 0, entries: base64(many) } })), "log-broken", /too many/);
+});
+
+test("a kernel that pads digests of SHA-1 is followed by that way, then and later", async (t) => {
+  const old = await TestHost.start(t);
+  const kernel = new TestPlatform(old, { padded: true });
+  await kernel.measure("/opt/pims/main.ts", "main");
+  const evidence = await kernel.answer(NONCE, 0, EVERYTHING);
+  const expected = { akPublic: old.akPublic, nonce: NONCE, pcr: PCR };
+  const first = assertAccepted(
+    appraise(evidence, { ...expected, platform: { before: null, releases: RELEASES } }, NOTHING_PROVED),
+  );
+  assert.equal(first.platform?.ima?.padded, true);
+  await kernel.measure("/usr/sbin/runc", "runc");
+  const nonce = "5c".repeat(32);
+  const next = await kernel.answer(nonce, first.proved.length, { firmwareLog: false, imaFrom: 1 });
+  const platformNow = { before: first.platform, releases: RELEASES };
+  const second = assertAccepted(appraise(next, { ...expected, nonce, platform: platformNow }, first.proved));
+  assert.deepEqual([second.platform?.ima?.count, second.platform?.ima?.runtimeFiles], [2, 1]);
 });

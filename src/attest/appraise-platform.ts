@@ -1,11 +1,10 @@
-import { bytesEqual, fromHex, printable, toHex } from "../core/bytes.ts";
+import { bytesEqual, concatBytes, fromHex, printable, toHex } from "../core/bytes.ts";
 import { sha256 } from "../core/digest.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { bootChain, secureBootOf } from "../tpm/event-log/boot-chain.ts";
 import { IMA_PCR, type ImaEntry, imaExtension, parseImaList } from "../tpm/event-log/ima.ts";
 import { parseBootLog } from "../tpm/event-log/pc-client.ts";
 import { replayBootLog } from "../tpm/event-log/replay.ts";
-import { pcrDigestOf } from "../tpm/pcr-digest.ts";
 import { BOOT_PCRS, type PlatformEvidence } from "./platform-evidence.ts";
 import { type FirmwareState, type ImaState, MAX_DEVIATIONS, MAX_STEPS, type PlatformState } from "./platform-state.ts";
 import type { Releases } from "./release-manifest.ts";
@@ -29,9 +28,11 @@ export function appraisePlatform(
   const sameBoot = before?.boot.resetCount === boot.resetCount && before.boot.restartCount === boot.restartCount;
   const same = sameBoot ? before : null;
   const bootValues = evidence.pcrs.map(fromHex);
-  const ima = followIma(evidence, same, releases, (imaValue) =>
-    bytesEqual(pcrDigestOf([...bootValues, imaValue, fromHex(evidence.own)]), quote.pcrDigest),
-  );
+  const quoted = concatBytes(...bootValues, new Uint8Array(32), fromHex(evidence.own));
+  const ima = followIma(evidence, same, releases, (imaValue) => {
+    quoted.set(imaValue, 32 * IMA_PCR);
+    return bytesEqual(sha256(quoted), quote.pcrDigest);
+  });
   const known = same !== null && same.pcrs.join() === evidence.pcrs.join() ? same.firmware : null;
   const firmware = evidence.firmwareLog === undefined ? known : readFirmwareLog(evidence.firmwareLog, bootValues);
   return { boot, pcrs: evidence.pcrs, own: evidence.own, firmware, ima };
@@ -54,45 +55,60 @@ function followIma(
   const start = given.from === 0 ? null : known;
   if (given.from !== (start?.count ?? 0) || (start !== null && start.releases !== releases.id))
     throw new PimsError("log-broken", `the IMA list goes on at entry ${given.from} instead of ${known?.count ?? 0}`);
-  const entries = parseEntries(given.entries);
-  let values = { full: fromHex(start?.full ?? toHex(zero)), padded: fromHex(start?.padded ?? toHex(zero)) };
-  let count = isQuoted(values.full) || isQuoted(values.padded) ? 0 : undefined;
-  let quoted = values;
-  for (const [index, entry] of entries.entries()) {
-    const padded = imaExtension(entry, BANK, true);
-    if (!entry.violation && !bytesEqual(padded.subarray(0, 20), entry.templateDigest))
-      throw new PimsError("log-broken", `entry ${given.from + index} of the IMA list has another digest than its data`);
-    values = {
-      full: sha256(values.full, imaExtension(entry, BANK)),
-      padded: sha256(values.padded, padded),
+  const entries = parseEntries(given.entries, given.from);
+  // Which of the two ways this kernel has of extending shows when its list is first followed.
+  const ways = start === null ? [false, true] : [start.padded];
+  const startValue = start === null ? zero : fromHex(start.value);
+  for (const padded of ways) {
+    const quoted = lastQuoted(entries, startValue, padded, isQuoted);
+    if (quoted === undefined) continue;
+    const state: ImaState = {
+      count: given.from + quoted.count,
+      value: toHex(quoted.value),
+      padded,
+      releases: releases.id,
+      violations: start?.violations ?? 0,
+      agentFiles: start?.agentFiles ?? 0,
+      runtimeFiles: start?.runtimeFiles ?? 0,
+      otherHash: start?.otherHash ?? 0,
+      deviations: [...(start?.deviations ?? [])],
     };
-    if (isQuoted(values.full) || isQuoted(values.padded)) {
-      count = index + 1;
-      quoted = values;
-    }
+    for (const entry of entries.slice(0, quoted.count)) addEntry(state, entry, releases);
+    return state;
   }
-  if (count === undefined)
-    throw new PimsError("pcr-mismatch", "the kernel's list of measured files does not lead to the quoted PCR values");
-  const state: ImaState = {
-    count: given.from + count,
-    full: toHex(quoted.full),
-    padded: toHex(quoted.padded),
-    releases: releases.id,
-    violations: start?.violations ?? 0,
-    agentFiles: start?.agentFiles ?? 0,
-    runtimeFiles: start?.runtimeFiles ?? 0,
-    otherHash: start?.otherHash ?? 0,
-    deviations: [...(start?.deviations ?? [])],
-  };
-  for (const entry of entries.slice(0, count)) addEntry(state, entry, releases);
-  return state;
+  throw new PimsError("pcr-mismatch", "the kernel's list of measured files does not lead to the quoted PCR values");
 }
 
-function parseEntries(text: string): ImaEntry[] {
+/** How many entries lead to the quoted value, the last time that one does, and PCR 10 after them. */
+function lastQuoted(
+  entries: readonly ImaEntry[],
+  start: Uint8Array,
+  padded: boolean,
+  isQuoted: (value: Uint8Array) => boolean,
+): { count: number; value: Uint8Array } | undefined {
+  let value = start;
+  let quoted = isQuoted(value) ? { count: 0, value } : undefined;
+  for (const [index, entry] of entries.entries()) {
+    value = sha256(value, imaExtension(entry, BANK, padded));
+    if (isQuoted(value)) quoted = { count: index + 1, value };
+  }
+  return quoted;
+}
+
+/** Far more than a message of 16 MiB has of real ones: each costs some microseconds. */
+const MAX_ENTRIES = 262_144;
+const SHA1_BYTES = 20;
+
+function parseEntries(text: string, from: number): ImaEntry[] {
   try {
     const entries = parseImaList(new Uint8Array(Buffer.from(text, "base64")));
-    for (const { pcr } of entries)
-      if (pcr !== IMA_PCR) throw new PimsError("log-broken", `the IMA list has an entry of PCR ${pcr}`);
+    if (entries.length > MAX_ENTRIES) throw new PimsError("log-broken", "the IMA list has too many entries");
+    for (const [index, entry] of entries.entries()) {
+      if (entry.pcr !== IMA_PCR) throw new PimsError("log-broken", `the IMA list has an entry of PCR ${entry.pcr}`);
+      const digest = imaExtension(entry, BANK, true).subarray(0, SHA1_BYTES);
+      if (!entry.violation && !bytesEqual(digest, entry.templateDigest))
+        throw new PimsError("log-broken", `entry ${from + index} of the IMA list has another digest than its data`);
+    }
     return entries;
   } catch (error) {
     if (errorCode(error) !== "tpm-malformed") throw error;

@@ -17,8 +17,8 @@ const step = {
 const firmware: FirmwareState = { problem: null, secureBoot: "on", steps: [step], more: 0, disagree: [] };
 const ima: ImaState = {
   count: 9,
-  full: VALUE,
-  padded: VALUE,
+  value: VALUE,
+  padded: false,
   releases: "",
   violations: 0,
   agentFiles: 3,

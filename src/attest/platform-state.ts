@@ -23,10 +23,11 @@ const firmwareSchema = z.object({
 export type FirmwareState = z.infer<typeof firmwareSchema>;
 
 const imaSchema = z.object({
-  /** Entries that were proved, and where PCR 10 is after them by either way in which kernels extend it. */
+  /** Entries that were proved, and PCR 10 after them. */
   count,
-  full: digestSchema,
-  padded: digestSchema,
+  value: digestSchema,
+  /** Whether this kernel extends digests of SHA-1 with zeros behind them. */
+  padded: z.boolean(),
   /** By which releases the entries were judged. */
   releases: z.string(),
   violations: count,

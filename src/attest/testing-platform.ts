@@ -40,8 +40,11 @@ export class TestPlatform {
   readonly #host: TestHost;
   readonly #entries: Uint8Array[] = [];
 
-  constructor(host: TestHost) {
+  readonly #padded: boolean;
+
+  constructor(host: TestHost, options: { padded?: boolean } = {}) {
     this.#host = host;
+    this.#padded = options.padded ?? false;
   }
 
   async boot(): Promise<void> {
@@ -53,7 +56,7 @@ export class TestPlatform {
   async measure(path: string, content: string, options: { violation?: boolean } = {}): Promise<void> {
     const bytes = imaNg(path, digestOf(content), options);
     this.#entries.push(bytes);
-    await pcrExtend(this.#host.tpm, "sha256", 10, imaExtension(parseImaList(bytes)[0]!, "sha256"));
+    await pcrExtend(this.#host.tpm, "sha256", 10, imaExtension(parseImaList(bytes)[0]!, "sha256", this.#padded));
   }
 
   list(from = 0): Uint8Array {
