@@ -33,6 +33,32 @@ test("the quick half raises no false alarm", async () => {
   );
 });
 
+test("with the gate in enforce nothing is refused that is the image's, and what is refused must be earned", async (t) => {
+  const enforcing = await Lab.open("enforce");
+  t.after(() => enforcing.close());
+  const { description, benign } = quick[0]!;
+  const foreign = "cp /usr/bin/sleep /tmp/foreign; printf x >>/tmp/foreign; /tmp/foreign 0; echo";
+  const work: typeof benign.work = async (site) => (await site.exec("/bin/sh", "-c", foreign)).length;
+  const refusal = { reason: "exec-denied", object: "/tmp/foreign", says: "" };
+  const found = await Promise.all([
+    ...quick.map((entry) => enforcing.run(entry, SECONDS)),
+    enforcing.run({ description, benign: { ...benign, work } }, SECONDS),
+    enforcing.run({ description: { ...description, enforced: [refusal] }, benign: { ...benign, work } }, SECONDS),
+    enforcing.run({ description: { ...description, enforced: [refusal] }, benign }, SECONDS),
+  ]);
+  const results = found.flat();
+  assert.ok(results.every(({ method }) => method === "enforce"));
+  assert.deepEqual(
+    results.map(({ problems }) => problems),
+    [
+      ...quick.map(() => []),
+      ["not earned: exec-denied of /tmp/foreign"],
+      [],
+      ["nothing says exec-denied of /tmp/foreign"],
+    ],
+  );
+});
+
 test("what is found and not earned, earned and not found, or not at work is a problem for every method", async () => {
   const { description, benign } = quick[0]!;
   const earned = [{ reason: "anonymous-code", object: "[anonymous]", says: "" }];

@@ -15,6 +15,7 @@ export function namedFiles({ header, entries }: Baseline): NamedFiles {
 export class LabGate {
   readonly #expected = new Map<string, NamedFiles>();
   readonly #refused = new Map<string, string[]>();
+  readonly #asked = new Set<string>();
   readonly #supervisor: GateSupervisor;
   /** What the gate itself had to say. */
   readonly gaps: string[] = [];
@@ -23,7 +24,9 @@ export class LabGate {
     this.#supervisor = new GateSupervisor("allow", {
       onAsk: (container) => this.#settle(container),
       onRefused: ({ container, path }) => void this.refused(container).push(printable(path)),
-      onStates: () => {},
+      onStates: (states) => {
+        for (const { container, decisions } of states) if (decisions > 0) this.#asked.add(container.id);
+      },
       onGap: (text) => void this.gaps.push(text),
     });
   }
@@ -44,6 +47,11 @@ export class LabGate {
     const known = this.#refused.get(id) ?? [];
     this.#refused.set(id, known);
     return known;
+  }
+
+  /** Whether it was asked about any program of a container. */
+  wasAsked({ id }: ContainerRef): boolean {
+    return this.#asked.has(id);
   }
 
   close(): Promise<void> {

@@ -4,12 +4,14 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { containerStart } from "../../src/agent/container-start.ts";
 import { referenceValues } from "../../src/attest/reference-values.ts";
+import type { ContainerRef } from "../../src/container/types.ts";
 import { printable } from "../../src/core/bytes.ts";
 import { describeError } from "../../src/core/errors.ts";
 import { processesOf } from "../../src/demo/patch-memory.ts";
 import { openProcConnector } from "../../src/kernel/proc-connector.ts";
 import type { Finding } from "../../src/log/finding.ts";
 import type { Method } from "../../src/process/address-space.ts";
+import { LabGate, namedFiles } from "../attacks/lab-gate.ts";
 import { Observer } from "../attacks/observer.ts";
 import { matchesObject } from "../attacks/readme.ts";
 import type { Entry } from "./corpus.ts";
@@ -19,10 +21,10 @@ import { openDocker, openRunc, type Place, type Placed } from "./places.ts";
 import type { Description, Earned } from "./readme.ts";
 import type { Site } from "./site.ts";
 
-/** What came of one case under one method. */
+/** What came of one case under one method. `enforce`: under both, and with the gate. */
 export interface Result {
   readonly description: Description;
-  readonly method: Method;
+  readonly method: Method | "enforce";
   /** Units of work done, in the words of the case. */
   readonly done: number;
   readonly sweeps: number;
@@ -44,16 +46,18 @@ export class Lab {
   #folder = "";
   #sweeps = 0;
   #count = 0;
+  #gate: LabGate | null = null;
   #runc: Promise<Place> | undefined;
   #docker: Promise<Place> | undefined;
 
   private constructor() {}
 
   /** Whatever it started is stopped when it cannot be opened. */
-  static async open(): Promise<Lab> {
+  static async open(mode: "without the gate" | "enforce" = "without the gate"): Promise<Lab> {
     const lab = new Lab();
     try {
       await lab.#start();
+      if (mode === "enforce") await lab.#enforce();
       return lab;
     } catch (error) {
       await lab.close();
@@ -72,6 +76,12 @@ export class Lab {
     this.#closing.push(() => connector.close());
     const sweeping = this.#sweepLoop();
     this.#closing.push(() => sweeping);
+  }
+
+  async #enforce(): Promise<void> {
+    const gate = await LabGate.open();
+    this.#gate = gate;
+    this.#closing.push(() => gate.close());
   }
 
   async #sweepLoop(): Promise<void> {
@@ -93,15 +103,22 @@ export class Lab {
 
   /** Puts one case under load for so many seconds, in a container of its own, watched by every method at once. */
   async run({ description, benign }: Entry, seconds: number): Promise<Result[]> {
-    const { name, earned } = description;
+    const gate = this.#gate;
+    const { name } = description;
+    const earned = (gate && description.enforced) ?? description.earned;
     const { image, docker, ready, work } = benign;
-    const results = (done: number, sweeps: number, problems: (observer: Observer) => readonly string[]): Result[] =>
-      this.#observers.map((observer) => {
-        return { description, method: observer.method, done, sweeps, problems: problems(observer), skipped: null };
+    const results = (done: number, sweeps: number, problems: (observer: Observer) => readonly string[]): Result[] => {
+      const common = { description, done, sweeps, skipped: null };
+      if (gate !== null)
+        return [{ ...common, method: "enforce", problems: [...new Set(this.#observers.flatMap(problems))] }];
+      return this.#observers.map((observer) => {
+        return { ...common, method: observer.method, problems: problems(observer) };
       });
+    };
     const skipped = (await benign.impossible?.()) ?? null;
     if (skipped !== null) return results(0, 0, () => []).map((result) => ({ ...result, skipped }));
     const ends: (() => Promise<unknown>)[] = [];
+    let started: ContainerRef | null = null;
     try {
       const rootfs = await makeImage(image);
       const { entrypoint, ports = [] } = image;
@@ -116,13 +133,15 @@ export class Lab {
       const placed: Placed = await place.start({
         ...{ name: instance, image: image.name, rootfs, entrypoint, identity, volume, options },
         onCreate: (ref) => {
+          started = ref;
+          gate?.expect(ref.id, namedFiles(baseline));
           for (const observer of this.#observers) observer.watch(ref, identity, lookup);
         },
       });
       ends.push(() => placed.remove());
       ends.push(async () => this.#observers.forEach((observer) => void observer.forget(placed.ref)));
       const site: Site = {
-        ...{ ref: placed.ref, rootfs, volume },
+        ...{ ref: placed.ref, rootfs, volume, enforced: gate !== null },
         pid: placed.pid,
         exec: (...argv) => placed.exec(argv),
         runtime: (command, ...args) => placed.runtime(command, args),
@@ -148,12 +167,16 @@ export class Lab {
       const idle = done === 0 ? ["it did nothing"] : [];
       return results(done, this.#sweeps - sweepsBefore, (observer) => [
         ...idle,
-        ...problemsOf(earned, observer.findings(placed.ref)),
+        ...problemsOf(earned, observer.findings(placed.ref), gate?.refused(placed.ref) ?? []),
+        ...(gate?.wasAsked(placed.ref) === false ? ["the gate was asked about nothing"] : []),
+        ...(gate?.gaps ?? []),
         ...observer.unreadable(placed.ref).map((text) => `not earned: coverage-incomplete, ${text}`),
         ...observer.failures,
       ]);
     } catch (error) {
-      return results(0, 0, () => [`the software did not work: ${describeError(error)}`]);
+      const refused = started === null ? [] : (gate?.refused(started) ?? []);
+      const why = refused.length > 0 ? `, and these were refused: ${refused.join(" ")}` : "";
+      return results(0, 0, () => [`the software did not work: ${describeError(error)}${why}`]);
     } finally {
       for (const end of ends.reverse()) await end().catch(() => {});
     }
@@ -188,15 +211,23 @@ export class Lab {
 }
 
 /** What was found and not earned, or earned and not found. */
-function problemsOf(earned: readonly Earned[], findings: readonly Finding[]): string[] {
+function problemsOf(earned: readonly Earned[], findings: readonly Finding[], refused: readonly string[]): string[] {
+  const isRefusal = ({ reason }: Earned) => reason === "exec-denied";
   const isFor = (finding: Finding, { reason, object, says }: Earned): boolean =>
     finding.reason === reason && finding.text.includes(says) && matchesObject(object, printable(finding.object.path));
   return [
     ...findings
       .filter((finding) => !earned.some((one) => isFor(finding, one)))
       .map((finding) => `not earned: ${finding.reason} of ${printable(finding.object.path)}: ${finding.text}`),
+    ...refused
+      .filter((path) => !earned.some((one) => isRefusal(one) && matchesObject(one.object, path)))
+      .map((path) => `not earned: exec-denied of ${path}`),
     ...earned
-      .filter((one) => !findings.some((finding) => isFor(finding, one)))
+      .filter((one) =>
+        isRefusal(one)
+          ? !refused.some((path) => matchesObject(one.object, path))
+          : !findings.some((finding) => isFor(finding, one)),
+      )
       .map(({ reason, object }) => `nothing says ${reason} of ${object}`),
   ];
 }

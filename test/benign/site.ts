@@ -9,6 +9,8 @@ export interface Site {
   readonly ref: ContainerRef;
   /** Root file system of the image, which the container has an overlay on. */
   readonly rootfs: string;
+  /** Programs that the image does not have are refused. */
+  readonly enforced?: boolean;
   /** Folder of the host that the container has at /run/web. */
   readonly volume: string;
   /** The host's number of the container's first process. */

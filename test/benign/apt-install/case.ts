@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { runTool } from "../../../src/demo/run-tool.ts";
 import type { BenignCase } from "../case.ts";
 import type { Site } from "../site.ts";
@@ -23,7 +24,9 @@ export const benign: BenignCase = {
   },
   async work(site) {
     await install(site, "hello");
-    await site.exec("/usr/bin/stress", "--quiet", "--cpu", "1", "--timeout", "1");
+    const run = site.exec("/usr/bin/stress", "--quiet", "--cpu", "1", "--timeout", "1");
+    if (site.enforced) await assert.rejects(run, /operation not permitted/);
+    else await run;
     return 1;
   },
 };
