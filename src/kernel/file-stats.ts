@@ -1,4 +1,4 @@
-import { fixedBuffer, statx, systemError } from "./libc.ts";
+import { ERRNO, errno, fixedBuffer, statx, systemError } from "./libc.ts";
 
 /** What the kernel knows of a file (statx(2)). Times are nanoseconds since 1970, `size` bytes. */
 export interface FileStats {
@@ -35,9 +35,23 @@ const { view } = buffer;
  * is not asked, so this cannot stall. Throws a system error with its `code`, as node:fs does.
  */
 export function fileStats(file: string | number): FileStats {
+  if (!ask(file)) throw systemError("statx", file);
+  return readStats();
+}
+
+/** As fileStats, but null where there is no such file, or no such process: that is most often so, and an error is dear. */
+export function fileStatsOrNull(file: string): FileStats | null {
+  if (ask(file)) return readStats();
+  if (errno() === ERRNO.ENOENT || errno() === ERRNO.ESRCH) return null;
+  throw systemError("statx", file);
+}
+
+function ask(file: string | number): boolean {
   const [at, path, flags] = typeof file === "string" ? [AT_FDCWD, file, 0] : [file, "", AT_EMPTY_PATH];
-  if (statx(at, path, flags | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, buffer.pointer) !== 0)
-    throw systemError("statx", file);
+  return statx(at, path, flags | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, buffer.pointer) === 0;
+}
+
+function readStats(): FileStats {
   return {
     device: `${view.getUint32(136, true)}:${view.getUint32(140, true)}`,
     inode: view.getBigUint64(32, true),

@@ -79,8 +79,15 @@ export const ERRNO = {
   ENOBUFS: 105,
 } as const;
 
+/** The first name of each: some have two. */
+const ERROR_NAMES = new Map(
+  Object.entries(koffi.os.errno)
+    .reverse()
+    .map(([name, number]) => [number, name]),
+);
+
 function errorName(number: number): string {
-  return Object.entries(koffi.os.errno).find(([, value]) => value === number)?.[0] ?? `errno ${number}`;
+  return ERROR_NAMES.get(number) ?? `errno ${number}`;
 }
 
 /** The last call's error as node:fs would throw it: its `code` is the error's name. */

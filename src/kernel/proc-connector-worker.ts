@@ -2,8 +2,20 @@
 import { randomInt } from "node:crypto";
 import { parentPort } from "node:worker_threads";
 import { PimsError } from "../core/errors.ts";
-import { bind, close, ERRNO, errno, poll, recvfrom, send, setsockopt, socket, systemCallError } from "./libc.ts";
-import { listenMessage, parseProcEvents } from "./proc-event.ts";
+import {
+  bind,
+  close,
+  ERRNO,
+  errno,
+  fixedBuffer,
+  poll,
+  recvfrom,
+  send,
+  setsockopt,
+  socket,
+  systemCallError,
+} from "./libc.ts";
+import { execFilter, listenMessage, parseProcEvents, SOCK_FILTER_BYTES } from "./proc-event.ts";
 
 const AF_NETLINK = 16;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
@@ -11,11 +23,18 @@ const NETLINK_CONNECTOR = 11;
 const CN_IDX_PROC = 1;
 const SOL_SOCKET = 1;
 const SO_RCVBUFFORCE = 33;
+const SO_ATTACH_FILTER = 26;
 const MSG_DONTWAIT = 0x40;
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 /** A worker in a blocking call keeps the process from exiting, so no wait is longer than this. */
 const POLL_MS = 250;
 const BATCH = 256;
+/**
+ * After each batch a rest, the longer the more was in it: whoever executes hundreds of programs a second would be slowed
+ * down by a wake-up of ours for each. An event after a quiet moment is taken at once.
+ */
+const REST_MS_AN_EVENT = 4;
+const MAX_REST_MS = 20;
 
 const port = parentPort;
 if (port === null) throw new Error("not a worker");
@@ -28,6 +47,7 @@ address.writeUInt32LE(CN_IDX_PROC, 8);
 const size = Buffer.alloc(4);
 size.writeInt32LE(RECEIVE_BUFFER_BYTES);
 setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, 4);
+attachFilter();
 if (bind(fd, address, address.length) < 0) throw systemCallError("bind(NETLINK_CONNECTOR)");
 /** Tells the answer to this subscription from those to others, which the kernel sends to all. */
 const number = randomInt(2 ** 32 - 1);
@@ -42,10 +62,27 @@ port.on("message", () => {
   stopping = true;
 });
 
+const never = new Int32Array(new SharedArrayBuffer(4));
 const descriptors = Buffer.alloc(8);
 const buffer = Buffer.alloc(8192);
 const sender = Buffer.alloc(12);
 const senderLength = Buffer.alloc(4);
+
+/** struct sock_fprog: how many instructions, and where they are. */
+function attachFilter(): void {
+  const filter = execFilter();
+  const program = fixedBuffer(filter.length);
+  new Uint8Array(program.view.buffer, program.view.byteOffset, filter.length).set(filter);
+  const description = Buffer.alloc(16);
+  description.writeUInt16LE(filter.length / SOCK_FILTER_BYTES, 0);
+  description.writeBigUInt64LE(program.address, 8);
+  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, description, description.length) < 0)
+    throw systemCallError("setsockopt(SO_ATTACH_FILTER)");
+}
+
+function rest(ms: number): void {
+  Atomics.wait(never, 0, 0, ms);
+}
 
 function turn(): void {
   if (stopping) {
@@ -78,6 +115,7 @@ function turn(): void {
       }
     }
     if (acknowledged && (executed.length > 0 || lost)) port?.postMessage({ executed, lost });
+    rest(Math.min(MAX_REST_MS, executed.length * REST_MS_AN_EVENT));
   }
   if (!acknowledged && performance.now() > deadline)
     throw new PimsError(

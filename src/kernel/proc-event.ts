@@ -1,9 +1,9 @@
 /**
- * What the proc connector (include/uapi/linux/cn_proc.h) reports; `pid` is the thread group's. `acknowledged` answers a
- * subscription, anybody's: `number` is the one that it was asked with, `error` an errno, 0 for accepted.
+ * What PIMS wants to know of the proc connector (include/uapi/linux/cn_proc.h); `pid` is the thread group's. `acknowledged`
+ * answers a subscription, anybody's: `number` is the one that it was asked with, `error` an errno, 0 for accepted.
  */
 export type ProcEvent =
-  | { readonly what: "fork" | "exec" | "exit"; readonly pid: number }
+  | { readonly what: "exec"; readonly pid: number }
   | { readonly what: "acknowledged"; readonly number: number; readonly error: number };
 
 const NLMSG_HEADER = 16;
@@ -11,7 +11,12 @@ const CN_MESSAGE = 20;
 const CN_IDX_PROC = 1;
 const CN_VAL_PROC = 1;
 const PROC_CN_MCAST_LISTEN = 1;
+export const SOCK_FILTER_BYTES = 8;
 const NLMSG_DONE = 3;
+const PROC_EVENT_NONE = 0;
+const PROC_EVENT_EXEC = 2;
+/** Where the kind of the event lies in a datagram. */
+const WHAT_AT = NLMSG_HEADER + CN_MESSAGE;
 
 /** The message that asks the kernel to send process events to the socket's group. */
 export function listenMessage(senderPid: number, number: number): Uint8Array {
@@ -26,6 +31,37 @@ export function listenMessage(senderPid: number, number: number): Uint8Array {
   message.writeUInt16LE(4, 32);
   message.writeUInt32LE(PROC_CN_MCAST_LISTEN, 36);
   return message;
+}
+
+/**
+ * A classic BPF program (struct sock_filter, linux/filter.h) that lets only these events through: forks and exits are most
+ * of what the kernel tells, and would wake us for nothing.
+ */
+export function execFilter(): Uint8Array {
+  const [LOAD_WORD, JUMP_IF_EQUAL, RETURN] = [0x20, 0x15, 0x06];
+  const program = [
+    { code: LOAD_WORD, yes: 0, no: 0, value: WHAT_AT },
+    { code: JUMP_IF_EQUAL, yes: 1, no: 0, value: asLoaded(PROC_EVENT_EXEC) },
+    { code: JUMP_IF_EQUAL, yes: 0, no: 1, value: asLoaded(PROC_EVENT_NONE) },
+    { code: RETURN, yes: 0, no: 0, value: 0xffff_ffff },
+    { code: RETURN, yes: 0, no: 0, value: 0 },
+  ];
+  const bytes = Buffer.alloc(program.length * SOCK_FILTER_BYTES);
+  for (const [index, { code, yes, no, value }] of program.entries()) {
+    const at = index * SOCK_FILTER_BYTES;
+    bytes.writeUInt16LE(code, at);
+    bytes.writeUInt8(yes, at + 2);
+    bytes.writeUInt8(no, at + 3);
+    bytes.writeUInt32LE(value, at + 4);
+  }
+  return bytes;
+}
+
+/** BPF loads a word as if it were in network order, the kernel writes it in the machine's, which is little-endian. */
+function asLoaded(what: number): number {
+  const word = Buffer.alloc(4);
+  word.writeUInt32LE(what);
+  return word.readUInt32BE();
 }
 
 /** Events of one datagram. What does not parse is left out: a sweep finds what an event did not tell. */
@@ -49,16 +85,12 @@ function parseEvent(view: DataView, message: number, end: number): ProcEvent | u
   const at = message + CN_MESSAGE;
   const data = at + 16;
   switch (view.getUint32(at, true)) {
-    case 0x0000_0000:
+    case PROC_EVENT_NONE:
       return data + 4 <= end
         ? { what: "acknowledged", number: view.getUint32(message + 12, true) - 1, error: view.getUint32(data, true) }
         : undefined;
-    case 0x0000_0001:
-      return data + 16 <= end ? { what: "fork", pid: view.getUint32(data + 12, true) } : undefined;
-    case 0x0000_0002:
+    case PROC_EVENT_EXEC:
       return data + 8 <= end ? { what: "exec", pid: view.getUint32(data + 4, true) } : undefined;
-    case 0x8000_0000:
-      return data + 8 <= end ? { what: "exit", pid: view.getUint32(data + 4, true) } : undefined;
     default:
       return undefined;
   }

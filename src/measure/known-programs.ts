@@ -30,10 +30,9 @@ export class KnownPrograms {
     this.#known.add(keyOf(container, file, user));
   }
 
-  /** Whether a process executes a program that is known in its container, unchanged, and for the same user. */
-  has(container: ContainerRef, pid: number): boolean {
+  /** Whether a process that executes `file` executes what is known in its container, unchanged, and for the same user. */
+  has(container: ContainerRef, file: FileStats, pid: number): boolean {
     try {
-      const file = fileStats(`/proc/${pid}/exe`);
       return this.#known.has(keyOf(container, file, userOf(pid))) && this.#digests.isTrusted(file);
     } catch (error) {
       // Gone, or not to be looked at: whoever looks again says so.

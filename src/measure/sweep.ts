@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { ContainerFinder } from "../container/finder.ts";
 import { type ContainerRef, containerKey } from "../container/types.ts";
 import { describeError, errorCode } from "../core/errors.ts";
-import { fileStats } from "../kernel/file-stats.ts";
+import { fileStats, fileStatsOrNull } from "../kernel/file-stats.ts";
 import { AddressSpace, isGone, type Method, sameMapping } from "../process/address-space.ts";
 import { programFile, readCodeObject, readProgram } from "./code-object.ts";
 import type { CodeObject, Fact, ProcessRef } from "./facts.ts";
@@ -157,11 +157,7 @@ export class Sweeper {
       if (this.#noted.size >= MAX_NOTED) return false;
       this.#keepReplaced(pid);
       this.#memberships.executed(pid);
-      if (!this.#isKnown(pid)) this.#noteExecuted(pid);
-      else {
-        this.#forget(pid);
-        if (this.#young.size < MAX_YOUNG) this.#young.add(pid);
-      }
+      this.#noteOne(pid);
     }
     return true;
   }
@@ -175,14 +171,21 @@ export class Sweeper {
     this.#replaced.push(known);
   }
 
-  #isKnown(pid: number): boolean {
+  #noteOne(pid: number): void {
     try {
+      const file = fileStatsOrNull(`/proc/${pid}/exe`);
+      // Most that execute something are gone at once.
+      if (file === null) return;
       const container = this.#finder.ofProcess(pid);
-      return container !== null && this.#knownPrograms.has(container, pid);
+      if (container === null || !this.#knownPrograms.has(container, file, pid)) this.#noteExecuted(pid);
+      else {
+        this.#forget(pid);
+        if (this.#young.size < MAX_YOUNG) this.#young.add(pid);
+      }
     } catch (error) {
-      // Whoever meets the process says what cannot be read.
       if (errorCode(error) === undefined) throw error;
-      return false;
+      // Whoever meets the process says what cannot be read.
+      this.#noteExecuted(pid);
     }
   }
 
