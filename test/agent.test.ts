@@ -336,3 +336,26 @@ test("what the gate refuses is a finding, and status shows what it does", async 
   const { stdout } = await site.status(container.ref.id);
   assert.match(stdout, /enforce, \d+ mounts, \d+ decisions, 1 denied, slowest [\d.]+ ms/);
 });
+
+test("what is only observed is found however soon it ends, in a crowd of others", async (t) => {
+  const site = await Site.open(t);
+  const baseline = await buildFromFolder({ root: site.images.web.rootfs, name: "web" });
+  const [proposer, approver] = site.publishers;
+  const { id } = await proposeBaseline({ ...site.ledger, key: proposer, lines: baseline.lines });
+  await approveBaseline({ ...site.ledger, key: approver, id });
+  const containers = [{ name: site.runtime.namePattern, mode: "observe" as const }];
+  await site.startAgent({ gate: { mode: "off", containers, unanswered: "allow", exceptions: [] } });
+  const container = await site.startWeb("one", baseline.header.identity);
+  await site.until("trusted", container, (one) => one.status === "trusted" && (one.gate?.watched ?? 0) > 0);
+
+  const commands = `i=0; while [ $i -lt 30 ]; do cp /bin/true /tmp/p$i; echo $i >>/tmp/p$i; i=$((i + 1)); done
+i=0; while [ $i -lt 30 ]; do /bin/true; /tmp/p$i; /bin/true; i=$((i + 1)); done`;
+  await site.runtime.exec(container, ["/bin/sh", "-c", commands]);
+  const names = Array.from({ length: 30 }, (_, index) => `/tmp/p${index}`);
+  const found = (one: HostReport["containers"][number]) => one.findings.map(({ object }) => `${object.path}`);
+  await site.until("all of them", container, (one) => names.every((name) => found(one).includes(name)));
+  const { containers: all } = await site.view.waitUntil("a report", READY_MS, never, () => true);
+  const { findings } = all.find(({ container: { id: one } }) => one === container.ref.id)!;
+  assert.deepEqual(new Set(findings.map(({ reason }) => reason)), new Set(["unknown-executable"]));
+  assert.equal(findings.length, names.length, "each said once");
+});

@@ -30,7 +30,15 @@ import { containerKey, emptyCoverage, type Sweeper, type SweepResult } from "../
 import { ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
 import { containerStart, isFirstProcess } from "./container-start.ts";
 import { CoverageCounter } from "./coverage.ts";
-import { codeEvent, findingOf, isWrongInItself, listenerEvent, startEvent, violationEvent } from "./events.ts";
+import {
+  type CodeFact,
+  codeEvent,
+  findingOf,
+  isWrongInItself,
+  listenerEvent,
+  startEvent,
+  violationEvent,
+} from "./events.ts";
 import { Executed } from "./executed.ts";
 import { Signal } from "./signal.ts";
 import type { VerifierClient } from "./verifier-client.ts";
@@ -171,6 +179,13 @@ export class Agent {
       const refused = finding(known.container);
       if (this.#isNew(known, refused)) await this.#takeViolations([refused], result);
     });
+  }
+
+  /** The gate, which only observes, has seen a program that the image does not have: however soon it ends. */
+  onUnlisted(fact: CodeFact): Promise<void> {
+    const container = fact.process.container!;
+    const containers = new Map([[keyOf(container), container]]);
+    return this.#takeExecuted({ coverage: emptyCoverage(), facts: [fact], containers, scrubCycleMs: null });
   }
 
   onGateStates(states: readonly GateState[]): void {

@@ -29,12 +29,23 @@ function objectFields(object: NamedFile): Finding["object"] {
   return { path: boundedPath(object.path), dev: object.device, ino: object.inode.toString(), digest: object.sha256 };
 }
 
+export type CodeFact = Extract<Fact, { kind: "code" }>;
+
+/**
+ * The program that the gate has seen, as the event of its execve would tell it: that may come when the process has gone.
+ * Null for a script, of which its interpreter's start tells, and for what was not read.
+ */
+export function unlistedProgram({ container, pid, startTime, comm, path, script, ...file }: Refusal): CodeFact | null {
+  const { device, inode, size, sha256 } = file;
+  if (sha256 === null || script) return null;
+  const object = { backing: "file", role: "executable", path, device, inode, size, sha256, deleted: false } as const;
+  const process = { pid, startTime, comm, exe: path, container };
+  // The kernel itself puts it in its place.
+  return { kind: "code", process, object: { ...object, place: "in-segment", offset: 0n } };
+}
+
 /** Code that a process executes, in the words of the log. */
-export function codeFields({
-  process,
-  object,
-  mapped,
-}: Extract<Fact, { kind: "code" }>): Omit<CodeEvent, "type" | "time" | "container"> {
+export function codeFields({ process, object, mapped }: CodeFact): Omit<CodeEvent, "type" | "time" | "container"> {
   return {
     ...processFields(process),
     object: objectFields(object),
@@ -49,7 +60,7 @@ export function codeFields({
 }
 
 /** The log's event for code seen in a container. */
-export function codeEvent(fact: Extract<Fact, { kind: "code" }>, container: ContainerName, time: string): CodeEvent {
+export function codeEvent(fact: CodeFact, container: ContainerName, time: string): CodeEvent {
   const { pid, startTime, comm, exe, ...rest } = codeFields(fact);
   return { type: "code", time, pid, startTime, comm, exe, container, ...rest };
 }

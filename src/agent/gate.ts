@@ -10,11 +10,13 @@ import { GateSupervisor, type NamedFiles } from "../measure/gate/supervisor.ts";
 import { containerKey } from "../measure/sweep.ts";
 import { type GatePolicy, gateModeOf, usesMode } from "../respond/gate-policy.ts";
 import type { RuntimeAnswer } from "./container-names.ts";
-import { refusedFinding } from "./events.ts";
+import { type CodeFact, refusedFinding, unlistedProgram } from "./events.ts";
 
 /** What becomes of what the gate tells. */
 export interface GateListener {
   onRefused(container: ContainerRef, finding: (name: ContainerName) => Finding): Promise<void>;
+  /** A program was executed that the image does not have. */
+  onUnlisted(fact: CodeFact): Promise<void>;
   onGateStates(states: readonly GateState[]): void;
   onGap(text: string): Promise<void>;
 }
@@ -152,6 +154,11 @@ export class AgentGate {
   }
 
   async #tell(refusal: Refusal, listener: GateListener): Promise<void> {
+    if (refusal.allowed) {
+      const fact = unlistedProgram(refusal);
+      if (fact !== null) await listener.onUnlisted(fact);
+      return;
+    }
     const image = this.#known.get(containerKey(refusal.container))?.info.image ?? null;
     const state = image === null ? null : await this.#modules.lookUp(image);
     const listed =

@@ -257,12 +257,15 @@ export class Gate {
     guarded.denials++;
     const { signature, size } = held.file;
     const enforced = guarded.settings?.mode === "enforce";
-    const story = enforced && guarded.told.size < MAX_TOLD && !guarded.told.has(signature) ? held.story() : null;
+    const story = guarded.told.size < MAX_TOLD && !guarded.told.has(signature) ? held.story() : null;
     const unread = sha256 === null && !late && size <= MAX_TOLD_BYTES && guarded.reads < READS_A_CONTAINER;
     if (story !== null) {
       guarded.told.add(signature);
-      const tell = (digest: string | null): void =>
-        this.#send({ type: "refused", refusal: { container: guarded.container, ...story, sha256: digest, late } });
+      const tell = (digest: string | null): void => {
+        const [{ container }, { script }] = [guarded, held];
+        const refusal = { container, ...story, sha256: digest, late, allowed: !enforced, script };
+        this.#send({ type: "refused", refusal });
+      };
       if (unread) void this.#readAfterwards(held, guarded).then(tell);
       else tell(sha256);
     }

@@ -33,6 +33,8 @@ export class HeldExec {
   /** Whose it is; null as long as that is not known. */
   guarded: Guarded | null = null;
   answered = false;
+  /** Whether its first bytes name an interpreter, once it has been read. */
+  script = false;
   #readers = 0;
   #closed = false;
 
@@ -59,6 +61,7 @@ export class HeldExec {
       for (let position = 0; performance.now() < endMs; ) {
         const { bytesRead } = await readAt(this.event.fd, chunk, 0, chunk.length, position);
         if (bytesRead === 0) return this.isSame() ? hash.hex() : null;
+        if (position === 0) this.script = chunk.toString("latin1", 0, Math.min(2, bytesRead)) === "#!";
         hash.update(chunk.subarray(0, bytesRead));
         position += bytesRead;
       }
@@ -79,7 +82,7 @@ export class HeldExec {
   }
 
   /** Who wants to execute what. Null when the process has gone. */
-  story(): Omit<Refusal, "container" | "sha256" | "late"> | null {
+  story(): Omit<Refusal, "container" | "sha256" | "late" | "allowed" | "script"> | null {
     const { pid, fd } = this.event;
     const { device, inode, size } = this.file;
     const process = statOf(pid);

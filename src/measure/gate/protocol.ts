@@ -22,7 +22,7 @@ export type ToGate =
   | { readonly type: "forget"; readonly baseline: string }
   | { readonly type: "container"; readonly container: ContainerRef; readonly settings: Settings };
 
-/** A program that was not executed. */
+/** A program that the image does not have: in `enforce` it was not executed. */
 export interface Refusal {
   readonly container: ContainerRef;
   /** Who wanted to execute it: process of the host's number, start in clock ticks since boot, what it is until now. */
@@ -39,6 +39,10 @@ export interface Refusal {
   readonly sha256: string | null;
   /** It could not be read in time. */
   readonly late: boolean;
+  /** Only observed: it was executed. */
+  readonly allowed: boolean;
+  /** Its first bytes name an interpreter (`#!`); false also where it was not read. */
+  readonly script: boolean;
 }
 
 /** What the gate has done in a container since it runs. */
@@ -62,5 +66,6 @@ export type FromGate =
   | { readonly type: "beat"; readonly turns: number; readonly oldestMs: number }
   /** Settings are wanted for a container. */
   | { readonly type: "ask"; readonly container: ContainerRef }
+  /** In `observe`: would have been. */
   | { readonly type: "refused"; readonly refusal: Refusal }
   | { readonly type: "states"; readonly states: readonly GateState[] };
