@@ -3,27 +3,28 @@ import { ContainerFinder } from "../container/finder.ts";
 import { type ContainerRef, containerKey } from "../container/types.ts";
 import { describeError, errorCode } from "../core/errors.ts";
 import { fileStats, fileStatsOrNull } from "../kernel/file-stats.ts";
-import { AddressSpace, isGone, type Method, sameMapping } from "../process/address-space.ts";
-import { programFile, readCodeObject, readProgram } from "./code-object.ts";
+import type { Method } from "../process/address-space.ts";
+import { readProgram } from "./code-object.ts";
 import type { CodeObject, Fact, ProcessRef } from "./facts.ts";
-import { FileDigests, HashBudget, type MeasuredFile } from "./file-digest.ts";
+import { FileDigests } from "./file-digest.ts";
+import { type Coverage, Gathering } from "./gathering.ts";
 import { HostPrograms } from "./host-programs.ts";
 import { KnownPrograms, userOf } from "./known-programs.ts";
 import { Listeners } from "./listeners.ts";
+import { MappedCode } from "./mapped-code.ts";
 import { Memberships } from "./memberships.ts";
 import { Scrub } from "./scrub.ts";
 import {
   type MeasuredMapping,
   type Met,
-  meetAgain,
   meetProcess,
   releaseProgram,
   releaseWatched,
   type Watched,
 } from "./watched.ts";
 import { WritableCode } from "./writable-code.ts";
-import { compareWrittenPages, MAX_PAGES_A_MAPPING } from "./written-pages.ts";
 
+export { type Coverage, emptyCoverage } from "./gathering.ts";
 export { containerKey };
 
 export interface SweepOptions {
@@ -32,19 +33,6 @@ export interface SweepOptions {
   readonly method?: Method;
   /** Pages in memory that a sweep reads again to find an overwritten page cache; none by default. */
   readonly scrubPages?: number;
-}
-
-/** What one sweep covered. Counts are of this sweep alone. */
-export interface Coverage {
-  processes: number;
-  mappings: number;
-  /** Written-to pages compared with their file. */
-  pagesCompared: number;
-  /** Pages of files in memory that were read again. */
-  pagesScrubbed: number;
-  hashedFiles: number;
-  /** What could not be read or was too much to read: then silence about it is not "clean". */
-  unreadable: number;
 }
 
 export interface SweepResult {
@@ -57,15 +45,6 @@ export interface SweepResult {
   readonly scrubCycleMs: number | null;
 }
 
-export function emptyCoverage(): Coverage {
-  return { processes: 0, mappings: 0, pagesCompared: 0, pagesScrubbed: 0, hashedFiles: 0, unreadable: 0 };
-}
-
-/** Bytes that are hashed for one container in one sweep; the rest waits for the next, so that none keeps the others waiting. */
-const BYTES_A_SWEEP = 1024n * 1024n * 1024n;
-/** A mapping may go away while it is read once; who makes it happen in each sweep hides something. */
-const MAX_VANISHED = 2;
-
 const MAX_NOTED = 1024;
 /** Processes that have executed a known program and wait to be looked at when they are loaded. */
 const MAX_YOUNG = 16_384;
@@ -76,23 +55,6 @@ const MAX_YOUNG = 16_384;
 const START_WAIT_MS = 100;
 /** The same where it is the last chance. */
 const LAST_WAIT_MS = 2000;
-
-/** Shared writable mappings of one process; databases have some, none has as many. */
-const MAX_WRITABLE = 4096;
-
-/** Digests of files that one process has mapped as code; no real one has as many. */
-const MAX_MAPPED = 1024;
-
-/** What one sweep gathers. */
-interface Gathering {
-  readonly coverage: Coverage;
-  readonly facts: Fact[];
-  /** The same object stands for a file in all processes that have it mapped. */
-  readonly checkedFiles: Set<MeasuredFile>;
-  readonly budgets: Map<string, HashBudget>;
-  /** Containers of which a process's arguments were waited for in vain. */
-  readonly slow: Set<string>;
-}
 
 /**
  * Remembers what each process had mapped, and tells what changed since the last sweep. A sweep without change asks the
@@ -109,6 +71,7 @@ export class Sweeper {
   readonly #listeners = new Listeners();
   readonly #scope: "containers" | "all";
   readonly #method: Method;
+  readonly #mappedCode: MappedCode;
   readonly #watched = new Map<number, Watched>();
   readonly #knownPrograms = new KnownPrograms(this.digests);
   readonly #noted = new Set<number>();
@@ -124,6 +87,7 @@ export class Sweeper {
   constructor(options: SweepOptions) {
     this.#scope = options.scope;
     this.#method = options.method ?? "auto";
+    this.#mappedCode = new MappedCode(this.digests, this.#hostPrograms, this.#writable, this.#method);
     this.#scrub = new Scrub(this.digests, this.#method);
     this.#scrubPages = options.scrubPages ?? 0;
   }
@@ -256,9 +220,8 @@ export class Sweeper {
     measureOne: (pid: number, gathering: Gathering) => Promise<ContainerRef | null> = (pid, gathering) =>
       this.#measureProcess(pid, gathering),
   ): Promise<Omit<SweepResult, "facts"> & { facts: Fact[] }> {
-    const coverage = emptyCoverage();
-    const facts = this.#unreadable.splice(0);
-    const gathering: Gathering = { coverage, facts, checkedFiles: new Set(), budgets: new Map(), slow: new Set() };
+    const gathering = new Gathering(this.#unreadable.splice(0));
+    const { coverage, facts } = gathering;
     const containers = new Map<string, ContainerRef>();
     const hashedBefore = this.digests.hashedFiles;
     for (const watched of this.#replaced.splice(0)) await this.#leave(watched, gathering);
@@ -278,7 +241,7 @@ export class Sweeper {
     const { process, program } = watched;
     try {
       const file = fileStats(program);
-      const object = await readProgram(process, program, this.digests, this.#budgetOf(process, gathering));
+      const object = await readProgram(process, program, this.digests, gathering.budgetOf(process));
       // Whether it is a runtime's helper shows when everything of it is measured.
       if (await this.#hostPrograms.isRuntimeProgram(object.sha256)) return null;
       gathering.coverage.processes++;
@@ -301,7 +264,7 @@ export class Sweeper {
     for (let attempt = 0; attempt < 2; attempt++) {
       const watched = this.#watched.get(pid) ?? this.#meet(pid, gathering.facts, "running");
       if (watched === null) return left;
-      const outcome = await this.#measureOne(watched, gathering);
+      const outcome = await this.#mappedCode.measure(watched, gathering);
       if (outcome !== "gone") {
         gathering.coverage.processes++;
         if (watched.start !== null && outcome === "measured") await this.#tellStart(watched, gathering);
@@ -356,7 +319,7 @@ export class Sweeper {
         await this.#tellStart(watched, gathering);
         return false;
       }
-      const object = await readProgram(process, program, this.digests, this.#budgetOf(process, gathering));
+      const object = await readProgram(process, program, this.digests, gathering.budgetOf(process));
       if (await this.#hostPrograms.isRuntimeProgram(object.sha256)) return false;
       gathering.facts.push({ kind: "code", process, object });
       await this.#tellStart(watched, gathering, object);
@@ -388,160 +351,12 @@ export class Sweeper {
     }
     watched.start = null;
     try {
-      const told = await start.finish(this.digests, this.#budgetOf(process, gathering));
+      const told = await start.finish(this.digests, gathering.budgetOf(process));
       gathering.facts.push({ kind: "start", process, program, start: told });
       for (const text of told.unread) gathering.facts.push({ kind: "unreadable", process, text });
     } finally {
       start.release();
     }
-  }
-
-  async #measureOne(watched: Watched, gathering: Gathering): Promise<"measured" | "helper" | "gone"> {
-    const { process } = watched;
-    let space: AddressSpace | null = null;
-    try {
-      space = AddressSpace.open(process.pid, this.#method);
-      if (space === null) return "gone";
-      return await this.#measureSpace(space, watched, gathering);
-    } catch (error) {
-      if (isGone(error) && space?.isAlive() !== true) return "gone";
-      if (errorCode(error) === undefined) throw error;
-      gathering.facts.push({ kind: "unreadable", process, text: describeError(error) });
-      return "measured";
-    } finally {
-      space?.close();
-    }
-  }
-
-  async #measureSpace(
-    space: AddressSpace,
-    watched: Watched,
-    gathering: Gathering,
-  ): Promise<"measured" | "helper" | "gone"> {
-    const { coverage, facts } = gathering;
-    const same = watched.mappings.length > 0 && space.sameMappings(watched.mappings);
-    if (same === "gone") return "gone";
-    let outcome: "measured" | "helper" | "vanished" | "gone" = "measured";
-    const asked = same && this.#allChecked(watched, gathering);
-    if (!same || (!asked && this.#anyFileChanged(space, watched, gathering)))
-      outcome = await this.#measureMappings(space, watched, gathering);
-    if (outcome === "gone") return "gone";
-    let vanished = outcome === "vanished";
-    const { process } = watched;
-    coverage.mappings += watched.measured.length;
-    for (const { mapping, object } of watched.measured) {
-      if (mapping.shared || object.backing === "anonymous") continue;
-      const list = space.writtenPages(mapping, MAX_PAGES_A_MAPPING);
-      if (list === "gone") return "gone";
-      if (list.pages.length === 0) continue;
-      const written = await compareWrittenPages(space, mapping, list);
-      if (written === "gone") return "gone";
-      vanished ||= written.vanished;
-      coverage.pagesCompared += written.compared;
-      if (written.pages.length > 0) facts.push({ kind: "modified", process, object, pages: written.pages });
-      if (written.more)
-        facts.push({ kind: "unreadable", process, text: "more written-to code pages than a sweep compares" });
-    }
-    const writable = space.sharedWritable(MAX_WRITABLE);
-    if (writable === "gone") return "gone";
-    if (writable.length > 0) this.#writable.note(process, writable);
-    if (writable.length === MAX_WRITABLE)
-      facts.push({ kind: "unreadable", process, text: "it has more files mapped writable than a sweep lists" });
-    watched.vanished = vanished ? watched.vanished + 1 : 0;
-    if (vanished) watched.mappings = [];
-    if (watched.vanished > MAX_VANISHED)
-      facts.push({ kind: "unreadable", process, text: "its executable mappings change faster than they can be read" });
-    return outcome === "helper" ? "helper" : "measured";
-  }
-
-  /** Reads all mappings anew and reports each distinct object once for the process. */
-  async #measureMappings(
-    space: AddressSpace,
-    watched: Watched,
-    gathering: Gathering,
-  ): Promise<"measured" | "helper" | "vanished" | "gone"> {
-    const mappings = space.mappings();
-    if (mappings === "gone") return "gone";
-    // Other mappings may be another program's, of which no event told.
-    if (watched.measured.length > 0) meetAgain(watched, this.#method);
-    const { process } = watched;
-    const program = programFile(space);
-    const budget = this.#budgetOf(process, gathering);
-    const measured: MeasuredMapping[] = [];
-    const objects = new Map<string, CodeObject>();
-    const overlong = new Set<string>();
-    const unread: string[] = [];
-    let vanished = false;
-    for (const mapping of mappings) {
-      try {
-        const code = await readCodeObject(space, mapping, program, this.digests, budget);
-        if (code === "gone") return "gone";
-        const { object, file } = code;
-        measured.push({ mapping, object, file, mappingKey: `${mapping.device}:${mapping.inode}` });
-        const key = fileKey(object);
-        if (code.overlong) overlong.add(key);
-        // Told when it is so for the second time: a library that is being loaded is another one by then.
-        if (code.overlong && !watched.overlong.has(key)) continue;
-        objects.set(`${key}:${object.inode === 0n ? mapping.start : object.place}`, object);
-      } catch (error) {
-        if (!space.isAlive()) return "gone";
-        if (errorCode(error) === undefined) throw error;
-        if (isGone(error)) vanished = true;
-        else unread.push(describeError(error));
-        // Its written-to pages can be compared all the same.
-        const before = watched.measured.find((one) => sameMapping(one.mapping, mapping));
-        if (before !== undefined) measured.push({ ...before, mapping });
-      }
-    }
-    if (!space.isAlive()) return "gone";
-    for (const text of new Set(unread)) gathering.facts.push({ kind: "unreadable", process, text });
-    const complete = unread.length === 0 && !vanished;
-    const helper = complete && process.container !== null && (await this.#hostPrograms.isHelper([...objects.values()]));
-    watched.measured = measured;
-    watched.overlong = overlong;
-    // What could not be read is tried again in the next sweep, and so is a helper: its own program comes after it.
-    watched.mappings = complete && !helper && overlong.size === 0 ? mappings : [];
-    if (complete) releaseProgram(watched);
-    if (helper) {
-      watched.start?.release();
-      watched.start = null;
-      return "helper";
-    }
-    const mapped = digestsOf(objects.values());
-    for (const object of objects.values()) {
-      if (object.backing === "kernel") continue;
-      const unbacked = object.backing === "anonymous" || object.backing === "memfd";
-      gathering.facts.push(unbacked ? { kind: "code", process, object, mapped } : { kind: "code", process, object });
-    }
-    return vanished ? "vanished" : "measured";
-  }
-
-  /** Whether each of its files has been asked about in this sweep, which is so of most processes. */
-  #allChecked({ measured }: Watched, { checkedFiles }: Gathering): boolean {
-    return measured.every(({ file }) => file === null || checkedFiles.has(file));
-  }
-
-  /** Whether a mapped file was written to in place. Each distinct file is asked about once a sweep. */
-  #anyFileChanged(space: AddressSpace, watched: Watched, { checkedFiles }: Gathering): boolean {
-    for (const { mapping, object, file } of watched.measured) {
-      if (file === null || checkedFiles.has(file)) continue;
-      try {
-        if (!this.digests.isUnchanged(space.mapFile(mapping), object)) return true;
-      } catch (error) {
-        // Measuring it anew says what is the matter.
-        if (errorCode(error) === undefined) throw error;
-        return true;
-      }
-      checkedFiles.add(file);
-    }
-    return false;
-  }
-
-  #budgetOf({ container }: ProcessRef, { budgets }: Gathering): HashBudget {
-    const key = container === null ? "" : containerKey(container);
-    const budget = budgets.get(key) ?? new HashBudget(BYTES_A_SWEEP);
-    budgets.set(key, budget);
-    return budget;
   }
 }
 
@@ -553,16 +368,4 @@ function ownerOf(pid: number): number | null {
     if (errorCode(error) === undefined) throw error;
     return null;
   }
-}
-
-function fileKey({ device, inode }: CodeObject): string {
-  return `${device}:${inode}`;
-}
-
-/** The program's first. */
-function digestsOf(objects: Iterable<CodeObject>): string[] {
-  const files = [...objects].filter(({ backing }) => backing === "file");
-  const programFirst = files.sort((a, b) => Number(b.role === "executable") - Number(a.role === "executable"));
-  const digests = new Set(programFirst.map(({ sha256 }) => sha256).filter((digest) => digest !== null));
-  return [...digests].slice(0, MAX_MAPPED);
 }
