@@ -16,6 +16,7 @@ import { containerKey } from "../sweep.ts";
 import { type Decision, decideExec, type ListedFiles } from "./decide.ts";
 import { baselineOf, type Guarded, newGuarded } from "./guarded.ts";
 import { closeEvent, HeldExec } from "./held-exec.ts";
+import { KnownDigests } from "./known-digests.ts";
 import { MountMarks } from "./mount-marks.ts";
 import type { FromGate, GateState, Settings, ToGate, Unanswered } from "./protocol.ts";
 
@@ -28,7 +29,6 @@ const SCAN_MS = 2000;
 const SOON_MS = 100;
 /** Files of one container that are read at the same time: what never answers must not take all threads. */
 const READS_A_CONTAINER = 2;
-const MAX_DIGESTS = 65_536;
 /** Refusals that are told of one container, each file once; further ones are counted. */
 const MAX_TOLD = 1024;
 /** Files that are refused unread are read afterwards up to this size, so that it can be told what they were. */
@@ -50,8 +50,7 @@ export class Gate {
   readonly #guarded = new Map<string, Guarded>();
   readonly #baselines = new Map<string, ListedFiles>();
   readonly #held = new Set<HeldExec>();
-  /** Digests by signature. */
-  readonly #digests = new Map<string, string>();
+  readonly #digests = new KnownDigests();
   /** Who waits for the digest of a file that is being read, by signature. */
   readonly #readers = new Map<string, HeldExec[]>();
   #unanswered: Unanswered = "deny";
@@ -189,15 +188,17 @@ export class Gate {
     const { file } = held;
     const sinceMs = this.#marks.changeableSince(file.device, guarded.container);
     const baseline = this.#baselines.get(baselineOf(guarded) ?? "");
-    // Who maps a file to write to it changes its time, but may go on writing without.
+    // Who maps a file to write to it changes its time, but may go on writing without: what was read before the container
+    // was started anew says nothing.
     const unchanged = sinceMs !== null && file.changedMs < sinceMs;
+    const known = this.#digests.get(file.signature);
     const decision = decideExec({
       settings: guarded.settings!,
       unanswered: this.#unanswered,
       listed: [...(baseline ? [baseline] : []), ...(sinceMs === null ? [this.#runtimes] : [])],
       size: file.size,
-      sha256: read ?? this.#digests.get(file.signature) ?? null,
-      current: read != null || unchanged,
+      sha256: read ?? known?.sha256 ?? null,
+      current: read != null || (unchanged && known !== null && known.readMs >= sinceMs),
       unchanged,
     });
     if (decision !== "read") this.#carryOut(held, guarded, decision);
@@ -238,19 +239,15 @@ export class Gate {
   async #read(first: HeldExec, guarded: Guarded): Promise<void> {
     const { signature } = first.file;
     guarded.reads++;
+    const readMs = Date.now();
     const sha256 = await first.digest(first.atMs + READ_DEADLINE_MS);
     guarded.reads--;
     guarded.queue.shift()?.();
-    if (sha256 !== null) this.#remember(signature, sha256);
+    if (sha256 !== null) this.#digests.remember(signature, { sha256, readMs });
     const readers = this.#readers.get(signature) ?? [];
     this.#readers.delete(signature);
     for (const held of readers) if (!held.answered) this.#judge(held, held.guarded!, sha256);
     if (first.close()) this.#reader.gaveBack();
-  }
-
-  #remember(signature: string, sha256: string): void {
-    if (this.#digests.size >= MAX_DIGESTS) this.#digests.clear();
-    this.#digests.set(signature, sha256);
   }
 
   #refuse(held: HeldExec, guarded: Guarded, { sha256, late }: { sha256: string | null; late: boolean }): void {
