@@ -8,6 +8,7 @@ export const MAX_HELD = 512;
 export const SLOT = { held: 0, turns: 1 } as const;
 
 export interface FanotifyReaderEvents {
+  /** Programs that wait for an answer. */
   onEvents(events: readonly FanotifyEvent[]): void;
   /** Tables of mounts (descriptors that `watch` was given) that have changed. */
   onMounts(tables: readonly number[]): void;
@@ -18,7 +19,10 @@ export interface FanotifyReaderEvents {
 
 type Told = { events: FanotifyEvent[] } | { changed: number[]; ended: number[] } | { asking: true };
 
-/** Reads a fanotify group on a thread of its own, and watches tables of mounts for changes. */
+/**
+ * Reads a fanotify group on a thread of its own, which also stops ignoring files that somebody could have written to; and
+ * watches tables of mounts for changes.
+ */
 export class FanotifyReader {
   readonly #worker: Worker;
   readonly #asking = Promise.withResolvers<void>();

@@ -2,7 +2,7 @@
 import { closeSync, readSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { errorCode } from "../core/errors.ts";
-import { type FanotifyEvent, parseFanotifyEvents } from "./fanotify.ts";
+import { type FanotifyEvent, OPEN_EXEC_PERM, parseFanotifyEvents, stopIgnoringFile } from "./fanotify.ts";
 import { MAX_HELD, SLOT } from "./fanotify-reader.ts";
 import { poll } from "./libc.ts";
 
@@ -53,12 +53,21 @@ function readEvents(): FanotifyEvent[] {
     return [];
   }
   try {
-    return parseFanotifyEvents(buffer.subarray(0, readSync(group, buffer, 0, room * EVENT_BYTES, null)));
+    const events = parseFanotifyEvents(buffer.subarray(0, readSync(group, buffer, 0, room * EVENT_BYTES, null)));
+    return events.filter((event) => !isClosed(event));
   } catch (error) {
     // ENOENT and the like: the kernel has refused a program itself, whose file could not be opened any more.
     if (["EAGAIN", "ENOENT", "ESTALE", "EINTR", "ENXIO", "ENODEV", "EIO"].includes(errorCode(error) ?? "")) return [];
     throw error;
   }
+}
+
+/** Whoever could write to an ignored file through memory has closed it: from then on it is executed unasked, so here and at once. */
+function isClosed({ mask, fd, pidfd }: FanotifyEvent): boolean {
+  if ((mask & OPEN_EXEC_PERM) !== 0n) return false;
+  if (fd >= 0) stopIgnoringFile(group, fd);
+  for (const descriptor of [fd, pidfd]) if (descriptor >= 0) closeSync(descriptor);
+  return true;
 }
 
 function turn(): void {

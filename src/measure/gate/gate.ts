@@ -1,13 +1,6 @@
 import { ContainerFinder } from "../../container/finder.ts";
 import type { ContainerRef } from "../../container/types.ts";
-import {
-  answerExec,
-  type FanotifyEvent,
-  ignoreFile,
-  OPEN_EXEC_PERM,
-  stopIgnoring,
-  stopIgnoringFile,
-} from "../../kernel/fanotify.ts";
+import { answerExec, type FanotifyEvent, ignoreFile, stopIgnoring, stopIgnoringFile } from "../../kernel/fanotify.ts";
 import { FanotifyReader } from "../../kernel/fanotify-reader.ts";
 import { isRunning } from "../../kernel/pidfd.ts";
 import { FileDigests } from "../file-digest.ts";
@@ -15,7 +8,7 @@ import { HostPrograms } from "../host-programs.ts";
 import { containerKey } from "../sweep.ts";
 import { type Decision, decideExec, type ListedFiles } from "./decide.ts";
 import { baselineOf, type Guarded, newGuarded } from "./guarded.ts";
-import { closeEvent, HeldExec } from "./held-exec.ts";
+import { HeldExec } from "./held-exec.ts";
 import { KnownDigests } from "./known-digests.ts";
 import { MountMarks } from "./mount-marks.ts";
 import type { FromGate, GateState, Settings, ToGate, Unanswered } from "./protocol.ts";
@@ -153,13 +146,6 @@ export class Gate {
   }
 
   async #onEvent(event: FanotifyEvent): Promise<void> {
-    if ((event.mask & OPEN_EXEC_PERM) === 0n) {
-      // Whoever could write to an ignored file through memory has closed it.
-      if (event.fd >= 0) stopIgnoringFile(this.#group, event.fd);
-      closeEvent(event);
-      this.#reader.gaveBack();
-      return;
-    }
     const held = new HeldExec(event);
     this.#held.add(held);
     const container = await this.#containerOf(held);
