@@ -83,6 +83,30 @@ test("a gate that hangs or is killed keeps nobody waiting for longer than a seco
       assert.ok(performance.now() - startMs < 10_000);
       assert.ok([expected, "0"].includes(status.trim()), status);
       await until("the gap", () => site.gaps[0] ?? null);
-      assert.match(site.gaps.join("\n"), unanswered === "deny" ? /refused unjudged/ : /allowed unjudged/);
+      assert.match(site.gaps.join("\n"), /unjudged/);
+      assert.doesNotMatch(site.gaps.join("\n"), unanswered === "deny" ? /allowed/ : /refused/);
     });
+});
+
+test("of what a dead gate had read nobody is refused who is only observed", async (t) => {
+  const site = await GateSite.open(t, "deny");
+  // Long enough to be killed over.
+  const size = 4n << 30n;
+  site.files = { ...site.files, sizes: new Set([...site.files.sizes, size]) };
+  const [enforced, observed] = [await site.start("one"), await site.start("two")];
+  const settings = { mode: "observe", reference: { baseline: site.files.name } } as const;
+  site.supervisor.settle(observed.ref, settings, site.files);
+  const command = `cp /bin/true /tmp/x; truncate -s ${size} /tmp/x; : >/run/web/begun; /tmp/x; echo $? >/run/web/status`;
+  for (const container of [enforced, observed]) {
+    await site.runtime.exec(container, ["/bin/sh", "-c", command]);
+    await until("the program", () => readIf(`${site.volume(container.name)}/begun`));
+  }
+  await sleep(500);
+  kill(site.supervisor.pid!, "SIGKILL");
+  const statuses = [enforced, observed].map(({ name }) =>
+    until("an answer", () => readIf(`${site.volume(name)}/status`)),
+  );
+  assert.deepEqual(await Promise.all(statuses), ["126\n", "0\n"]);
+  assert.match(site.gaps.join(), /answered for unjudged: \d+ allowed, \d+ refused/);
+  assert.deepEqual(site.refusals, [], "the next gate had nothing to do with it");
 });

@@ -28,9 +28,10 @@ export class FanotifyReader {
   readonly #asking = Promise.withResolvers<void>();
   readonly #shared = new Int32Array(new SharedArrayBuffer(8));
 
-  constructor(group: number, events: FanotifyReaderEvents) {
+  /** `waiting` is a descriptor of openWaitingPids: who waits is noted there as soon as it is read. */
+  constructor(group: number, waiting: number, events: FanotifyReaderEvents) {
     this.#worker = new Worker(new URL("./fanotify-worker.ts", import.meta.url), {
-      workerData: { group, shared: this.#shared },
+      workerData: { group, waiting, shared: this.#shared },
       // What it closes was opened here.
       trackUnmanagedFds: false,
     });

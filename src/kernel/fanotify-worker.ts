@@ -5,6 +5,7 @@ import { errorCode } from "../core/errors.ts";
 import { type FanotifyEvent, OPEN_EXEC_PERM, parseFanotifyEvents, stopIgnoringFile } from "./fanotify.ts";
 import { MAX_HELD, SLOT } from "./fanotify-reader.ts";
 import { poll } from "./libc.ts";
+import { WaitingPids } from "./waiting-pids.ts";
 
 const EVENT_BYTES = 32;
 const BATCH = 128;
@@ -17,7 +18,8 @@ const FULL_MS = 20;
 
 const port = parentPort;
 if (port === null) throw new Error("not a worker");
-const { group, shared } = workerData as { group: number; shared: Int32Array };
+const { group, waiting, shared } = workerData as { group: number; waiting: number; shared: Int32Array };
+const waitingPids = new WaitingPids(waiting);
 /** Descriptors of tables of mounts, each with one of the process that it was opened by. They are this thread's to close. */
 const tables = new Map<number, number>();
 const buffer = Buffer.alloc(BATCH * EVENT_BYTES);
@@ -54,6 +56,7 @@ function readEvents(): FanotifyEvent[] {
   }
   try {
     const events = parseFanotifyEvents(buffer.subarray(0, readSync(group, buffer, 0, room * EVENT_BYTES, null)));
+    for (const { mask, fd, pid } of events) if ((mask & OPEN_EXEC_PERM) !== 0n) waitingPids.set(fd, pid);
     return events.filter((event) => !isClosed(event));
   } catch (error) {
     // ENOENT and the like: the kernel has refused a program itself, whose file could not be opened any more.

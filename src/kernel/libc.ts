@@ -59,6 +59,9 @@ export const pidfd_open = (pid: number): number => pidfdOpen(SYS_PIDFD_OPEN, pid
 export const prctl: (option: number, a: number, b: number, c: number, d: number) => number = libc.func(
   "int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)",
 );
+export const memfd_create: (name: string, flags: number) => number = libc.func(
+  "int memfd_create(const char *name, unsigned int flags)",
+);
 export const close: (fd: number) => number = libc.func("int close(int fd)");
 
 /** errno(3) of the last call that failed. */

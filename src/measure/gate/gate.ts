@@ -3,6 +3,7 @@ import type { ContainerRef } from "../../container/types.ts";
 import { answerExec, type FanotifyEvent, ignoreFile, stopIgnoring, stopIgnoringFile } from "../../kernel/fanotify.ts";
 import { FanotifyReader } from "../../kernel/fanotify-reader.ts";
 import { isRunning } from "../../kernel/pidfd.ts";
+import { WaitingPids } from "../../kernel/waiting-pids.ts";
 import { FileDigests } from "../file-digest.ts";
 import { HostPrograms } from "../host-programs.ts";
 import { containerKey } from "../sweep.ts";
@@ -33,6 +34,7 @@ const MAX_TOLD_BYTES = 16n * 1024n * 1024n;
  */
 export class Gate {
   readonly #group: number;
+  readonly #waiting: WaitingPids;
   readonly #send: (message: FromGate) => void;
   readonly #reader: FanotifyReader;
   readonly #finder = new ContainerFinder();
@@ -51,10 +53,12 @@ export class Gate {
   #told = "";
   #scanSoon = (): void => {};
 
-  constructor(group: number, send: (message: FromGate) => void) {
+  /** Of the descriptors `waiting` is one of openWaitingPids. */
+  constructor(group: number, waiting: number, send: (message: FromGate) => void) {
     this.#group = group;
+    this.#waiting = new WaitingPids(waiting);
     this.#send = send;
-    this.#reader = new FanotifyReader(group, {
+    this.#reader = new FanotifyReader(group, waiting, {
       onEvents: (events) => events.forEach((event) => void this.#onEvent(event)),
       onMounts: (tables) => this.#marks.onMounts(tables),
       onEnded: (tables) => {
@@ -267,6 +271,7 @@ export class Gate {
   #answer(held: HeldExec, allow: boolean): void {
     if (held.answered) return;
     held.answered = true;
+    this.#waiting.set(held.event.fd, 0);
     answerExec(this.#group, held.event.fd, allow);
     this.#held.delete(held);
     const { guarded } = held;

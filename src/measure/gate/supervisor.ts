@@ -1,17 +1,18 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, readFileSync, readSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { setPriority } from "node:os";
 import { join } from "node:path";
 import { containerOfProcess } from "../../container/cgroup.ts";
 import type { ContainerRef } from "../../container/types.ts";
 import { errorCode } from "../../core/errors.ts";
-import { answerExec, OPEN_EXEC_PERM, openFanotify, parseFanotifyEvents } from "../../kernel/fanotify.ts";
-import { parseStat } from "../../process/stat.ts";
+import { openFanotify } from "../../kernel/fanotify.ts";
+import { openWaitingPids, WaitingPids } from "../../kernel/waiting-pids.ts";
 import { containerKey } from "../sweep.ts";
 import type { ListedFiles } from "./decide.ts";
-import { closeEvent } from "./held-exec.ts";
+import { GateLife } from "./gate-life.ts";
 import type { FromGate, GateState, Refusal, Settings, ToGate, Unanswered } from "./protocol.ts";
+import { Unjudged } from "./unjudged.ts";
 
 export interface GateEvents {
   /** A container has no settings yet: its programs wait for `settle`. */
@@ -33,26 +34,21 @@ const PROGRAM = join(import.meta.dirname, "gate-process.ts");
 /** An inspector would let whoever reaches it allow everything; the rest keeps it small. */
 const NODE_OPTIONS = ["--disable-sigusr1", "--disable-warning=ExperimentalWarning", "--max-semi-space-size=2"];
 const TICK_MS = 100;
-/** A gate that has shown no life for so long is taken for hung; with what then follows, nobody waits for a second. */
-const HUNG_MS = 700;
-/** The same of one that would run if it were given a processor. */
-const STARVED_MS = 3000;
 /** How long programs wait for a new gate before they are answered for. */
 const PATIENCE_MS = 600;
-/** The gate itself refuses long before (READ_DEADLINE_MS). */
-const OLDEST_MS = 15_000;
 /** A gate that ends soon after its start is not started again at once. */
 const RESTART_MS = 1000;
 const START_MS = 10_000;
-/** Events are held under lower numbers of descriptors: MAX_HELD events, two for each, and what Node itself has open. */
-const NUMBERS = 4096;
 
 /**
  * Keeps a gate running, and holds a second copy of its fanotify group: so nobody is let go when the gate is killed. What
- * a dead gate had read is answered for by policy, what it had not is read by the next gate.
+ * a dead gate had read is answered for by policy, what it had not is read by the next gate. Who waits for a dead gate's
+ * answer is known from a list that outlives it.
  */
 export class GateSupervisor {
   readonly #group: number;
+  readonly #waiting: number;
+  readonly #waitingPids: WaitingPids;
   readonly #unanswered: Unanswered;
   readonly #events: GateEvents;
   readonly #settings = new Map<string, { container: ContainerRef; settings: Settings }>();
@@ -69,14 +65,13 @@ export class GateSupervisor {
   /** Since when no gate reads. */
   #absentMs = performance.now();
   #tickMs = performance.now();
-  #beatMs = 0;
-  #turns = -1;
-  #turnedMs = 0;
-  #oldestMs = 0;
+  #life = new GateLife(undefined);
 
   /** Throws PimsError `system-call` where the kernel has no such thing or does not allow it. */
   constructor(unanswered: Unanswered, events: GateEvents) {
     this.#group = openFanotify();
+    this.#waiting = openWaitingPids();
+    this.#waitingPids = new WaitingPids(this.#waiting);
     this.#unanswered = unanswered;
     this.#events = events;
     this.#start();
@@ -122,6 +117,7 @@ export class GateSupervisor {
       await exited;
     }
     closeSync(this.#group);
+    closeSync(this.#waiting);
   }
 
   #forgetUnused(): void {
@@ -138,7 +134,7 @@ export class GateSupervisor {
   #start(): void {
     const { NODE_OPTIONS: _, ...env } = process.env;
     const gate = spawn(process.execPath, [...NODE_OPTIONS, PROGRAM], {
-      stdio: ["ignore", "ignore", "inherit", "ipc", this.#group],
+      stdio: ["ignore", "ignore", "inherit", "ipc", this.#group, this.#waiting],
       serialization: "advanced",
       env: { ...env, UV_THREADPOOL_SIZE: "16" },
     });
@@ -160,12 +156,10 @@ export class GateSupervisor {
   }
 
   #take(message: FromGate): void {
-    const nowMs = performance.now();
     switch (message.type) {
       case "ready":
         this.#ready = true;
-        this.#beatMs = nowMs;
-        this.#turnedMs = nowMs;
+        this.#life = new GateLife(this.#gate?.pid);
         for (const files of this.#baselines.values()) this.#send({ type: "baseline", ...files });
         for (const { container, settings } of this.#settings.values())
           this.#send({ type: "container", container, settings });
@@ -175,10 +169,7 @@ export class GateSupervisor {
         this.#watching.resolve();
         return;
       case "beat":
-        this.#beatMs = nowMs;
-        if (message.turns !== this.#turns) this.#turnedMs = nowMs;
-        this.#turns = message.turns;
-        this.#oldestMs = message.oldestMs;
+        this.#life.beat(message.turns, message.oldestMs);
         return;
       case "ask": {
         const known = this.#settings.get(containerKey(message.container));
@@ -204,13 +195,9 @@ export class GateSupervisor {
     const lateMs = nowMs - this.#tickMs - TICK_MS;
     this.#tickMs = nowMs;
     if (this.#ready) {
-      // Who has not been running itself has not heard anything either.
-      if (lateMs > TICK_MS) {
-        this.#beatMs = Math.max(this.#beatMs, nowMs - HUNG_MS / 2);
-        this.#turnedMs = Math.max(this.#turnedMs, nowMs - HUNG_MS / 2);
-      }
+      if (lateMs > TICK_MS) this.#life.excuse();
       // What it has sent meanwhile is looked at first.
-      if (this.#isHung()) setImmediate(() => this.#endHung());
+      if (this.#life.isHung()) setImmediate(() => this.#endHung());
     } else {
       // One that does not get ready is replaced, too.
       if (nowMs - this.#startedMs > START_MS) this.#gate?.kill("SIGKILL");
@@ -219,15 +206,9 @@ export class GateSupervisor {
     }
   }
 
-  #isHung(): boolean {
-    if (!this.#ready || this.#oldestMs > OLDEST_MS) return this.#ready;
-    const lifeMs = performance.now() - Math.min(this.#beatMs, this.#turnedMs);
-    return lifeMs > STARVED_MS || (lifeMs > HUNG_MS && !isRunnable(this.#gate?.pid));
-  }
-
   #endHung(): void {
     const gate = this.#gate;
-    if (gate === null || !this.#isHung()) return;
+    if (gate === null || !this.#ready || !this.#life.isHung()) return;
     gate.kill("SIGKILL");
     // A process that cannot even die does nothing any more.
     this.#ended(gate);
@@ -240,57 +221,24 @@ export class GateSupervisor {
     this.#ready = false;
     if (ready) this.#absentMs = performance.now();
     for (const state of this.#states) this.#earlier.set(containerKey(state.container), state);
-    // Before another one reads: it would hold events under the same numbers.
-    const allow = this.#isAllowed(null);
-    let answered = 0;
-    for (let number = 0; number < NUMBERS; number++) if (answerExec(this.#group, number, allow)) answered++;
-    if (ready) this.#tell("the gate had to be started anew", answered, allow);
+    const answered = Unjudged.ofDeadGate(this.#group, this.#waitingPids, (pid) => this.#isAllowed(pid));
+    if (ready) this.#events.onGap(`the gate had to be started anew; ${answered}`);
     if (performance.now() - this.#startedMs > RESTART_MS) this.#start();
   }
 
   /** No gate comes: answers for it. */
   #drain(): void {
-    const buffer = Buffer.alloc(64 * 1024);
-    let [allowed, refused] = [0, 0];
-    try {
-      for (;;) {
-        const events = parseFanotifyEvents(buffer.subarray(0, readSync(this.#group, buffer)));
-        for (const event of events) {
-          const allow = this.#isAllowed(event.pid);
-          if ((event.mask & OPEN_EXEC_PERM) !== 0n && answerExec(this.#group, event.fd, allow))
-            if (allow) allowed++;
-            else refused++;
-          closeEvent(event);
-        }
-      }
-    } catch (error) {
-      if (errorCode(error) !== "EAGAIN") throw error;
-    }
-    if (allowed > 0) this.#tell("there is no gate", allowed, true);
-    if (refused > 0) this.#tell("there is no gate", refused, false);
+    const answered = Unjudged.ofNoGate(this.#group, (pid) => this.#isAllowed(pid));
+    if (answered.count > 0) this.#events.onGap(`there is no gate; ${answered}`);
   }
 
-  /** What becomes of a program that nobody judges: whoever is only observed is never refused, where it is known who it is. */
-  #isAllowed(pid: number | null): boolean {
+  /** What becomes of a program that nobody judges: who would not be refused is never, where it is known who it is. */
+  #isAllowed(pid: number): boolean {
     if (this.#unanswered === "allow") return true;
-    const container = pid === null ? null : containerOfProcess(pid);
+    const container = pid > 0 ? containerOfProcess(pid) : null;
     const known = container === null ? undefined : this.#settings.get(containerKey(container));
-    return known !== undefined && known.settings.mode !== "enforce";
-  }
-
-  #tell(why: string, count: number, allowed: boolean): void {
-    const what = count === 1 ? "1 program that waited was" : `${count} programs that waited were`;
-    this.#events.onGap(`${why}; ${what} ${allowed ? "allowed" : "refused"} unjudged`);
-  }
-}
-
-/** Whether a process waits for nothing but a processor. */
-function isRunnable(pid: number | undefined): boolean {
-  try {
-    return parseStat(readFileSync(`/proc/${pid}/stat`, "latin1")).state === "R";
-  } catch {
-    // It has exited.
-    return false;
+    if (known === undefined) return false;
+    return known.settings.mode !== "enforce" || known.settings.reference === "none";
   }
 }
 
