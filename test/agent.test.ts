@@ -9,7 +9,7 @@ import { buildFromFolder } from "../src/baseline/build.ts";
 import { sha256Hex } from "../src/core/digest.ts";
 import { type DemoContainer, type DemoRuntime, openDemoRuntime } from "../src/demo/containers.ts";
 import { type DemoImages, prepareImages } from "../src/demo/images.ts";
-import { overwriteEntryPoint, workerOf } from "../src/demo/patch-memory.ts";
+import { overwriteEntryPoint, processesOf, workerOf } from "../src/demo/patch-memory.ts";
 import { type PimsProcess, startPims } from "../src/demo/pims-process.ts";
 import { VerifierView } from "../src/demo/verifier-view.ts";
 import { startAnvil } from "../src/ledger/anvil.ts";
@@ -21,6 +21,7 @@ import { readLog } from "../src/log/read-log.ts";
 import { parseRecord } from "../src/log/record.ts";
 import { startSwtpm } from "../src/tpm/swtpm.ts";
 import { pimsMeanwhile, temporaryFolder } from "./pims.ts";
+import { serveSilentFiles } from "./silent-files.ts";
 
 const READY_MS = 30_000;
 const never = new AbortController().signal;
@@ -334,7 +335,16 @@ test("what the gate refuses is a finding, and status shows what it does", async 
   assert.match(denied!.text, /was not let execute \/tmp\/dropper, which the image does not have$/);
   await site.until("the count", container, ({ gate }) => gate!.denials === 1);
   const { stdout } = await site.status(container.ref.id);
-  assert.match(stdout, /enforce, \d+ mounts, \d+ decisions, 1 denied, slowest [\d.]+ ms/);
+  assert.match(stdout, /enforce, \d+ mounts, \d+ decisions, 1 denied, slowest [\d.]+ ms$/m);
+
+  // What may never answer is not watched, and that is said.
+  const [first] = processesOf(container.ref);
+  const program = join(site.images.web.rootfs, "bin/true");
+  const server = await serveSilentFiles({ pid: first!, folder: "/mnt", program, silent: "when executed" });
+  t.after(() => server.end());
+  await site.until("the place", container, ({ gate }) => gate!.unwatched.includes("/mnt"));
+  const { stdout: then } = await site.status(container.ref.id);
+  assert.match(then, /enforce, \d+ mounts, \d+ decisions, 1 denied, slowest [\d.]+ ms, unwatched: \/mnt$/m);
 });
 
 test("what is only observed is found however soon it ends, in a crowd of others", async (t) => {

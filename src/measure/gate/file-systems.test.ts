@@ -15,7 +15,7 @@ const TABLE = parseMountinfo(`20 1 0:40 / / rw - overlay overlay rw
 
 test("what may never answer is left alone, and what lies below it", () => {
   assert.deepEqual(
-    [...mountKinds(TABLE)],
+    [...mountKinds(TABLE, [])],
     [
       [20, "local"],
       [21, "empty"],
@@ -27,6 +27,18 @@ test("what may never answer is left alone, and what lies below it", () => {
       [27, "local"],
     ],
   );
+});
+
+test("an overlay with a layer that may never answer is left alone", () => {
+  const over = (lower: string) =>
+    parseMountinfo(`30 30 0:50 / / rw - overlay overlay rw,lowerdir=${lower},upperdir=/u\n`);
+  const kindOf = (lower: string) => mountKinds(over(lower), TABLE).get(30);
+  assert.equal(kindOf("/a:/data/b"), "local");
+  assert.equal(kindOf("/a:/far/b"), "remote");
+  assert.equal(kindOf("/a:/far/near/b"), "remote");
+  assert.equal(kindOf("/far\\134:/b"), "local");
+  assert.equal(kindOf("/farther:net/b"), "local");
+  assert.equal(kindOf("/a,datadir+=/net"), "remote");
 });
 
 test("the devices of the host's own folders", () => {

@@ -65,8 +65,12 @@ export class MountMarks {
   readonly #since = new Map<string, number>();
   /** Whether a container's mounts are to be marked, as far as that is known. */
   readonly #wanted = new Map<string, boolean>();
-  #host: { table: number; devices: ReadonlySet<string>; overlays: ReadonlyMap<string, readonly string[]> } | null =
-    null;
+  #host: {
+    readonly table: number;
+    readonly mounts: readonly Mount[];
+    readonly devices: ReadonlySet<string>;
+    readonly overlays: ReadonlyMap<string, readonly string[]>;
+  } | null = null;
   /** Overlays of the host by device and place, since a device's number is soon given to another; and when they were met. */
   #met = new Map<string, number>();
 
@@ -81,7 +85,7 @@ export class MountMarks {
   watchHost(): void {
     const opened = openMountTable(HOST_PID, HOST_NAMESPACE);
     if (opened === null) return;
-    this.#host = { table: opened.table, devices: new Set(), overlays: new Map() };
+    this.#host = { table: opened.table, mounts: [], devices: new Set(), overlays: new Map() };
     this.#reader.watch(opened.table, opened.pidfd);
     this.#readHost();
   }
@@ -255,7 +259,7 @@ export class MountMarks {
 
   #markTable(namespace: Namespace, root: number, wanted: boolean): void {
     const { mounts, whole } = readMountTable(namespace.table!);
-    const kinds = mountKinds(mounts);
+    const kinds = mountKinds(mounts, this.#host?.mounts ?? []);
     const rootMount = mounts.findLast(({ mountPoint }) => mountPoint === "/");
     const own = rootMount === undefined ? null : this.#claim(rootMount, namespace);
     namespace.watched = 0;
@@ -313,11 +317,14 @@ export class MountMarks {
   #readHost(): void {
     const { mounts } = readMountTable(this.#host!.table);
     const devices = hostDevices(mounts);
-    const overlays = mounts.filter(({ type, device }) => type === "overlay" && !devices.has(device));
+    const kinds = mountKinds(mounts, mounts);
+    const overlays = mounts.filter(
+      ({ type, device, id }) => type === "overlay" && !devices.has(device) && kinds.get(id) === "local",
+    );
     const places = new Map(
       [...Map.groupBy(overlays, ({ device }) => device)].map(([device, at]) => [device, at.map(placeOf)]),
     );
-    this.#host = { table: this.#host!.table, devices, overlays: places };
+    this.#host = { table: this.#host!.table, mounts, devices, overlays: places };
     for (const [device, { place }] of this.#overlays)
       if (place !== null && places.get(device)?.includes(place) !== true) this.#overlays.delete(device);
     const met = new Map<string, number>();

@@ -1,11 +1,12 @@
-"""Runs on the host: a file system at a folder of a container, with one program in it. It answers until the program is executed, then never again."""
+"""Runs on the host: a file system at a folder of a process, with one program in it. It answers until the program is executed, then never again; or for as long as it runs."""
 import ctypes
+import errno
 import os
 import struct
 import sys
 import threading
 
-pid, folder, program = sys.argv[1:]
+pid, folder, program, silent = sys.argv[1:]
 CLONE_NEWNS = 0x20000
 # fuse.h: operations, and errors as negative numbers.
 LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH, INIT, OPENDIR, INTERRUPT, BATCH_FORGET = 1, 2, 3, 14, 15, 17, 18, 25, 26, 27, 36, 42
@@ -26,6 +27,7 @@ if mounter == 0:
     os._exit(0 if libc.mount(b"silent", folder.encode(), b"fuse", 0, options) == 0 else 1)
 if os.waitpid(mounter, 0)[1] != 0:
     sys.exit("the file system could not be mounted")
+print("mounted", flush=True)
 # Whoever started this is gone when its end of the pipe is closed.
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 
@@ -47,7 +49,11 @@ def is_executed():
 
 reads = 0
 while True:
-    request = os.read(device, 1 << 18)
+    try:
+        request = os.read(device, 1 << 18)
+    except OSError as error:
+        # It is mounted no longer.
+        sys.exit(None if error.errno == errno.ENODEV else error)
     _, operation, unique, node = struct.unpack_from("<IIQQ", request)
     body = request[40:]
     if operation in (FORGET, BATCH_FORGET, INTERRUPT):
@@ -55,7 +61,7 @@ while True:
     if operation == INIT:
         # struct fuse_init_out of version 7.31
         answer(unique, 0, struct.pack("<4IHHIIHH8I", 7, 31, 0, 0, 8, 8, 1 << 16, 1, 16, 0, *[0] * 8))
-    elif is_executed() and operation in (LOOKUP, GETATTR, OPEN, READ):
+    elif silent == "when executed" and is_executed() and operation in (LOOKUP, GETATTR, OPEN, READ):
         continue
     elif operation == LOOKUP:
         if node == ROOT and body.rstrip(b"\0") == b"kworker":
@@ -65,6 +71,9 @@ while True:
             answer(unique, ENOENT)
     elif operation == GETATTR:
         answer(unique, 0, struct.pack("<QII", 0, 0, 0) + attributes(node))
+    elif operation == STATFS:
+        # struct fuse_kstatfs: blocks and files that there are and that are free, block size, longest name, fragment size
+        answer(unique, 0, struct.pack("<5Q10I", 1, 0, 0, 1, 0, 4096, 255, 4096, *[0] * 7))
     elif operation in (OPEN, OPENDIR):
         answer(unique, 0, struct.pack("<QII", 1, 0, 0))
     elif operation == READ:
