@@ -19,9 +19,9 @@ const stopMs = 15_000;
 /**
  * A Docker Engine with a containerd of its own that shares nothing with one of this machine: no network, no firewall
  * rules, all state in a folder that is gone at the end of the test. After hooks run in the order in which they were set,
- * so what needs the engine to be cleaned up must do it in a `finally` of its own.
+ * so what needs the engine to be cleaned up must do it in a `finally` of its own. `settings` are those of daemon.json.
  */
-export async function startDockerd(owner: Owner): Promise<DockerAddress> {
+export async function startDockerd(owner: Owner, settings: object = {}): Promise<DockerAddress> {
   // Short: a unix socket's path has at most 107 bytes.
   const folder = await mkdtemp(join(tmpdir(), "pims-de-"));
   const running: ChildProcess[] = [];
@@ -43,7 +43,7 @@ export async function startDockerd(owner: Owner): Promise<DockerAddress> {
     ]),
   );
   // Not the settings of an engine that this machine may have.
-  await writeFile(at("d.json"), "{}");
+  await writeFile(at("d.json"), JSON.stringify(settings));
   running.push(
     await start(folder, "dockerd", [
       ...["--config-file", at("d.json"), "--host", `unix://${address.socketPath}`, "--containerd", containerdSocket],

@@ -93,6 +93,11 @@ export class AgentGate {
     return gate;
   }
 
+  /** Puts a container's first process, which waits, under the gate; false where that cannot be. */
+  mark(pid: number): Promise<boolean> {
+    return this.#supervisor.mark(pid);
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#refreshing;

@@ -17,6 +17,7 @@ import { Agent } from "./agent.ts";
 import type { AgentConfig } from "./config.ts";
 import { askRuntime, nameContainer } from "./container-names.ts";
 import { AgentGate } from "./gate.ts";
+import { listenForStarts } from "./start-socket.ts";
 import { openTpmAnchor } from "./tpm-anchor.ts";
 import { VerifierClient } from "./verifier-client.ts";
 
@@ -151,7 +152,12 @@ async function openGate(
   try {
     const modules = { askRuntime, lookUp: (identity: string) => cache.lookUp(identity), report };
     const gate = await AgentGate.open(config.gate, modules, agent);
-    return async () => gate?.close();
+    if (gate === null) return async () => {};
+    const starts = await listenForStarts(config.state, (pid) => gate.mark(pid));
+    return async () => {
+      await starts.close();
+      await gate.close();
+    };
   } catch (error) {
     if (!(error instanceof PimsError)) throw error;
     report(`no gate before exec: ${describeError(error)}`);

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { closeSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import type { FanotifyEvent } from "./fanotify.ts";
 
@@ -12,12 +13,15 @@ export interface FanotifyReaderEvents {
   onEvents(events: readonly FanotifyEvent[]): void;
   /** Tables of mounts (descriptors that `watch` was given) that have changed. */
   onMounts(tables: readonly number[]): void;
-  /** Tables that are closed, since the processes that they were opened by have exited. */
+  /** Tables that are closed after this, since the processes that they were opened by have exited. */
   onEnded(tables: readonly number[]): void;
   onError(error: unknown): void;
 }
 
-type Told = { events: FanotifyEvent[] } | { changed: number[]; ended: number[] } | { asking: true };
+type Told =
+  | { events: FanotifyEvent[] }
+  | { changed: number[]; ended: { table: number; process: number }[] }
+  | { asking: true };
 
 /**
  * Reads a fanotify group on a thread of its own, which also stops ignoring files that somebody could have written to; and
@@ -39,7 +43,10 @@ export class FanotifyReader {
       if ("asking" in message) return this.#asking.resolve();
       if ("events" in message) return events.onEvents(message.events);
       if (message.changed.length > 0) events.onMounts(message.changed);
-      if (message.ended.length > 0) events.onEnded(message.ended);
+      if (message.ended.length === 0) return;
+      events.onEnded(message.ended.map(({ table }) => table));
+      // An open table keeps a container's mounts from going away with it.
+      for (const { table, process } of message.ended) for (const descriptor of [table, process]) closeSync(descriptor);
     });
     this.#worker.on("error", (error) => events.onError(error));
   }

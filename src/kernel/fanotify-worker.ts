@@ -20,7 +20,7 @@ const port = parentPort;
 if (port === null) throw new Error("not a worker");
 const { group, waiting, shared } = workerData as { group: number; waiting: number; shared: Int32Array };
 const waitingPids = new WaitingPids(waiting);
-/** Descriptors of tables of mounts, each with one of the process that it was opened by. They are this thread's to close. */
+/** Descriptors of tables of mounts, each with one of the process that it was opened by. */
 const tables = new Map<number, number>();
 const buffer = Buffer.alloc(BATCH * EVENT_BYTES);
 let asking = false;
@@ -98,9 +98,11 @@ function turn(): void {
       if (events.length > 0) port?.postMessage({ events });
     }
     const changed = ready.filter(({ fd, table }) => fd === table).map(({ table }) => table);
-    // An open table keeps a container's mounts from going away with it.
-    const ended = ready.filter(({ fd, table }) => fd !== table && fd !== group).map(({ table }) => table);
-    for (const table of ended) forget(table);
+    // The other thread may be reading the table just now, so it closes these.
+    const ended = ready
+      .filter(({ fd, table }) => fd !== table && fd !== group)
+      .map(({ table, fd }) => ({ table, process: fd }));
+    for (const { table } of ended) tables.delete(table);
     if (changed.length > 0 || ended.length > 0) port?.postMessage({ changed, ended });
   }
   setImmediate(turn);

@@ -110,7 +110,23 @@ export class Gate {
         return;
       case "container":
         this.#settle(this.#guard(message.container), message.settings);
+        return;
+      case "mark":
+        void this.#markStarting(message.pid);
     }
+  }
+
+  /** Its settings may come later: its first program waits for them. */
+  async #markStarting(pid: number): Promise<void> {
+    await this.#finder.refresh();
+    const container = this.#finder.ofProcess(pid);
+    if (container !== null) {
+      const guarded = this.#guard(container);
+      if (guarded.settings === null) this.#marks.want(container, true);
+      else this.#want(guarded);
+      this.#marks.meetStarting(pid, container);
+    }
+    this.#send({ type: "marked", pid, marked: container !== null });
   }
 
   #settle(guarded: Guarded, settings: Settings): void {

@@ -124,6 +124,13 @@ export class MountMarks {
     this.#meet(id, [pid], container);
   }
 
+  /** A container is about to start, with this process: marks what it has mounted by now, whatever was met of it before. */
+  meetStarting(pid: number, container: ContainerRef): void {
+    this.meetProcess(pid, container);
+    const namespace = this.#namespaces.get(namespaceOf(pid, "mnt") ?? "");
+    if (namespace !== undefined) this.#markAnew(namespace);
+  }
+
   /** Whether a container is to be under the gate. */
   want(container: ContainerRef, wanted: boolean): void {
     const key = containerKey(container);
@@ -138,13 +145,15 @@ export class MountMarks {
     for (const table of tables) {
       if (table === this.#host?.table) this.#readHost();
       for (const namespace of this.#namespaces.values())
-        if (namespace.table === table) {
-          // An open table goes on showing the root that its process had when it was opened: a runtime changes it.
-          this.#reader.forget(table);
-          namespace.table = null;
-          this.#mark(namespace);
-        }
+        if (namespace.table === table) this.#markAnew(namespace);
     }
+  }
+
+  #markAnew(namespace: Namespace): void {
+    // An open table goes on showing the root that its process had when it was opened: a runtime changes it.
+    if (namespace.table !== null) this.#reader.forget(namespace.table);
+    namespace.table = null;
+    this.#mark(namespace);
   }
 
   /** The reader tells: tables that are closed. Other processes may still live there: the next scan finds them. */

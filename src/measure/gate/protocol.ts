@@ -20,7 +20,9 @@ export type ToGate =
   /** Files of a baseline: SHA-256, and sizes in bytes. */
   | { readonly type: "baseline"; readonly name: string; readonly digests: Set<string>; readonly sizes: Set<bigint> }
   | { readonly type: "forget"; readonly baseline: string }
-  | { readonly type: "container"; readonly container: ContainerRef; readonly settings: Settings };
+  | { readonly type: "container"; readonly container: ContainerRef; readonly settings: Settings }
+  /** A container's first process, which waits: what it has mounted is to be marked before it goes on. */
+  | { readonly type: "mark"; readonly pid: number };
 
 /** A program that the image does not have: in `enforce` it was not executed. */
 export interface Refusal {
@@ -64,6 +66,8 @@ export type FromGate =
   | { readonly type: "watching" }
   /** `turns` of the reading thread, and how long the oldest program waits. */
   | { readonly type: "beat"; readonly turns: number; readonly oldestMs: number }
+  /** `marked`: it is a process of a container, and its mounts are under the gate. */
+  | { readonly type: "marked"; readonly pid: number; readonly marked: boolean }
   /** Settings are wanted for a container. */
   | { readonly type: "ask"; readonly container: ContainerRef }
   /** In `observe`: would have been. */

@@ -38,6 +38,8 @@ const TICK_MS = 100;
 const PATIENCE_MS = 600;
 /** A gate that ends soon after its start is not started again at once. */
 const RESTART_MS = 1000;
+/** How long a container's start waits for its marks. */
+const MARK_MS = 1500;
 const START_MS = 10_000;
 
 /**
@@ -57,6 +59,8 @@ export class GateSupervisor {
   /** What the gates before this one had counted. */
   readonly #earlier = new Map<string, GateState>();
   readonly #timer: NodeJS.Timeout;
+  /** Who waits for a process's mounts to be marked, by its number. */
+  readonly #marking = new Map<number, ((marked: boolean) => void)[]>();
   readonly #watching = Promise.withResolvers<void>();
   #gate: ChildProcess | null = null;
   #ready = false;
@@ -104,6 +108,22 @@ export class GateSupervisor {
     this.#settings.delete(containerKey(container));
     this.#earlier.delete(containerKey(container));
     this.#forgetUnused();
+  }
+
+  /**
+   * Marks what a container's first process, which waits, has mounted. False where it is no container's, there is no gate, or it
+   * does not answer in time.
+   */
+  mark(pid: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(resolve, MARK_MS, false);
+    const waiting = this.#marking.get(pid) ?? [];
+    this.#marking.set(pid, [...waiting, resolve]);
+    this.#send({ type: "mark", pid });
+    return promise.finally(() => {
+      clearTimeout(timer);
+      this.#marking.delete(pid);
+    });
   }
 
   /** Ends the gate; who waits is let go by the kernel. */
@@ -164,6 +184,9 @@ export class GateSupervisor {
         for (const { container, settings } of this.#settings.values())
           this.#send({ type: "container", container, settings });
         this.#send({ type: "start", unanswered: this.#unanswered });
+        return;
+      case "marked":
+        for (const resolve of this.#marking.get(message.pid) ?? []) resolve(message.marked);
         return;
       case "watching":
         this.#watching.resolve();
