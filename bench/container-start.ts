@@ -46,7 +46,10 @@ try {
         times[way].push(tookMs);
         const ran = () => readIf(join(volume, "ran"));
         const refused = () => (site.refusals.some(({ container }) => container.id === id) ? "" : null);
-        const end = await until(`the end of ${name}, ${way} the hook: ${said}`, async () => (await ran()) ?? refused());
+        const end = await until(
+          `the end of ${name}, ${way} the hook: ${said}${site.gaps}`,
+          async () => (await ran()) ?? refused(),
+        );
         await wait(20);
         if ((await ran()) !== null) count[way]++;
         else if (end !== "") throw new Error("neither refused nor run");

@@ -144,8 +144,7 @@ export class MountMarks {
   onMounts(tables: readonly number[]): void {
     for (const table of tables) {
       if (table === this.#host?.table) this.#readHost();
-      for (const namespace of this.#namespaces.values())
-        if (namespace.table === table) this.#markAnew(namespace);
+      for (const namespace of this.#namespaces.values()) if (namespace.table === table) this.#markAnew(namespace);
     }
   }
 
