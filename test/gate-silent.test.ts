@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { kill } from "node:process";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { DemoContainer } from "../src/demo/containers.ts";
 import { runTool } from "../src/demo/run-tool.ts";
 import { GateSite, readIf, until } from "./gate-site.ts";
 import { serveSilentFiles } from "./silent-files.ts";
@@ -21,19 +25,49 @@ test("a program that cannot be read is refused when its time is up, and keeps no
   }
 });
 
+test("a gate that cannot even be killed keeps nobody waiting, nor whoever ends it", async (t) => {
+  const site = await GateSite.open(t);
+  const folder = site.volume("layers");
+  for (const layer of ["lower", "upper", "work", "merged"]) await mkdir(join(folder, layer), { recursive: true });
+  const program = join(folder, "program");
+  await copyFile(join(site.images.web.rootfs, "bin/true"), program);
+  const server = await serveSilentFiles({
+    pid: process.pid,
+    folder: join(folder, "lower"),
+    program,
+    silent: "to who reads",
+  });
+  // A gate cannot see what such a path leads to, so it opens and reads what lies there.
+  const layers = "lowerdir=lower,upperdir=upper,workdir=work";
+  try {
+    await runTool("mount", ["-t", "overlay", "pims-test", "-o", layers, "merged"], { cwd: folder });
+    const waiting = await startOn(site, join(folder, "merged"));
+    const other = await site.start("two");
+    const gate = site.supervisor.pid!;
+    await site.runtime.exec(waiting, ["/bin/sh", "-c", "/mnt/kworker; :"]);
+    await sleep(500);
+    kill(gate, "SIGKILL");
+    await until("another gate", () => (site.gaps.length > 0 ? true : null));
+    assert.ok(existsSync(`/proc/${gate}`), "the one that was killed is still there");
+    await site.supervisor.close();
+    assert.deepEqual(await site.run(other, "cp /bin/true /tmp/x; echo >>/tmp/x; /tmp/x"), ["0"]);
+  } finally {
+    await server.end();
+    await site.runtime.cleanup();
+    await runTool("umount", ["--lazy", join(folder, "merged")]).catch(() => {});
+    await runTool("umount", ["--lazy", join(folder, "lower")]);
+  }
+});
+
 async function heldUp(site: GateSite, disk: string, silence: () => void): Promise<void> {
-  const volume = site.volume("one");
-  await mkdir(volume);
-  const identity = `sha256:${"0".repeat(64)}`;
-  const options = { image: site.images.web, identity, binds: { "/mnt": disk } };
-  const waiting = await site.runtime.start({ ...options, name: "one", volume });
+  const waiting = await startOn(site, disk);
   const other = await site.start("two");
   assert.deepEqual(await site.run(waiting, "test -x /mnt/program"), ["0"]);
   silence();
   const startMs = performance.now();
   for (let count = 0; count < TRIES; count++)
     await site.runtime.exec(waiting, ["/bin/sh", "-c", `/mnt/program; echo $? >/run/web/status-${count}`]);
-  const status = (count: number) => readIf(join(volume, `status-${count}`));
+  const status = (count: number) => readIf(join(site.volume("one"), `status-${count}`));
   // Others' programs that have to be read are judged meanwhile.
   let judged = 0;
   for (; (await status(0)) === null; judged++)
@@ -44,6 +78,14 @@ async function heldUp(site: GateSite, disk: string, silence: () => void): Promis
   const refusal = await until("the refusal", () => site.refusals.find(({ path }) => path === "/mnt/program") ?? null);
   assert.deepEqual([refusal.container.id, refusal.late, refusal.sha256], [waiting.ref.id, true, null]);
   assert.deepEqual(site.gaps, [], "the gate lives on");
+}
+
+/** A container that has a folder of the host at /mnt. */
+async function startOn(site: GateSite, folder: string): Promise<DemoContainer> {
+  const volume = site.volume("one");
+  await mkdir(volume);
+  const identity = `sha256:${"0".repeat(64)}`;
+  return site.runtime.start({ image: site.images.web, identity, binds: { "/mnt": folder }, name: "one", volume });
 }
 
 /** A disk that can be made to stop answering: ext4 on a loop device, on a file in user space. */

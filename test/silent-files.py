@@ -1,4 +1,4 @@
-"""Runs on the host: a file system at a folder of a process, with one program in it. It answers until the program is executed, then never again; or for as long as it runs."""
+"""Runs on the host: a file system at a folder of a process, with one program in it. It answers until the program is executed, then never again; whatever is asked but what the program is, or for as long as it runs."""
 import ctypes
 import errno
 import os
@@ -61,6 +61,8 @@ while True:
     if operation == INIT:
         # struct fuse_init_out of version 7.31
         answer(unique, 0, struct.pack("<4IHHIIHH8I", 7, 31, 0, 0, 8, 8, 1 << 16, 1, 16, 0, *[0] * 8))
+    elif silent == "to who reads" and operation == READ:
+        continue
     elif silent == "when executed" and is_executed() and operation in (LOOKUP, GETATTR, OPEN, READ):
         continue
     elif operation == LOOKUP:

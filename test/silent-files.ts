@@ -10,7 +10,7 @@ export interface SilentFiles {
   /** The host's file that is `kworker` there. */
   readonly program: string;
   /** From when on nobody gets an answer. */
-  readonly silent: "when executed" | "when stopped";
+  readonly silent: "when executed" | "to who reads" | "when stopped";
 }
 
 export interface SilentServer {

@@ -2,7 +2,7 @@
 import { closeSync, readSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { errorCode } from "../core/errors.ts";
-import { type FanotifyEvent, OPEN_EXEC_PERM, parseFanotifyEvents, stopIgnoringFile } from "./fanotify.ts";
+import { closeEvent, type FanotifyEvent, OPEN_EXEC_PERM, parseFanotifyEvents, stopIgnoringFile } from "./fanotify.ts";
 import { MAX_HELD, SLOT } from "./fanotify-reader.ts";
 import { poll } from "./libc.ts";
 import { WaitingPids } from "./waiting-pids.ts";
@@ -66,10 +66,10 @@ function readEvents(): FanotifyEvent[] {
 }
 
 /** Whoever could write to an ignored file through memory has closed it: from then on it is executed unasked, so here and at once. */
-function isClosed({ mask, fd, pidfd }: FanotifyEvent): boolean {
-  if ((mask & OPEN_EXEC_PERM) !== 0n) return false;
-  if (fd >= 0) stopIgnoringFile(group, fd);
-  for (const descriptor of [fd, pidfd]) if (descriptor >= 0) closeSync(descriptor);
+function isClosed(event: FanotifyEvent): boolean {
+  if ((event.mask & OPEN_EXEC_PERM) !== 0n) return false;
+  if (event.fd >= 0) stopIgnoringFile(group, event.fd);
+  closeEvent(event);
   return true;
 }
 

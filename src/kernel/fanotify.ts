@@ -1,5 +1,5 @@
-import { writeSync } from "node:fs";
-import { PimsError } from "../core/errors.ts";
+import { closeSync, writeSync } from "node:fs";
+import { errorCode, PimsError } from "../core/errors.ts";
 import { ERRNO, errno, fanotify_init, fanotify_mark, systemCallError } from "./libc.ts";
 
 /** A program is about to be executed and waits for an answer (include/uapi/linux/fanotify.h, Linux 5.0). */
@@ -85,6 +85,17 @@ export function parseFanotifyEvents(bytes: Uint8Array): FanotifyEvent[] {
   return events;
 }
 
+/** Closes an event's descriptors. */
+export function closeEvent({ fd, pidfd }: FanotifyEvent): void {
+  for (const descriptor of [fd, pidfd])
+    try {
+      if (descriptor >= 0) closeSync(descriptor);
+    } catch (error) {
+      // It is closed all the same: a file system that is gone says so now (close(2)).
+      if (errorCode(error) === undefined || errorCode(error) === "EBADF") throw error;
+    }
+}
+
 /**
  * Lets a waiting program be executed, or not (it gets EPERM). `number` is the number that the event's descriptor has, or
  * had, in the process that read it. False when nobody waits under that number (any more).
@@ -134,6 +145,12 @@ export function stopIgnoringFile(group: number, descriptor: number): void {
 /** Asks about every file again. Marks of file systems and mounts stay. */
 export function stopIgnoring(group: number): void {
   if (fanotify_mark(group, MARK.FLUSH, 0n, AT_FDCWD, "/") < 0) throw systemCallError("fanotify_mark(FLUSH)");
+}
+
+/** Asks about nothing any more: all marks are gone, and who waits already goes on waiting. */
+export function stopAsking(group: number): void {
+  for (const which of [MARK.MOUNT, MARK.FILESYSTEM])
+    if (fanotify_mark(group, MARK.FLUSH | which, 0n, AT_FDCWD, "/") < 0) throw systemCallError("fanotify_mark(FLUSH)");
 }
 
 function kind(what: MarkedWhole): number {

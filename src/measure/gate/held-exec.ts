@@ -1,8 +1,8 @@
-import { closeSync, fstatSync, read, readFileSync, readlinkSync } from "node:fs";
+import { fstatSync, read, readFileSync, readlinkSync } from "node:fs";
 import { promisify } from "node:util";
 import { type JsonText, toJsonText } from "../../core/bytes.ts";
 import { sha256Stream } from "../../core/digest.ts";
-import type { FanotifyEvent } from "../../kernel/fanotify.ts";
+import { closeEvent, type FanotifyEvent } from "../../kernel/fanotify.ts";
 import { deviceText } from "../../kernel/file-stats.ts";
 import { LONG_NAME } from "../../kernel/procmap.ts";
 import { parseStat } from "../../process/stat.ts";
@@ -92,11 +92,6 @@ export class HeldExec {
     const [exe, path] = [linkText(`/proc/${pid}/exe`), linkText(`/proc/self/fd/${fd}`)];
     return { pid, startTime, comm, exe, parent, path, device, inode, size };
   }
-}
-
-export function closeEvent({ fd, pidfd }: FanotifyEvent): void {
-  if (fd >= 0) closeSync(fd);
-  if (pidfd >= 0) closeSync(pidfd);
 }
 
 function describe(descriptor: number): ExecFile {

@@ -3,10 +3,11 @@ import { once } from "node:events";
 import { closeSync } from "node:fs";
 import { setPriority } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { containerOfProcess } from "../../container/cgroup.ts";
 import type { ContainerRef } from "../../container/types.ts";
 import { errorCode } from "../../core/errors.ts";
-import { openFanotify } from "../../kernel/fanotify.ts";
+import { openFanotify, stopAsking } from "../../kernel/fanotify.ts";
 import { openWaitingPids, WaitingPids } from "../../kernel/waiting-pids.ts";
 import { containerKey } from "../sweep.ts";
 import type { ListedFiles } from "./decide.ts";
@@ -41,6 +42,8 @@ const RESTART_MS = 1000;
 /** How long a container's start waits for its marks. */
 const MARK_MS = 1500;
 const START_MS = 10_000;
+/** A gate that was killed is not waited for any longer. */
+const END_MS = 2000;
 
 /**
  * Keeps a gate running, and holds a second copy of its fanotify group: so nobody is let go when the gate is killed. What
@@ -126,15 +129,24 @@ export class GateSupervisor {
     });
   }
 
-  /** Ends the gate; who waits is let go by the kernel. */
+  /** Ends the gate and lets go of all who wait. May be called again. */
   async close(): Promise<void> {
+    if (this.#closing) return;
     this.#closing = true;
     clearInterval(this.#timer);
     const gate = this.#gate;
     if (gate !== null && gate.exitCode === null && gate.signalCode === null) {
       const exited = once(gate, "exit");
       gate.kill("SIGKILL");
-      await exited;
+      // One that waits for a disk that does not answer cannot die, and as long as it is there the kernel lets nobody go.
+      stopAsking(this.#group);
+      Unjudged.ofDeadGate(this.#group, this.#waitingPids, () => true);
+      Unjudged.ofNoGate(this.#group, () => true);
+      const late = new AbortController();
+      await Promise.race([exited, sleep(END_MS, undefined, { signal: late.signal })]);
+      late.abort();
+      gate.channel?.unref();
+      gate.unref();
     }
     closeSync(this.#group);
     closeSync(this.#waiting);

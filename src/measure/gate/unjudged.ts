@@ -1,8 +1,7 @@
 import { readSync } from "node:fs";
 import { errorCode } from "../../core/errors.ts";
-import { answerExec, OPEN_EXEC_PERM, parseFanotifyEvents } from "../../kernel/fanotify.ts";
+import { answerExec, closeEvent, OPEN_EXEC_PERM, parseFanotifyEvents } from "../../kernel/fanotify.ts";
 import { NUMBERS, type WaitingPids } from "../../kernel/waiting-pids.ts";
-import { closeEvent } from "./held-exec.ts";
 
 /** Whether a program that nobody judges is executed; by the pid of who waits, 0 where that is not known. */
 export type AllowUnjudged = (pid: number) => boolean;
