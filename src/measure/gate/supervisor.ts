@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { closeSync } from "node:fs";
 import { setPriority } from "node:os";
 import { join } from "node:path";
@@ -136,7 +135,8 @@ export class GateSupervisor {
     clearInterval(this.#timer);
     const gate = this.#gate;
     if (gate !== null && gate.exitCode === null && gate.signalCode === null) {
-      const exited = once(gate, "exit");
+      // Not `once`: that what was said to it last did not arrive is no failure.
+      const exited = new Promise((resolve) => gate.once("exit", resolve));
       gate.kill("SIGKILL");
       // One that waits for a disk that does not answer cannot die, and as long as it is there the kernel lets nobody go.
       stopAsking(this.#group);
