@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -7,6 +8,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import { listenForStarts, START_SOCKET } from "../src/agent/start-socket.ts";
+import { cgroupPaths } from "../src/container/cgroup.ts";
 import type { Refusal } from "../src/measure/gate/protocol.ts";
 import { startDockerd } from "./dockerd.ts";
 import { GateSite, readIf, until } from "./gate-site.ts";
@@ -108,6 +110,16 @@ test("without an agent, or with one that hangs, a container starts unless the ga
   const required = await state(pid, { ...nobody, PIMS_GATE: "require" });
   assert.equal(required.code, 1);
   assert.match(required.stderr, /^pims: the container's mounts are not under the gate: no agent answers at \S+\n$/);
+  // Nothing could wait for the gate: the wrapper starts nothing, and all else is runc's.
+  const wrapped = (...args: string[]) =>
+    run(join(BIN, "pims-runc"), args, { env: { PATH: process.env.PATH!, PIMS_GATE: "require", PIMS_RUNC: "true" } });
+  for (const args of [
+    ["run", "x"],
+    ["create", "x"],
+    ["--log", "/x", "restore", "x"],
+  ])
+    await assert.rejects(wrapped(...args), /not under the gate: only 'create'/);
+  for (const args of [["state", "x"], ["exec", "x", "run"], ["--version"]]) await wrapped(...args);
   for (const input of ["", "garbage", "{}", '{"pid":"x"}', '{"pid":-1}', "[".repeat(100_000)])
     assert.match((await state(input, { ...nobody, PIMS_GATE: "require" })).stderr, /names no process\n$/);
 
@@ -143,5 +155,21 @@ test("garbage on the socket is answered or cut off, and a process of the host's 
   const container = await site.start("one");
   const { pid } = await site.runtime.exec(container, ["/bin/sleep", "60"]);
   assert.equal(await ask(`${pid}\n`), "marked\n");
+  // Of the container by its cgroup, but among the host's mounts: nothing was marked for it.
+  const groups = await readFile(`/proc/${pid}/cgroup`, "utf8");
+  const paths = [...new Set(cgroupPaths(groups))].filter((path) => path !== "/");
+  const stray = spawn("sleep", ["60"], { stdio: "ignore" });
+  try {
+    // In either version's place.
+    const join = `for at in /sys/fs/cgroup"$2" /sys/fs/cgroup/*"$2"; do [ ! -d "$at" ] || echo "$1" >"$at/cgroup.procs"; done`;
+    for (const path of paths) await run("sh", ["-c", join, "sh", String(stray.pid), path]);
+    const now = cgroupPaths(await readFile(`/proc/${stray.pid}/cgroup`, "utf8"));
+    assert.ok(paths.length > 0 && paths.every((path) => now.includes(path)));
+    assert.equal(await ask(`${stray.pid}\n`), "unmarked\n");
+  } finally {
+    const exited = once(stray, "exit");
+    stray.kill("SIGKILL");
+    await exited;
+  }
   assert.equal(Number(await readFile(`/proc/${pid}/stat`, "utf8").then((text) => text.split(" ")[0])), pid);
 });

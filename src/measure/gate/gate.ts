@@ -120,13 +120,14 @@ export class Gate {
   async #markStarting(pid: number): Promise<void> {
     await this.#finder.refresh();
     const container = this.#finder.ofProcess(pid);
+    let marked = false;
     if (container !== null) {
       const guarded = this.#guard(container);
       if (guarded.settings === null) this.#marks.want(container, true);
       else this.#want(guarded);
-      this.#marks.meetStarting(pid, container);
+      marked = this.#marks.meetStarting(pid, container);
     }
-    this.#send({ type: "marked", pid, marked: container !== null });
+    this.#send({ type: "marked", pid, marked });
   }
 
   #settle(guarded: Guarded, settings: Settings): void {

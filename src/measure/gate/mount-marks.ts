@@ -124,11 +124,16 @@ export class MountMarks {
     this.#meet(id, [pid], container);
   }
 
-  /** A container is about to start, with this process: marks what it has mounted by now, whatever was met of it before. */
-  meetStarting(pid: number, container: ContainerRef): void {
+  /**
+   * A container is about to start, with this process: marks what it has mounted by now, whatever was met of it before.
+   * False where it has no mounts of its own, or has gone.
+   */
+  meetStarting(pid: number, container: ContainerRef): boolean {
     this.meetProcess(pid, container);
     const namespace = this.#namespaces.get(namespaceOf(pid, "mnt") ?? "");
-    if (namespace !== undefined) this.#markAnew(namespace);
+    if (namespace === undefined) return false;
+    this.#markAnew(namespace);
+    return namespace.table !== null;
   }
 
   /** Whether a container is to be under the gate. */
