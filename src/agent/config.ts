@@ -13,7 +13,7 @@ export const agentConfigSchema = z.strictObject({
     .default(() => hostname().slice(0, 63)),
   /** Folder for the measurement log and the host's token. */
   state: z.string().default("/var/lib/pims/agent"),
-  /** `device`, `device:PATH` or `unix:PATH`. */
+  /** `device`, `device:PATH`, `unix:PATH` or `tcp:HOST:PORT`. */
   tpm: z.string().default("device"),
   pcr: pcrSchema,
   verifier: z.strictObject({

@@ -6,7 +6,7 @@ import { formatRecord, parseRecord } from "../log/record.ts";
 import { replay } from "../log/replay.ts";
 import { AK_TEMPLATE, createAk } from "../tpm/attestation-key.ts";
 import { createPrimary } from "../tpm/commands/create-primary.ts";
-import { flushContext } from "../tpm/commands/flush-context.ts";
+import { flushContext } from "../tpm/commands/context.ts";
 import { quote } from "../tpm/commands/quote.ts";
 import { TPM_RH_OWNER } from "../tpm/constants.ts";
 import { type Appraisal, appraise, NOTHING_PROVED, type Proved } from "./appraise.ts";

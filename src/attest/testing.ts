@@ -7,9 +7,10 @@ import { fromHex } from "../core/bytes.ts";
 import type { LogEvent } from "../log/event.ts";
 import { MeasurementLog } from "../log/measurement-log.ts";
 import { createAk } from "../tpm/attestation-key.ts";
+import type { Attestation } from "../tpm/commands/certify.ts";
 import { pcrExtend } from "../tpm/commands/pcr-extend.ts";
 import { pcrRead } from "../tpm/commands/pcr-read.ts";
-import { type Quote, quote } from "../tpm/commands/quote.ts";
+import { quote } from "../tpm/commands/quote.ts";
 import { type Swtpm, startSwtpm } from "../tpm/swtpm.ts";
 import { openTpm, type Tpm } from "../tpm/tpm.ts";
 import type { Appraisal } from "./appraise.ts";
@@ -110,7 +111,8 @@ export class TestHost {
     return pcrExtend(this.tpm, "sha256", PCR, fromHex(digest));
   }
 
-  readonly quote = (nonce: Uint8Array): Promise<Quote> => quote(this.tpm, { keyHandle: this.#ak, nonce, pcrs: [PCR] });
+  readonly quote = (nonce: Uint8Array): Promise<Attestation> =>
+    quote(this.tpm, { keyHandle: this.#ak, nonce, pcrs: [PCR] });
 
   collect(nonce: string, from: number): Promise<Evidence> {
     return collectEvidence({ logPath: this.log.path, from, nonce: fromHex(nonce), quote: this.quote });
@@ -129,7 +131,7 @@ function bootEvent(boot: number): LogEvent {
 }
 
 /** A quote as evidence carries it. */
-export function encodeQuote({ attest, signature }: Quote): Pick<Evidence, "attest" | "signature"> {
+export function encodeQuote({ attest, signature }: Attestation): Pick<Evidence, "attest" | "signature"> {
   return { attest: Buffer.from(attest).toString("base64"), signature: Buffer.from(signature).toString("base64") };
 }
 

@@ -49,7 +49,7 @@ export function addLog(program: Command): void {
     .description("replay a log against the value of a PCR or against a quote, and say where it first disagrees")
     .argument("[file]", "the log, or the agent's state folder", DEFAULT_LOG)
     .option("--value <hex>", "the PCR's value, 64 hexadecimal digits")
-    .option("--tpm <address>", "read the value from this TPM: device, device:PATH or unix:PATH")
+    .option("--tpm <address>", "read the value from this TPM: device, device:PATH, unix:PATH or tcp:HOST:PORT")
     .option("--quote <file>", "a quote (TPMS_ATTEST), with --signature and --ak")
     .option("--signature <file>", "its signature (TPMT_SIGNATURE)")
     .option("--ak <file>", "the attestation key (TPMT_PUBLIC or TPM2B_PUBLIC)")

@@ -12,7 +12,7 @@ export function addTpm(program: Command): void {
   tpm
     .command("info")
     .description("what the TPM is, its PCR banks and this host's attestation key")
-    .option("--tpm <address>", "device, device:PATH or unix:PATH", "device")
+    .option("--tpm <address>", "device, device:PATH, unix:PATH or tcp:HOST:PORT", "device")
     .option("--json", "print one object (pims.tpm-info/v1)")
     .action(
       action(async (options: { tpm: string; json?: boolean }) => {

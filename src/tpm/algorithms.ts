@@ -3,6 +3,7 @@
 export const TPM_ALG = {
   RSA: 0x0001,
   SHA1: 0x0004,
+  AES: 0x0006,
   SHA256: 0x000b,
   SHA384: 0x000c,
   SHA512: 0x000d,
@@ -17,6 +18,7 @@ export const TPM_ALG = {
   SM2: 0x001b,
   ECSCHNORR: 0x001c,
   ECC: 0x0023,
+  CFB: 0x0043,
 } as const;
 
 /** TPM_ECC_NIST_P256 and TPM_ECC_NIST_P384. */

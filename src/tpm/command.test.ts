@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fromHex, toHex } from "../core/bytes.ts";
-import { type Command, decodeResponse, encodeCommand, execute } from "./command.ts";
+import { type Command, execute, prepareCommand, readResponse } from "./command.ts";
 import { refusesTruncation, survivesMutation } from "./fixtures.ts";
+import { EMPTY_PASSWORD } from "./session.ts";
+import { inTurn } from "./transport/in-turn.ts";
 import type { TpmTransport } from "./transport/transport.ts";
 
 const none = new Uint8Array(0);
@@ -10,7 +12,7 @@ const plain: Command = { name: "GetRandom", parameters: fromHex("0004") };
 const authorized: Command = {
   name: "CreatePrimary",
   handles: [0x4000000b],
-  authorized: true,
+  authorizations: [EMPTY_PASSWORD],
   returnsHandle: true,
   parameters: none,
 };
@@ -29,21 +31,29 @@ function scripted(...answers: string[]): TpmTransport & { sent: string[] } {
 }
 
 test("the bytes of a command", () => {
-  assert.equal(toHex(encodeCommand(plain)), "80010000000c0000017b0004");
+  assert.equal(toHex(prepareCommand(plain).bytes), "80010000000c0000017b0004");
   assert.equal(
-    toHex(encodeCommand({ name: "PCR_Extend", handles: [13], authorized: true, parameters: fromHex("aa") })),
+    toHex(
+      prepareCommand({
+        name: "PCR_Extend",
+        handles: [13],
+        authorizations: [EMPTY_PASSWORD],
+        parameters: fromHex("aa"),
+      }).bytes,
+    ),
     "80020000001c00000182" + "0000000d" + "00000009" + "400000090000000000" + "aa",
   );
 });
 
 test("a response with an authorisation", () => {
+  const prepared = prepareCommand(authorized);
   const whole = fromHex("80020000001a00000000" + "80000000" + "00000003" + "0001ff" + "0000010000");
-  const { handle, parameters } = decodeResponse(authorized, whole);
+  const { handle, parameters } = readResponse(authorized, prepared, whole);
   assert.equal(handle, 0x80000000);
   assert.equal(toHex(parameters.sized(1)), "ff");
   parameters.end();
-  refusesTruncation(whole, (bytes) => decodeResponse(authorized, bytes));
-  survivesMutation(whole, (bytes) => decodeResponse(authorized, bytes));
+  refusesTruncation(whole, (bytes) => readResponse(authorized, prepared, bytes));
+  survivesMutation(whole, (bytes) => readResponse(authorized, prepared, bytes));
 });
 
 test("a response that is not as its header says is malformed", async () => {
@@ -61,18 +71,37 @@ test("a response that is not as its header says is malformed", async () => {
 
 test("a command that had no effect is sent again, others are not", async () => {
   const busy = scripted("80010000000a00000922", "80010000000a00000908", "80010000000e0000000000021122");
-  const { parameters } = await execute(busy, plain);
+  const { parameters } = await execute(inTurn(busy), plain);
   assert.equal(toHex(parameters.sized(2)), "1122");
   assert.equal(busy.sent.length, 3);
   const locked = scripted("80010000000a00000921");
-  await assert.rejects(execute(locked, plain), { code: "tpm-error", message: /TPM2_GetRandom: TPM_RC_LOCKOUT/ });
+  await assert.rejects(execute(inTurn(locked), plain), {
+    code: "tpm-error",
+    message: /TPM2_GetRandom: TPM_RC_LOCKOUT/,
+  });
   assert.equal(locked.sent.length, 1);
+});
+
+test("none overtakes a command that has to be sent again", async () => {
+  const sent: string[] = [];
+  let refusals = 3;
+  const tpm = inTurn({
+    send: async (command) => {
+      const which = toHex(command).slice(20);
+      sent.push(which);
+      return fromHex(which === "0001" && refusals-- > 0 ? "80010000000a00000922" : "80010000000c000000000000");
+    },
+    close: async () => {},
+  });
+  const numbered = (text: string): Command => ({ name: "GetRandom", parameters: fromHex(text) });
+  await Promise.all(["0000", "0001", "0002", "0003"].map((text) => execute(tpm, numbered(text))));
+  assert.deepEqual(sent, ["0000", "0001", "0001", "0001", "0001", "0002", "0003"]);
 });
 
 test("a TPM that is always busy is an error in bounded time", async () => {
   const busy = scripted("80010000000a00000922");
   const start = performance.now();
-  await assert.rejects(execute(busy, plain), { code: "tpm-error", message: /TPM_RC_RETRY/ });
+  await assert.rejects(execute(inTurn(busy), plain), { code: "tpm-error", message: /TPM_RC_RETRY/ });
   assert.ok(performance.now() - start < 10_000);
   assert.equal(busy.sent.length, 12);
 });

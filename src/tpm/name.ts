@@ -21,7 +21,8 @@ export function primaryQualifiedName(publicArea: Uint8Array, hierarchy: number):
   return nameOver(nameAlg, new WireWriter().u32(hierarchy).bytes(nameOver(nameAlg, publicArea)).done());
 }
 
-function nameOver(nameAlg: HashName, bytes: Uint8Array): Uint8Array {
+/** A Name over what it names: nameAlg ‖ H(bytes). */
+export function nameOver(nameAlg: HashName, bytes: Uint8Array): Uint8Array {
   const id = new WireWriter().u16(hashByName(nameAlg).id).done();
   return concatBytes(id, new Uint8Array(hash(nameAlg, bytes, "buffer")));
 }

@@ -8,6 +8,13 @@ export interface SigningScheme {
   readonly hash: HashName;
 }
 
+/** TPM_ALG_IDs of a block cipher and its mode. */
+export interface SymmetricAlgorithm {
+  readonly algorithm: number;
+  readonly bits: number;
+  readonly mode: number;
+}
+
 export type PublicKeyNumbers =
   | { readonly type: "ecc"; readonly curve: "P-256" | "P-384"; readonly x: Uint8Array; readonly y: Uint8Array }
   | { readonly type: "rsa"; readonly modulus: Uint8Array; readonly exponent: number };
@@ -18,8 +25,8 @@ export interface PublicArea {
   /** TPMA_OBJECT. */
   readonly attributes: number;
   readonly authPolicy: Uint8Array;
-  /** TPM_ALG_ID of the symmetric algorithm, which only a storage key has; TPM_ALG_NULL otherwise. */
-  readonly symmetric: number;
+  /** What a storage key encrypts its children with; null for any other key. */
+  readonly symmetric: SymmetricAlgorithm | null;
   /** Null when the key has none or one that PIMS does not verify. */
   readonly scheme: SigningScheme | null;
   readonly key: PublicKeyNumbers;
@@ -58,13 +65,9 @@ export function unwrapPublic(sizedPublic: Uint8Array): Uint8Array {
 }
 
 /** TPMT_SYM_DEF_OBJECT+: nothing follows TPM_ALG_NULL. */
-function readSymmetric(reader: WireReader): number {
+function readSymmetric(reader: WireReader): SymmetricAlgorithm | null {
   const algorithm = reader.u16();
-  if (algorithm !== TPM_ALG.NULL) {
-    reader.u16(); // key bits
-    reader.u16(); // mode
-  }
-  return algorithm;
+  return algorithm === TPM_ALG.NULL ? null : { algorithm, bits: reader.u16(), mode: reader.u16() };
 }
 
 /** TPMT_ECC_SCHEME+ or TPMT_RSA_SCHEME+: the union's size depends on the scheme. */
@@ -137,7 +140,7 @@ export function isRestrictedSigningKey(publicArea: Uint8Array): boolean {
   try {
     const { attributes, symmetric, scheme, nameAlg, key } = parsePublic(publicArea);
     if ((attributes & REQUIRED) !== REQUIRED || (attributes & FORBIDDEN) !== 0) return false;
-    if (symmetric !== TPM_ALG.NULL || scheme === null || scheme.hash === "sha1" || nameAlg === "sha1") return false;
+    if (symmetric !== null || scheme === null || scheme.hash === "sha1" || nameAlg === "sha1") return false;
     return (key.type === "ecc") === (scheme.algorithm === "ecdsa");
   } catch (error) {
     if (errorCode(error) === "tpm-malformed") return false;

@@ -77,7 +77,7 @@ export async function startSwtpm(options: { folder: string }): Promise<Swtpm> {
 async function refuseSecond(socketPath: string): Promise<void> {
   let other: TpmTransport;
   try {
-    other = await openSocket(socketPath, 1000);
+    other = await openSocket({ path: socketPath }, 1000);
   } catch {
     return;
   }
@@ -123,7 +123,7 @@ async function answers(child: ChildProcess, socketPath: string, said: () => stri
       throw new PimsError("tpm-unreachable", `swtpm ended at once: ${said() || failure}`, { cause: failure });
     try {
       // It listens before it has read its state: only an answer shows that it is a TPM.
-      const transport = await openSocket(socketPath, 1000);
+      const transport = await openSocket({ path: socketPath }, 1000);
       await getRandom({ address: `unix:${socketPath}`, ...transport }, 1);
       await transport.close();
       return;

@@ -33,6 +33,29 @@ export async function getHandles(tpm: Tpm, first: number): Promise<number[]> {
   );
 }
 
+/** Command codes that the TPM implements: TPM_CC → TPMA_CC. */
+export async function getCommands(tpm: Tpm): Promise<Map<number, number>> {
+  const all = await list(
+    tpm,
+    TPM_CAP.COMMANDS,
+    0,
+    (reader) => reader.u32(),
+    (attributes) => attributes & 0xffff,
+  );
+  return new Map(all.map((attributes) => [attributes & 0xffff, attributes]));
+}
+
+/** Curves that the TPM implements (TPM_ECC_CURVE). */
+export async function getCurves(tpm: Tpm): Promise<number[]> {
+  return await list(
+    tpm,
+    TPM_CAP.ECC_CURVES,
+    0,
+    (reader) => reader.u16(),
+    (curve) => curve,
+  );
+}
+
 /** Banks that are allocated, with their PCRs; a bank without any is left out. */
 export async function getPcrBanks(tpm: Tpm): Promise<PcrSelection[]> {
   const { data } = await page(tpm, TPM_CAP.PCRS, 0, MAX_BANKS);

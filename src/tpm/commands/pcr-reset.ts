@@ -1,5 +1,6 @@
-import { execute } from "../command.ts";
+import { executePlainly } from "../command.ts";
 import { FIRST_HANDLE } from "../constants.ts";
+import { EMPTY_PASSWORD } from "../session.ts";
 import type { Tpm } from "../tpm.ts";
 
 /**
@@ -7,11 +8,10 @@ import type { Tpm } from "../tpm.ts";
  * nothing; of others PimsError `tpm-error` (TPM_RC_LOCALITY).
  */
 export async function pcrReset(tpm: Tpm, pcr: number): Promise<void> {
-  const { parameters } = await execute(tpm, {
+  await executePlainly(tpm, {
     name: "PCR_Reset",
     handles: [FIRST_HANDLE.pcr + pcr],
-    authorized: true,
+    authorizations: [EMPTY_PASSWORD],
     parameters: new Uint8Array(0),
   });
-  parameters.end();
 }

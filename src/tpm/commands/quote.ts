@@ -2,9 +2,10 @@ import { type HashName, TPM_ALG } from "../algorithms.ts";
 import { parseAttest } from "../attest.ts";
 import { execute } from "../command.ts";
 import { writePcrSelection } from "../pcr-selection.ts";
-import { parseSignature } from "../signature.ts";
+import { EMPTY_PASSWORD } from "../session.ts";
 import type { Tpm } from "../tpm.ts";
 import { WireWriter } from "../wire.ts";
+import { type Attestation, readAttestation } from "./certify.ts";
 
 export interface QuoteRequest {
   /** Of a loaded signing key with an empty authorisation. */
@@ -15,30 +16,17 @@ export interface QuoteRequest {
   readonly bank?: HashName;
 }
 
-export interface Quote {
-  /** TPMS_ATTEST, the bytes that were signed. */
-  readonly attest: Uint8Array;
-  /** TPMT_SIGNATURE. */
-  readonly signature: Uint8Array;
-}
-
-const MAX_ATTEST_BYTES = 1024;
-
 /** TPM2_Quote (part 3), by the key's own scheme. `tpm-malformed` when what comes is not a quote with a signature. */
-export async function quote(tpm: Tpm, request: QuoteRequest): Promise<Quote> {
+export async function quote(tpm: Tpm, request: QuoteRequest): Promise<Attestation> {
   const { parameters } = await execute(tpm, {
     name: "Quote",
     handles: [request.keyHandle],
-    authorized: true,
+    authorizations: [EMPTY_PASSWORD],
     parameters: new WireWriter()
       .sized(request.nonce)
       .u16(TPM_ALG.NULL)
       .bytes(writePcrSelection(request.bank ?? "sha256", request.pcrs))
       .done(),
   });
-  const attest = parameters.sized(MAX_ATTEST_BYTES);
-  const signature = parameters.rest();
-  parseAttest(attest);
-  parseSignature(signature);
-  return { attest, signature };
+  return readAttestation(parameters, parseAttest);
 }

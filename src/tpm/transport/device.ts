@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { concatBytes } from "../../core/bytes.ts";
 import { errorCode, PimsError } from "../../core/errors.ts";
-import { DEFAULT_TIMEOUT_MS, isWholeResponse, MAX_MESSAGE_BYTES, Row, type TpmTransport } from "./transport.ts";
+import { DEFAULT_TIMEOUT_MS, isWholeResponse, MAX_MESSAGE_BYTES, type TpmTransport } from "./transport.ts";
 
 const HINTS: Readonly<Record<string, string>> = {
   ENOENT: "use a machine with a TPM 2.0, or a software TPM with an address like unix:/run/swtpm/tpm.sock",
@@ -25,7 +25,6 @@ export async function openDevice(path: string, timeoutMs = DEFAULT_TIMEOUT_MS): 
     const message = code === "ENOENT" ? `there is no TPM at ${path}` : `the TPM ${path} cannot be opened (${code})`;
     throw new PimsError("tpm-unreachable", message, { cause, ...(hint === undefined ? {} : { hint }) });
   }
-  const row = new Row();
   let broken = false;
   const exchange = async (command: Uint8Array): Promise<Uint8Array> => {
     // What the device says after an unanswered or misread command could be taken for the answer to the next.
@@ -45,9 +44,8 @@ export async function openDevice(path: string, timeoutMs = DEFAULT_TIMEOUT_MS): 
     }
   };
   return {
-    send: (command) => row.enter(() => exchange(command)),
+    send: exchange,
     close: async () => {
-      await row.close();
       // Closing waits for a read in progress, which would have no bound.
       if (broken) void file.close().catch(() => {});
       else await file.close();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createConnection, createServer, type Socket } from "node:net";
+import { type AddressInfo, createConnection, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
@@ -71,6 +71,30 @@ test("hanging up and silence end in bounded time", async (t) => {
   const start = performance.now();
   await assert.rejects(getRandom(silent, 2), { code: "tpm-unreachable", message: /did not answer within 200 ms/ });
   assert.ok(performance.now() - start < 5000);
+});
+
+test("a port is as good as a path", async (t) => {
+  const tpm = await testTpm(t);
+  const open = new Set<Socket>();
+  const server = createServer((socket) => {
+    const target = createConnection(tpm.address.slice("unix:".length));
+    for (const end of [socket, target]) open.add(end.on("error", () => {}));
+    socket.pipe(target).pipe(socket);
+  });
+  t.after(() => {
+    for (const socket of open) socket.destroy();
+    server.close();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const byPort = await openTpm(`tcp:127.0.0.1:${port}`);
+  await pcrExtend(byPort, "sha256", 16, new Uint8Array(32).fill(1));
+  assert.deepEqual((await pcrRead(tpm, "sha256", [16])).get(16), extendAll([new Uint8Array(32).fill(1)]));
+  await byPort.close();
+  assert.equal(tctiOf(`tcp:127.0.0.1:${port}`), `swtpm:host=127.0.0.1,port=${port}`);
+  for (const address of ["tcp:127.0.0.1", "tcp:127.0.0.1:0", "tcp:a b:1", "tcp:[::1]", "tcp:x:65536"])
+    await assert.rejects(openTpm(address), { code: "tpm-unreachable", message: /is not the address/ }, address);
 });
 
 test("commands are carried out in the order of the calls, also after one that fails", async (t) => {

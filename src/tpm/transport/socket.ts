@@ -2,25 +2,28 @@ import { createConnection, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { concatBytes } from "../../core/bytes.ts";
 import { errorCode, PimsError } from "../../core/errors.ts";
-import { DEFAULT_TIMEOUT_MS, isWholeResponse, Row, type TpmTransport } from "./transport.ts";
+import { DEFAULT_TIMEOUT_MS, isWholeResponse, type TpmTransport } from "./transport.ts";
 
 const MAX_SOCKET_PATH_BYTES = 107;
 
+/** Where a swtpm listens: a path (`--server type=unixio,path=…`) or a port (`--server type=tcp,port=…`). */
+export type SocketPlace = { readonly path: string } | { readonly host: string; readonly port: number };
+
 /**
- * The server socket of a swtpm (`--server type=unixio,path=…`). It serves one connection at a time and lets the others
+ * The server socket of a swtpm. It serves one connection at a time and lets the others
  * wait, so every command has a connection of its own: programs take turns, none can keep the TPM. What was loaded stays
  * loaded. `timeoutMs` bounds one command with its wait for the turn.
  */
-export async function openSocket(path: string, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<TpmTransport> {
-  checkSocketPath(path);
-  const row = new Row();
+export async function openSocket(place: SocketPlace, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<TpmTransport> {
+  if ("path" in place) checkSocketPath(place.path);
   // Says at once when there is nobody.
-  const probe = await connect(path, performance.now() + timeoutMs);
+  const probe = await connect(place, performance.now() + timeoutMs);
   probe.destroy();
-  return {
-    send: (command) => row.enter(() => exchange(path, command, timeoutMs)),
-    close: () => row.close(),
-  };
+  return { send: (command) => exchange(place, command, timeoutMs), close: async () => {} };
+}
+
+function nameOf(place: SocketPlace): string {
+  return "path" in place ? place.path : `${place.host} port ${place.port}`;
 }
 
 /** PimsError `tpm-unreachable` for a path that is too long for a unix socket (unix(7): 108 bytes with the final zero). */
@@ -31,13 +34,14 @@ export function checkSocketPath(path: string): void {
     });
 }
 
-async function exchange(path: string, command: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+async function exchange(place: SocketPlace, command: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
   const deadline = performance.now() + timeoutMs;
-  const socket = await connect(path, deadline);
+  const socket = await connect(place, deadline);
+  const name = nameOf(place);
   try {
     return await new Promise<Uint8Array>((resolve, reject) => {
       const timer = setTimeout(
-        () => reject(new PimsError("tpm-unreachable", `the TPM at ${path} did not answer within ${timeoutMs} ms`)),
+        () => reject(new PimsError("tpm-unreachable", `the TPM at ${name} did not answer within ${timeoutMs} ms`)),
         deadline - performance.now(),
       );
       let response: Uint8Array = new Uint8Array(0);
@@ -50,13 +54,13 @@ async function exchange(path: string, command: Uint8Array, timeoutMs: number): P
         }
       });
       socket.on("error", (cause) =>
-        reject(new PimsError("tpm-unreachable", `the TPM at ${path} failed (${errorCode(cause)})`, { cause })),
+        reject(new PimsError("tpm-unreachable", `the TPM at ${name} failed (${errorCode(cause)})`, { cause })),
       );
       socket.on("close", () => {
         clearTimeout(timer);
         const problem = response.length === 0 ? "hung up" : `hung up after ${response.length} bytes of a response`;
         const code = response.length === 0 ? "tpm-unreachable" : "tpm-malformed";
-        reject(new PimsError(code, `the TPM at ${path} ${problem}`));
+        reject(new PimsError(code, `the TPM at ${name} ${problem}`));
       });
       socket.write(command);
     });
@@ -66,14 +70,23 @@ async function exchange(path: string, command: Uint8Array, timeoutMs: number): P
 }
 
 /** Connects, again and again while the queue of the socket is full (EAGAIN), until the deadline. */
-async function connect(path: string, deadline: number): Promise<Socket> {
+async function connect(place: SocketPlace, deadline: number): Promise<Socket> {
   for (;;) {
     try {
       return await new Promise<Socket>((resolve, reject) => {
-        const socket = createConnection({ path });
-        socket.once("error", reject);
+        const socket = createConnection({ ...place });
+        // Far away, what is sent may vanish without an answer.
+        const timer = setTimeout(
+          () => socket.destroy(Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" })),
+          Math.max(1, deadline - performance.now()),
+        );
+        socket.once("error", (error) => {
+          clearTimeout(timer);
+          reject(error);
+        });
         socket.once("connect", () => {
-          socket.removeListener("error", reject);
+          clearTimeout(timer);
+          socket.removeAllListeners("error");
           resolve(socket);
         });
       });
@@ -85,7 +98,7 @@ async function connect(path: string, deadline: number): Promise<Socket> {
         continue;
       }
       const why = code === "EAGAIN" ? "is busy with others" : `cannot be reached (${code})`;
-      throw new PimsError("tpm-unreachable", `the TPM at ${path} ${why}`, {
+      throw new PimsError("tpm-unreachable", `the TPM at ${nameOf(place)} ${why}`, {
         hint: "check that swtpm is running there and that this user may use its socket",
         cause,
       });

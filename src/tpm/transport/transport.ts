@@ -9,13 +9,12 @@ export const MAX_MESSAGE_BYTES = 4096;
 export const DEFAULT_TIMEOUT_MS = 30_000;
 
 /**
- * Carries whole commands to a TPM and whole responses back, one at a time and in the order of the calls. PimsError
+ * Carries whole commands to a TPM and whole responses back, one at a time (`inTurn` sees to that). PimsError
  * `tpm-unreachable` when there is no response in bounded time (the command may have been carried out all the same; a
  * transport never sends one twice), `tpm-malformed` when what came is not one whole response.
  */
 export interface TpmTransport {
   send(command: Uint8Array): Promise<Uint8Array>;
-  /** Waits for the commands that have been sent. Afterwards `send` is refused. */
   close(): Promise<void>;
 }
 
@@ -40,21 +39,9 @@ export function isWholeResponse(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** Puts calls in a row: each begins when the one before it has ended, well or badly. */
-export class Row {
-  #last: Promise<unknown> = Promise.resolve();
-  #closed = false;
-
-  enter<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(new PimsError("tpm-unreachable", "the connection to the TPM is closed"));
-    const turn = this.#last.then(work);
-    this.#last = turn.catch(() => {});
-    return turn;
-  }
-
-  /** Lets nothing in any more and waits for the last. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    await this.#last;
-  }
+/** The response code, from the header. PimsError `tpm-malformed` when there is no whole header. */
+export function responseCodeOf(response: Uint8Array): number {
+  if (response.length < HEADER_BYTES)
+    throw new PimsError("tpm-malformed", `a response of ${response.length} bytes has no header`);
+  return new DataView(response.buffer, response.byteOffset, response.byteLength).getUint32(6);
 }
