@@ -22,10 +22,10 @@ export async function testFolder(t: TestContext): Promise<string> {
   return folder;
 }
 
-/** A swtpm, open, that ends with the test. With `setup` it is made by swtpm_setup with these options. */
-export async function testTpm(t: TestContext, setup?: readonly string[]): Promise<Tpm> {
+/** A swtpm, open, that ends with the test. With `setup` swtpm_setup makes it, with these options and this maker. */
+export async function testTpm(t: TestContext, setup?: readonly string[], caFolder?: string): Promise<Tpm> {
   const folder = await mkdtemp(join(tmpdir(), "pims-tpm-"));
-  if (setup !== undefined) await setUpSwtpm(folder, setup);
+  if (setup !== undefined) await setUpSwtpm(folder, setup, caFolder);
   const swtpm = await startSwtpm({ folder });
   t.after(async () => {
     await swtpm.stop();
