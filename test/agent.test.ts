@@ -76,6 +76,7 @@ class Site {
       config,
       JSON.stringify({
         ...{ state, listen: { port: this.#port }, ledger: this.ledger, staleAfterMs: 5000 },
+        enrollment: { uncertified: true },
         policy: { starts: STARTS },
       }),
     );

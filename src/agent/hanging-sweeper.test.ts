@@ -56,7 +56,13 @@ test("a sweeper that hangs under a living agent is told of, and does not keep th
   const ledger = { url: "http://127.0.0.1:1", registry: `0x${"00".repeat(20)}` };
   const state = join(folder, "verifier");
   const verifier = await runVerifier(
-    verifierConfigSchema.parse({ state, listen: { port: 0 }, ledger, maxPauseMs: 6000 }),
+    verifierConfigSchema.parse({
+      state,
+      listen: { port: 0 },
+      ledger,
+      maxPauseMs: 6000,
+      enrollment: { uncertified: true },
+    }),
   );
   closing.push(() => verifier.close());
   const anchor = await openTpmAnchor(swtpm.address, 13);
@@ -66,7 +72,7 @@ test("a sweeper that hangs under a living agent is told of, and does not keep th
   closing.push(() => log.close());
   const client = new VerifierClient(verifier.url, "host-1");
   const joinToken = (await readFile(join(state, JOIN_TOKEN_FILE), "utf8")).trim();
-  client.useToken(await client.enroll(anchor.akPublic, joinToken));
+  client.useToken(await client.enroll(anchor, joinToken));
 
   const answers: Answer[] = [];
   const report = () =>

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Enrollable } from "../attest/enroll-host.ts";
 import { lookUpBaseline } from "../attest/reference-values.ts";
 import { rfc3339, systemClock } from "../core/clock.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
@@ -38,7 +39,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     const { log, records } = await openLog(config, anchor.register);
     closing.push(() => log.close());
     const verifier = new VerifierClient(config.verifier.url, config.host);
-    if (!(await useToken(config, verifier)) && !(await enroll(config, verifier, anchor.akPublic, stop, report))) return;
+    if (!(await useToken(config, verifier)) && !(await enroll(config, verifier, anchor, stop, report))) return;
     const cache = new BaselineCache(config.ledger);
     const sweeper = new Sweeper({ scope: "containers", method: config.method, scrubPages: scrubPages(config) });
     const agent = new Agent(
@@ -54,7 +55,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
         lookUp: (identity) => lookUpBaseline(cache, identity),
         nameContainer,
         enrollAgain: async () =>
-          config.verifier.joinTokenFile !== undefined && enroll(config, verifier, anchor.akPublic, stop, report),
+          config.verifier.joinTokenFile !== undefined && enroll(config, verifier, anchor, stop, report),
         pause: pauseContainer,
         report,
       },
@@ -105,7 +106,7 @@ async function useToken(config: AgentConfig, verifier: VerifierClient): Promise<
 async function enroll(
   config: AgentConfig,
   verifier: VerifierClient,
-  akPublic: Uint8Array,
+  tpm: Enrollable,
   stop: AbortSignal,
   report: (text: string) => void,
 ): Promise<boolean> {
@@ -117,7 +118,7 @@ async function enroll(
     });
   for (let told = false; !stop.aborted; told = true) {
     try {
-      const token = await verifier.enroll(akPublic, joinToken);
+      const token = await verifier.enroll(tpm, joinToken);
       const draft = `${path}.${randomUUID()}`;
       await writeFile(draft, `${token}\n`, { mode: 0o600 });
       await rename(draft, path);

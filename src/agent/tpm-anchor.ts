@@ -1,4 +1,5 @@
 import type { Quoter } from "../attest/collect.ts";
+import type { Enrollable } from "../attest/enroll-host.ts";
 import { BOOT_PCRS, type PlatformWanted, platformPcrs } from "../attest/platform-evidence.ts";
 import { fromHex, toHex } from "../core/bytes.ts";
 import type { Register } from "../log/measurement-log.ts";
@@ -6,15 +7,14 @@ import { createAk } from "../tpm/attestation-key.ts";
 import { pcrExtend } from "../tpm/commands/pcr-extend.ts";
 import { pcrRead } from "../tpm/commands/pcr-read.ts";
 import { quote } from "../tpm/commands/quote.ts";
+import { findEndorsementKey, openCredential, withEk } from "../tpm/endorsement-key.ts";
 import { responseName } from "../tpm/response-code.ts";
 import { openTpm } from "../tpm/tpm.ts";
 import { PlatformLogs } from "./platform-logs.ts";
 
 /** The TPM as the agent uses it: one register, and one key that quotes it. */
-export interface TpmAnchor {
+export interface TpmAnchor extends Enrollable {
   readonly register: Register;
-  /** TPMT_PUBLIC of the attestation key. */
-  readonly akPublic: Uint8Array;
   readonly quote: Quoter;
   /** A quote that covers the registers below the agent, too, and what leads to them. */
   quotePlatform(nonce: Uint8Array, wanted: PlatformWanted): ReturnType<Quoter>;
@@ -47,6 +47,15 @@ export async function openTpmAnchor(address: string, pcr: number): Promise<TpmAn
         extend: (digest) => pcrExtend(tpm, "sha256", pcr, fromHex(digest)),
       },
       akPublic: ak.publicArea,
+      async showEk() {
+        const { kind, certificate } = await findEndorsementKey(tpm);
+        return { certificate, publicArea: await withEk(tpm, kind, async (ek) => ek.publicArea) };
+      },
+      async openCredential(blob) {
+        const { kind } = await findEndorsementKey(tpm);
+        ak = await createAk(tpm);
+        return openCredential(tpm, kind, ak, blob);
+      },
       quote: (nonce) => quotePcrs(nonce, [pcr]),
       async quotePlatform(nonce, wanted) {
         // Nobody changes these meanwhile: the boot is over, and the agent's own is read in its turn.

@@ -1,12 +1,12 @@
 import type { z } from "zod";
 import {
-  enrollAnswerSchema,
   type NonceAnswer,
   nonceAnswerSchema,
   outcomeSchema,
   stagedAnswerSchema,
   wantedAnswerSchema,
 } from "../attest/api.ts";
+import { type Enrollable, enrollHost } from "../attest/enroll-host.ts";
 import { type Evidence, splitEvidence } from "../attest/evidence.ts";
 import { requestJson } from "../attest/http.ts";
 
@@ -28,10 +28,9 @@ export class VerifierClient {
     this.#token = token;
   }
 
-  /** Shows the attestation key under the join token and gets the host's own token. */
-  async enroll(akPublic: Uint8Array, joinToken: string): Promise<string> {
-    const body = { host: this.#host, akPublic: Buffer.from(akPublic).toString("base64") };
-    return (await this.#request("POST", "/v1/hosts", enrollAnswerSchema, { body, token: joinToken })).token;
+  /** Enrolls the host under the join token or an invitation, and gives its own token. */
+  enroll(tpm: Enrollable, token: string): Promise<string> {
+    return enrollHost(this.#url, this.#host, tpm, token);
   }
 
   nonce(): Promise<NonceAnswer> {

@@ -3,13 +3,6 @@ import { brief } from "../core/bytes.ts";
 import { platformWantedSchema } from "./platform-evidence.ts";
 
 /** Bodies of the verifier's HTTP interface that agents and commands read. Every one is checked where it arrives. */
-export const enrollRequestSchema = z.strictObject({
-  host: z.string().max(63),
-  /** TPMT_PUBLIC of the attestation key. */
-  akPublic: z.base64().max(4096),
-});
-export const enrollAnswerSchema = z.object({ token: z.string().regex(/^[0-9a-f]{64}$/) });
-
 export const nonceAnswerSchema = z.object({
   nonce: z.string().regex(/^[0-9a-f]{64}$/),
   from: z.int().min(0),

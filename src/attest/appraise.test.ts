@@ -5,10 +5,11 @@ import type { LogEvent } from "../log/event.ts";
 import { formatRecord, parseRecord } from "../log/record.ts";
 import { replay } from "../log/replay.ts";
 import { AK_TEMPLATE, createAk } from "../tpm/attestation-key.ts";
-import { createPrimary } from "../tpm/commands/create-primary.ts";
 import { flushContext } from "../tpm/commands/context.ts";
+import { createPrimary } from "../tpm/commands/create-primary.ts";
 import { quote } from "../tpm/commands/quote.ts";
-import { TPM_RH_OWNER } from "../tpm/constants.ts";
+import { TPM_RH_ENDORSEMENT, TPM_RH_OWNER } from "../tpm/constants.ts";
+import { attestationTemplate } from "../tpm/templates.ts";
 import { type Appraisal, appraise, NOTHING_PROVED, type Proved } from "./appraise.ts";
 import type { Evidence } from "./evidence.ts";
 import { gapEvent, sweepEvent } from "./sample-events.ts";
@@ -104,13 +105,25 @@ test("log-rollback: only the end of the proved log is gone", () => {
 });
 
 test("quote-invalid: only the key is another, as good as the attestation key", async () => {
-  const key = await createPrimary(host.tpm, TPM_RH_OWNER, AK_TEMPLATE);
+  const key = await createPrimary(host.tpm, TPM_RH_ENDORSEMENT, attestationTemplate("rsa-2048"));
   try {
     const foreign = await quote(host.tpm, { keyHandle: key.handle, nonce: fromHex(NONCE), pcrs: [PCR] });
     const evidence = { ...good, ...encodeQuote(foreign) };
     assertRefused(judge(evidence), "quote-invalid", /signature/);
     const theirs = appraise(evidence, { akPublic: key.publicArea, nonce: NONCE, pcr: PCR }, NOTHING_PROVED);
     assertAccepted(theirs);
+  } finally {
+    await flushContext(host.tpm, key.handle);
+  }
+});
+
+test("quote-invalid: only the key's hierarchy is another", async () => {
+  const key = await createPrimary(host.tpm, TPM_RH_OWNER, AK_TEMPLATE);
+  try {
+    const foreign = await quote(host.tpm, { keyHandle: key.handle, nonce: fromHex(NONCE), pcrs: [PCR] });
+    const evidence = { ...good, ...encodeQuote(foreign) };
+    const theirs = appraise(evidence, { akPublic: key.publicArea, nonce: NONCE, pcr: PCR }, NOTHING_PROVED);
+    assertRefused(theirs, "quote-invalid", /endorsement hierarchy/);
   } finally {
     await flushContext(host.tpm, key.handle);
   }

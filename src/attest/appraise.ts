@@ -4,6 +4,8 @@ import { PimsError } from "../core/errors.ts";
 import type { Reason } from "../log/finding.ts";
 import { type LogRecord, parseRecord } from "../log/record.ts";
 import { extendValue } from "../log/replay.ts";
+import { TPM_RH_ENDORSEMENT } from "../tpm/constants.ts";
+import { primaryQualifiedName } from "../tpm/name.ts";
 import { verifyQuote } from "../tpm/quote-verification.ts";
 import { appraisePlatform } from "./appraise-platform.ts";
 import type { Evidence } from "./evidence.ts";
@@ -58,6 +60,7 @@ export function appraise(
       nonce: fromHex(expected.nonce),
       pcrs: expected.platform === undefined ? [expected.pcr] : platformPcrs(expected.pcr),
     });
+    checkHierarchy(quote.qualifiedSigner, expected.akPublic);
     checkClock(quote, before);
     checkContinuity(evidence, before);
     const platform =
@@ -97,6 +100,12 @@ const REFUSALS = [
 
 function isRefusal(code: string | undefined): code is (typeof REFUSALS)[number] {
   return REFUSALS.some((refusal) => refusal === code);
+}
+
+/** Under any other hierarchy the TPM would obfuscate its counters, and its owner could bring back an old key. */
+function checkHierarchy(qualifiedSigner: Uint8Array, akPublic: Uint8Array): void {
+  if (!bytesEqual(qualifiedSigner, primaryQualifiedName(akPublic, TPM_RH_ENDORSEMENT)))
+    throw new PimsError("quote-invalid", "the attestation key is not a primary key of the endorsement hierarchy");
 }
 
 /** The host may not take back a record that a quote has proved, nor leave one out. */

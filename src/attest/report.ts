@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { actionSchema, gateEventSchema } from "../log/event.ts";
 import { containerSchema, findingSchema, reasonSchema, textSchema } from "../log/finding.ts";
+import { tpmIdentitySchema, tpmNoticeSchema } from "./enrollment.ts";
 import { linkSchema, platformVerdictSchema } from "./judge-platform.ts";
 import { platformStateSchema } from "./platform-state.ts";
 import { STATUSES } from "./verdict.ts";
@@ -26,6 +27,10 @@ export const hostReportSchema = z.object({
   reason: reasonSchema.nullable(),
   text: z.string(),
   acceptedAt: z.string().nullable(),
+  /** Whose TPM vouches for it; null for a host whose attestation key was taken on trust. */
+  tpm: tpmIdentitySchema.nullable(),
+  /** What was noticed about its TPM and not decided since. */
+  notice: tpmNoticeSchema.nullable(),
   records: z.int(),
   /** What the last attested sweep covered; null before there was one. */
   lastSweep: z
@@ -49,6 +54,8 @@ export type HostReport = z.infer<typeof hostReportSchema>;
 export const hostPlatformSchema = z.object({
   schema: z.literal("pims.host-platform/v1"),
   host: z.string(),
+  tpm: tpmIdentitySchema.nullable(),
+  notice: tpmNoticeSchema.nullable(),
   platform: z.object({ state: platformStateSchema.nullable(), verdict: platformVerdictSchema }).nullable(),
 });
 export type HostPlatform = z.infer<typeof hostPlatformSchema>;

@@ -11,6 +11,8 @@ import type { Attestation } from "../tpm/commands/certify.ts";
 import { pcrExtend } from "../tpm/commands/pcr-extend.ts";
 import { pcrRead } from "../tpm/commands/pcr-read.ts";
 import { quote } from "../tpm/commands/quote.ts";
+import type { CredentialBlob } from "../tpm/credential.ts";
+import { findEndorsementKey, openCredential, withEk } from "../tpm/endorsement-key.ts";
 import { type Swtpm, startSwtpm } from "../tpm/swtpm.ts";
 import { openTpm, type Tpm } from "../tpm/tpm.ts";
 import type { Appraisal } from "./appraise.ts";
@@ -46,9 +48,10 @@ export class TestHost {
     this.folder = folder;
   }
 
-  /** Ends with the test. Its log holds a `boot` record. */
-  static async start(t: Ending): Promise<TestHost> {
+  /** Ends with the test. Its log holds a `boot` record. `maker` prepares the folder of its TPM. */
+  static async start(t: Ending, maker?: (folder: string) => Promise<void>): Promise<TestHost> {
     const folder = await mkdtemp(join(tmpdir(), "pims-attest-"));
+    await maker?.(join(folder, "tpm"));
     const host = new TestHost(folder);
     t.after(async () => {
       await host.powerOff();
@@ -113,6 +116,16 @@ export class TestHost {
 
   readonly quote = (nonce: Uint8Array): Promise<Attestation> =>
     quote(this.tpm, { keyHandle: this.#ak, nonce, pcrs: [PCR] });
+
+  async showEk(): Promise<{ publicArea: Uint8Array; certificate: Uint8Array | null }> {
+    const { kind, certificate } = await findEndorsementKey(this.tpm);
+    return { certificate, publicArea: await withEk(this.tpm, kind, async (ek) => ek.publicArea) };
+  }
+
+  async openCredential(blob: CredentialBlob): Promise<Uint8Array> {
+    const { kind } = await findEndorsementKey(this.tpm);
+    return openCredential(this.tpm, kind, await createAk(this.tpm), blob);
+  }
 
   collect(nonce: string, from: number): Promise<Evidence> {
     return collectEvidence({ logPath: this.log.path, from, nonce: fromHex(nonce), quote: this.quote });

@@ -3,6 +3,8 @@ import { requestJson } from "../attest/http.ts";
 import { type HostPlatform, hostPlatformSchema } from "../attest/report.ts";
 import { printable } from "../core/bytes.ts";
 import { action } from "./command.ts";
+import { describeNotice, describeTpm } from "./describe-tpm.ts";
+import { addHostEnroll, addHostList, addHostRevoke } from "./host-decisions.ts";
 import { colourStatus, EXIT, printJson, printLine, table } from "./output.ts";
 import { verifierUrl } from "./verifier-address.ts";
 
@@ -12,7 +14,7 @@ export function addHost(program: Command): void {
   const host = program.command("host").description("the hosts that a verifier knows");
   host
     .command("show")
-    .description("how a host booted, and the links of trust below its agent")
+    .description("a host's TPM, how it booted, and the links of trust below its agent")
     .argument("<host>", "its name")
     .option("--verifier <url>", "address of the verifier (or PIMS_VERIFIER)")
     .option("--json", "print one object (pims.host-platform/v1)")
@@ -25,21 +27,28 @@ export function addHost(program: Command): void {
         return exitStatus(shown);
       }),
     );
+  addHostList(host);
+  addHostEnroll(host);
+  addHostRevoke(host);
 }
 
-function exitStatus({ platform }: HostPlatform): number {
+function exitStatus({ platform, notice }: HostPlatform): number {
+  if (notice !== null) return EXIT.findings;
   if (platform === null) return EXIT.undetermined;
   if (platform.verdict.reasons.length > 0) return EXIT.findings;
   return platform.verdict.links.every(({ state }) => state === "proved") ? EXIT.good : EXIT.undetermined;
 }
 
-function printPlatform({ host, platform }: HostPlatform): void {
+function printPlatform({ host, tpm, notice, platform }: HostPlatform): void {
+  printLine(`host ${host}:`);
+  printLine(`  ${describeTpm(tpm)}`);
+  const noticed = describeNotice(notice);
+  if (noticed !== undefined) printLine(`  ${noticed}`);
   if (platform === null) {
-    printLine(`host ${host}: the verifier's configuration asks for its log only`);
+    printLine("  the verifier's configuration asks for its log only, not for what is below its agent");
     return;
   }
   const { state, verdict } = platform;
-  printLine(`host ${host}:`);
   printLine(table(verdict.links.map(({ link, state, text }) => [`  ${link}`, colourStatus(state), printable(text)])));
   for (const { reason, text } of verdict.reasons) printLine(`  ${reason}: ${printable(text)}`);
   if (state === null) return;

@@ -2,6 +2,7 @@ import type { ContainerReport, HostReport } from "../attest/report.ts";
 import { exitStatusOf } from "../attest/verdict.ts";
 import { printable } from "../core/bytes.ts";
 import { describeFinding, describeGate, shortDigest, shortId } from "./describe.ts";
+import { describeNotice, describeTpm } from "./describe-tpm.ts";
 import { colourStatus, printLine, table } from "./output.ts";
 
 /** A host with those of its containers that were asked for: one by name or id, or all that have not stopped. */
@@ -27,6 +28,9 @@ export function printHosts(hosts: readonly HostReport[], whole: boolean): void {
     printLine(
       `host ${host.host}: evidence ${colourStatus(host.evidence)}${why}, ${host.records} records proved, last at ${host.acceptedAt ?? "-"}`,
     );
+    printLine(`  ${describeTpm(host.tpm)}`);
+    const notice = describeNotice(host.notice);
+    if (notice !== undefined && host.reason !== host.notice?.reason) printLine(`  ${notice}`);
     for (const { link, state, text } of host.links ?? [])
       printLine(`  ${link} ${colourStatus(state)}: ${printable(text)}`);
     if (host.lastSweep !== null) printLine(`  ${describeCoverage(host.lastSweep)}`);

@@ -1,7 +1,7 @@
 import type { Quoter } from "../attest/collect.ts";
 import { AK_TEMPLATE } from "../tpm/attestation-key.ts";
-import { createPrimary } from "../tpm/commands/create-primary.ts";
 import { flushContext } from "../tpm/commands/context.ts";
+import { createPrimary } from "../tpm/commands/create-primary.ts";
 import { quote } from "../tpm/commands/quote.ts";
 import { TPM_RH_OWNER } from "../tpm/constants.ts";
 import { openTpm } from "../tpm/tpm.ts";

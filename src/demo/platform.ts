@@ -133,6 +133,8 @@ export class Platform {
         ledger: this.ledger,
         pcr: this.pcr,
         staleAfterMs: 15_000,
+        // A software TPM without a maker: the demo decides that it will do.
+        enrollment: { uncertified: true },
       }),
     );
     const verifier = startPims(["verifier", "run", "--config", config]);

@@ -27,6 +27,8 @@ export const REASONS = [
   "log-rollback",
   "tpm-changed",
   "tpm-rolled-back",
+  "host-cloned",
+  "host-revoked",
   "host-rebooted",
   "agent-modified",
   "runtime-modified",

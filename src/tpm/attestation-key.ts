@@ -1,11 +1,8 @@
-import { bytesEqual } from "../core/bytes.ts";
 import { TPM_ALG, TPM_ECC } from "./algorithms.ts";
 import { createPrimary, type LoadedKey } from "./commands/create-primary.ts";
-import { getHandles } from "./commands/get-capability.ts";
-import { readPublic } from "./commands/read-public.ts";
-import { FIRST_HANDLE, TPM_RH_ENDORSEMENT, TPMA_OBJECT } from "./constants.ts";
-import { computeName, primaryQualifiedName } from "./name.ts";
-import { responseName } from "./response-code.ts";
+import { evictControl } from "./commands/evict-control.ts";
+import { TPM_RH_ENDORSEMENT, TPMA_OBJECT } from "./constants.ts";
+import { findLoadedPrimary, isTransient } from "./loaded-primary.ts";
 import type { Tpm } from "./tpm.ts";
 import { WireWriter } from "./wire.ts";
 
@@ -44,24 +41,16 @@ export const AK_TEMPLATE = new WireWriter().bytes(PREFIX).u16(0).u16(0).done();
  * unless nobody else uses the TPM; a `quote` that ends in TPM_RC_REFERENCE_H0 says that somebody has: call this again.
  */
 export async function createAk(tpm: Tpm): Promise<LoadedKey> {
-  return (await findLoaded(tpm)) ?? (await createPrimary(tpm, TPM_RH_ENDORSEMENT, AK_TEMPLATE));
+  return (await findLoadedPrimary(tpm, PREFIX)) ?? (await createPrimary(tpm, TPM_RH_ENDORSEMENT, AK_TEMPLATE));
 }
 
-async function findLoaded(tpm: Tpm): Promise<LoadedKey | undefined> {
-  for (const handle of await getHandles(tpm, FIRST_HANDLE.transient)) {
-    try {
-      const { publicArea, name, qualifiedName } = await readPublic(tpm, handle);
-      // The qualified name tells our primary key from a child with the same template.
-      const ours =
-        bytesEqual(publicArea.subarray(0, PREFIX.length), PREFIX) &&
-        bytesEqual(name, computeName(publicArea)) &&
-        bytesEqual(qualifiedName, primaryQualifiedName(publicArea, TPM_RH_ENDORSEMENT));
-      if (ours) return { handle, publicArea, name };
-    } catch (error) {
-      // Flushed by another program meanwhile, or a sequence object, which has no public area.
-      const gone = ["TPM_RC_REFERENCE_H0", "TPM_RC_HANDLE", "TPM_RC_SEQUENCE"];
-      if (!gone.includes(responseName(error) ?? "")) throw error;
-    }
-  }
-  return undefined;
+/** Of the owner's range, where no specification puts a key of its own (TCG Registry of Reserved TPM 2.0 Handles). */
+const PERSISTENT_AK = 0x81010050;
+
+/** Keeps the attestation key in the TPM over restarts, so that it need not be made again. PimsError `tpm-error`. */
+export async function keepAk(tpm: Tpm): Promise<LoadedKey> {
+  const ak = await createAk(tpm);
+  if (!isTransient(ak)) return ak;
+  await evictControl(tpm, ak, PERSISTENT_AK);
+  return { ...ak, handle: PERSISTENT_AK };
 }

@@ -1,7 +1,15 @@
+import { bytesEqual } from "../core/bytes.ts";
 import { certificateInNv } from "./certificate/certificate.ts";
+import { flushContext } from "./commands/context.ts";
 import { createPrimary, type LoadedKey } from "./commands/create-primary.ts";
+import { activateCredential } from "./commands/credential.ts";
 import { nvRead, nvReadPublic } from "./commands/nv.ts";
+import { policySecret } from "./commands/policy.ts";
+import { startSession } from "./commands/start-session.ts";
 import { TPM_RH_ENDORSEMENT, TPM_RH_OWNER, TPMA_NV } from "./constants.ts";
+import type { CredentialBlob } from "./credential.ts";
+import { findLoadedPrimary } from "./loaded-primary.ts";
+import { bySession } from "./session.ts";
 import { ekTemplate } from "./templates.ts";
 import type { Tpm } from "./tpm.ts";
 
@@ -28,7 +36,52 @@ export async function findEndorsementKey(tpm: Tpm): Promise<EndorsementKey> {
   return { kind: "ecc-p256", certificate: null };
 }
 
-/** Makes the endorsement key from its template; flush it when it is not needed any more, it takes one of few places. */
-export function createEk(tpm: Tpm, kind: EndorsementKey["kind"]): Promise<LoadedKey> {
-  return createPrimary(tpm, TPM_RH_ENDORSEMENT, ekTemplate(kind));
+/**
+ * Does something with the endorsement key: the one that is loaded or kept in the TPM, or one made from the template for as long as it
+ * takes, since it needs one of few places.
+ */
+export async function withEk<T>(
+  tpm: Tpm,
+  kind: EndorsementKey["kind"],
+  work: (ek: LoadedKey) => Promise<T>,
+): Promise<T> {
+  const template = ekTemplate(kind);
+  const unique = kind === "rsa-2048" ? 2 + 256 : 2 * (2 + 32);
+  const loaded = await findLoadedPrimary(tpm, template.subarray(0, template.length - unique));
+  const ek = loaded ?? (await createPrimary(tpm, TPM_RH_ENDORSEMENT, template));
+  try {
+    return await work(ek);
+  } finally {
+    // One that was there may be somebody else's.
+    if (loaded === undefined) await flushContext(tpm, ek.handle);
+  }
+}
+
+/** Opens a credential by the endorsement key: what `makeCredential` hid for whoever has both keys in one TPM. */
+export async function openCredential(
+  tpm: Tpm,
+  kind: EndorsementKey["kind"],
+  object: LoadedKey,
+  blob: CredentialBlob,
+): Promise<Uint8Array> {
+  return withEk(tpm, kind, async (decrypter) => {
+    const session = await startSession(tpm, { kind: "policy" });
+    try {
+      await policySecret(tpm, session, TPM_RH_ENDORSEMENT);
+      return await activateCredential(tpm, { object, decrypter, blob, authorization: bySession(session) });
+    } finally {
+      await flushContext(tpm, session.handle);
+    }
+  });
+}
+
+/** Whether a public area is that of an endorsement key in the low range, all but the key itself. */
+export function isEkPublic(publicArea: Uint8Array): boolean {
+  return (["rsa-2048", "ecc-p256"] as const).some((kind) => {
+    const template = ekTemplate(kind);
+    const prefix = template.length - (kind === "rsa-2048" ? 256 : 68);
+    return (
+      publicArea.length === template.length && bytesEqual(publicArea.subarray(0, prefix), template.subarray(0, prefix))
+    );
+  });
 }

@@ -4,20 +4,20 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { type TestContext, test } from "node:test";
 import type { FastifyInstance } from "fastify";
+import { challengeSchema } from "../attest/enrollment.ts";
 import { type Evidence, MAX_EVIDENCE_BYTES } from "../attest/evidence.ts";
 import { attestSchema, statusSchema } from "../attest/report.ts";
 import { gapEvent, violationEvent } from "../attest/sample-events.ts";
 import { TestHost } from "../attest/testing.ts";
-import { printable } from "../core/bytes.ts";
+import { printable, toHex } from "../core/bytes.ts";
 import { buildApi } from "./api.ts";
 import { Store } from "./store.ts";
-import { Bench, enrolled, web } from "./testing.ts";
+import { Bench, enrolled, JOIN, TPM, web } from "./testing.ts";
 
-const JOIN = "1f".repeat(32);
 const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
 
 function apiOf(t: TestContext, bench: Bench): FastifyInstance {
-  const app = buildApi(bench.verifier, JOIN);
+  const app = buildApi(bench.verifier, bench.enrollment());
   t.after(() => app.close());
   return app;
 }
@@ -52,7 +52,8 @@ test("a host is enrolled with the join token only", async (t) => {
   const bench = await Bench.open(t);
   const app = apiOf(t, bench);
   const host = await TestHost.start(t);
-  const body = { host: "node1", akPublic: base64(host.akPublic) };
+  const ek = await host.showEk();
+  const body = { host: "node1", akPublic: base64(host.akPublic), ekPublic: base64(ek.publicArea), ekCertificate: null };
   for (const token of [undefined, "", "00".repeat(32), JOIN.slice(1), JOIN.toUpperCase(), `${JOIN}0`])
     refused(
       await ask(app, "POST", "/v1/hosts", token === undefined ? { body } : { body, token }),
@@ -62,23 +63,30 @@ test("a host is enrolled with the join token only", async (t) => {
   assert.deepEqual(await bench.verifier.report(), []);
   const { status, json } = await ask(app, "POST", "/v1/hosts", { body, token: JOIN });
   assert.equal(status, 200);
-  assert.equal(bench.verifier.isHostToken("node1", String(json.token)), true);
+  const challenge = challengeSchema.parse(json);
+  const [idObject, encryptedSecret] = [challenge.idObject, challenge.encryptedSecret].map(
+    (text) => new Uint8Array(Buffer.from(text, "base64")),
+  ) as [Uint8Array, Uint8Array];
+  const secret = toHex(await host.openCredential({ idObject, encryptedSecret }));
+  const answer = { challenge: challenge.challenge, secret };
+  const activate = (token: string) => ask(app, "POST", "/v1/hosts/node1/activate", { body: answer, token });
+  refused(await activate("00".repeat(32)), 401, "not-authorized");
+  const { json: activated } = await activate(JOIN);
+  assert.equal(bench.verifier.isHostToken("node1", String(activated.token)), true);
+  refused(await activate(JOIN), 403, "credential-invalid");
 
   for (const wrong of [{}, [], null, { ...body, host: 1 }, { ...body, akPublic: "*" }, { ...body, extra: 1 }])
     refused(await ask(app, "POST", "/v1/hosts", { body: wrong, token: JOIN }), 400, "request-malformed");
   const named = (name: string) => ask(app, "POST", "/v1/hosts", { body: { ...body, host: name }, token: JOIN });
   refused(await named("../../etc"), 400, "host-invalid");
-  const key = { host: "node2", akPublic: base64(Buffer.alloc(90)) };
+  const key = { ...body, host: "node2", akPublic: base64(Buffer.alloc(90)) };
   refused(await ask(app, "POST", "/v1/hosts", { body: key, token: JOIN }), 400, "quote-invalid");
-  const other = await TestHost.start(t);
-  const changed = { host: "node1", akPublic: base64(other.akPublic) };
-  refused(await ask(app, "POST", "/v1/hosts", { body: changed, token: JOIN }), 409, "tpm-changed");
 });
 
 test("nonce, evidence and waiting take the host's own token, not another host's and not the join token", async (t) => {
   const { bench, host, token } = await enrolled(t);
   const app = apiOf(t, bench);
-  const neighbour = bench.verifier.enroll("node2", host.akPublic);
+  const neighbour = bench.verifier.enroll("node2", host.akPublic, TPM);
   const evidence = await bench.evidence(host);
   for (const wrong of [undefined, "", neighbour, JOIN, token.slice(2), `${token} `]) {
     const shown = wrong === undefined ? {} : { token: wrong };
@@ -169,7 +177,14 @@ test("a body over the limit is refused, with its length said or not", async (t) 
 test("a stranger's body is not even read", async (t) => {
   const { bench } = await enrolled(t);
   const app = apiOf(t, bench);
-  for (const url of ["/v1/hosts", "/v1/hosts/node1/nonce", "/v1/hosts/node1/evidence", "/v1/hosts/node1/attest"])
+  for (const url of [
+    "/v1/hosts",
+    "/v1/hosts/node1/activate",
+    "/v1/hosts/node1/invite",
+    "/v1/hosts/node1/nonce",
+    "/v1/hosts/node1/evidence",
+    "/v1/hosts/node1/attest",
+  ])
     for (const raw of ["{", Buffer.alloc(MAX_EVIDENCE_BYTES + 1, " ")])
       refused(await ask(app, "POST", url, { token: "00".repeat(32), raw }), 401, "not-authorized");
 });

@@ -1,10 +1,16 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { z } from "zod";
-import { describeIssue, enrollRequestSchema, MAX_WAIT_MS } from "../attest/api.ts";
+import { describeIssue, MAX_WAIT_MS } from "../attest/api.ts";
+import {
+  activateRequestSchema,
+  enrollRequestSchema,
+  inviteRequestSchema,
+  revokeRequestSchema,
+} from "../attest/enrollment.ts";
 import { MAX_EVIDENCE_BYTES, parseEvidence, parseRecordsAhead } from "../attest/evidence.ts";
 import { brief } from "../core/bytes.ts";
 import { describeError, PimsError } from "../core/errors.ts";
+import type { Enrollment } from "./enrollment.ts";
 import type { Verifier } from "./verifier.ts";
 
 const STATUS: Readonly<Record<string, number>> = {
@@ -15,6 +21,12 @@ const STATUS: Readonly<Record<string, number>> = {
   "request-malformed": 400,
   "host-invalid": 400,
   "quote-invalid": 400,
+  "tpm-malformed": 400,
+  "ek-untrusted": 403,
+  "tpm-uncertified": 403,
+  "credential-invalid": 403,
+  "host-revoked": 403,
+  "host-cloned": 409,
   "tpm-changed": 409,
   "records-refused": 409,
 };
@@ -24,12 +36,13 @@ const fromQuery = z.object({ from: z.coerce.number().int().min(0).default(0) });
 const waitQuery = z.object({ waitMs: z.coerce.number().int().min(0).max(MAX_WAIT_MS).default(0) });
 
 /**
- * The verifier's HTTP interface. Agents show their host's token; enrolling and asking for an attestation take the join
- * token; reading verdicts takes neither, so the service listens on loopback unless it is told otherwise.
+ * The verifier's HTTP interface. Agents show their host's token; enrolling takes the join token or a host's invitation,
+ * asking for an attestation and deciding on hosts the join token; reading verdicts takes neither, so the service listens
+ * on loopback unless it is told otherwise.
  */
 export function buildApi(
   verifier: Verifier,
-  joinToken: string,
+  enrollment: Enrollment,
   report: (text: string) => void = () => {},
 ): FastifyInstance {
   const app = Fastify({
@@ -51,15 +64,31 @@ export function buildApi(
       if (!verifier.isHostToken(hostOf(request), bearer(request))) throw notAuthorized("the host's token");
     },
   };
+  const byOperator = {
+    async onRequest(request: FastifyRequest) {
+      if (!enrollment.isJoinToken(bearer(request))) throw notAuthorized("the join token");
+    },
+  };
   const byJoiner = {
     async onRequest(request: FastifyRequest) {
-      if (!equalTokens(bearer(request), joinToken)) throw notAuthorized("the join token");
+      if (!enrollment.mayJoin(bearer(request))) throw notAuthorized("the join token or an invitation");
     },
   };
 
-  app.post("/v1/hosts", byJoiner, (request) => {
-    const { host, akPublic } = parse(enrollRequestSchema, request.body);
-    return { token: verifier.enroll(host, new Uint8Array(Buffer.from(akPublic, "base64"))) };
+  app.post("/v1/hosts", byJoiner, async (request) =>
+    enrollment.challenge(bearer(request), parse(enrollRequestSchema, request.body)),
+  );
+  app.post("/v1/hosts/:host/activate", byJoiner, async (request) => {
+    const answer = parse(activateRequestSchema, request.body);
+    return { token: enrollment.activate(bearer(request), hostOf(request), answer) };
+  });
+  app.post("/v1/hosts/:host/invite", byOperator, async (request) =>
+    enrollment.invite(hostOf(request), parse(inviteRequestSchema, request.body)),
+  );
+  app.post("/v1/hosts/:host/revoke", byOperator, async (request) => {
+    const host = hostOf(request);
+    verifier.refuseTpm(host, "host-revoked", parse(revokeRequestSchema, request.body).text);
+    return { revoked: host };
   });
   app.post("/v1/hosts/:host/nonce", byHost, (request) => verifier.nonce(hostOf(request)));
   app.post("/v1/hosts/:host/records", byHost, (request) => {
@@ -73,7 +102,7 @@ export function buildApi(
     const { waitMs } = parse(waitQuery, request.query);
     return { wanted: await verifier.waitForWanted(hostOf(request), waitMs, whenGone(reply)) };
   });
-  app.post("/v1/hosts/:host/attest", byJoiner, async (request, reply) => {
+  app.post("/v1/hosts/:host/attest", byOperator, async (request, reply) => {
     const host = hostOf(request);
     const { waitMs } = parse(waitQuery, request.query);
     const outcome = await verifier.attestNow(host, waitMs, whenGone(reply));
@@ -85,7 +114,8 @@ export function buildApi(
   });
   app.get("/v1/hosts/:host/platform", async (request) => {
     const host = hostOf(request);
-    return { schema: "pims.host-platform/v1", host, platform: verifier.platform(host) };
+    const { tpm, notice } = await verifier.reportHost(host);
+    return { schema: "pims.host-platform/v1", host, tpm, notice, platform: verifier.platform(host) };
   });
   app.get("/v1/hosts/:host", (request) => verifier.reportHost(hostOf(request)));
   app.get("/v1/status", async () => ({ schema: "pims.status/v1", hosts: await verifier.report() }));
@@ -118,11 +148,6 @@ function parse<T>(schema: z.ZodType<T>, value: unknown): T {
 
 function bearer(request: FastifyRequest): string {
   return /^Bearer ([0-9a-f]{64})$/.exec(request.headers.authorization ?? "")?.[1] ?? "";
-}
-
-function equalTokens(a: string, b: string): boolean {
-  const digest = (text: string) => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(a), digest(b));
 }
 
 function notAuthorized(what: string): PimsError {

@@ -19,6 +19,14 @@ export const verifierConfigSchema = z.strictObject({
   policy: z
     .strictObject({ starts: startPolicySchema.default([]), listeners: listenerPolicySchema.default([]) })
     .prefault({}),
+  enrollment: z
+    .strictObject({
+      /** Folder with the certificates of TPM makers, PEM or DER; without it no TPM is certified. */
+      roots: z.string().optional(),
+      /** TPMs that no maker's certificate vouches for are taken, too, and marked. */
+      uncertified: z.boolean().default(false),
+    })
+    .prefault({}),
   /** What is below the agents; absent: it is neither asked for nor judged. */
   platform: platformPolicySchema.optional(),
 });

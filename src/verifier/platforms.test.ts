@@ -7,9 +7,10 @@ import { readReleases } from "../attest/release-manifest.ts";
 import { PCR, TestHost, temporaryFolder } from "../attest/testing.ts";
 import { MANIFEST, RELEASES, TestPlatform } from "../attest/testing-platform.ts";
 import { buildApi } from "./api.ts";
+import { Enrollment } from "./enrollment.ts";
 import { Platforms } from "./platforms.ts";
 import { Store } from "./store.ts";
-import { STALE_MS, TestClock } from "./testing.ts";
+import { STALE_MS, TestClock, TPM } from "./testing.ts";
 import { Verifier } from "./verifier.ts";
 
 test("what is below an agent is asked for once, kept, and leaves nothing trusted when it is wrong", async (t) => {
@@ -27,7 +28,7 @@ test("what is below an agent is asked for once, kept, and leaves nothing trusted
     return new Verifier({ pcr: PCR, staleAfterMs: STALE_MS }, modules);
   };
   let verifier = start();
-  verifier.enroll("node1", host.akPublic);
+  verifier.enroll("node1", host.akPublic, TPM);
   const attest = async () => {
     const { nonce, from, platform: wanted } = verifier.nonce("node1");
     return { wanted, outcome: await verifier.appraise("node1", await platform.answer(nonce, from, wanted!)) };
@@ -54,7 +55,11 @@ test("what is below an agent is asked for once, kept, and leaves nothing trusted
   assert.deepEqual([after.evidence, after.reason], ["refused", "runtime-modified"]);
   assert.match(after.text, /\/usr\/sbin\/runc/);
 
-  const app = buildApi(verifier, "00".repeat(32));
+  const modules = { verifier, store: store.enrollments, clock: new TestClock() };
+  const app = buildApi(
+    verifier,
+    new Enrollment({ roots: [], uncertified: false, joinToken: "00".repeat(32) }, modules),
+  );
   t.after(() => app.close());
   const answer = await app.inject({ method: "GET", url: "/v1/hosts/node1/platform" });
   assert.equal(answer.json().platform.state.firmware.secureBoot, "on");

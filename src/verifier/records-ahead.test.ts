@@ -4,7 +4,7 @@ import { type Evidence, MAX_RECORDS, splitEvidence } from "../attest/evidence.ts
 import { sweepEvent } from "../attest/sample-events.ts";
 import { TestHost } from "../attest/testing.ts";
 import { RecordsAhead } from "./records-ahead.ts";
-import { Bench } from "./testing.ts";
+import { Bench, TPM } from "./testing.ts";
 
 const evidence = (from: number, records: string[]): Evidence => ({
   nonce: "",
@@ -49,7 +49,7 @@ test("what is kept is bounded", () => {
 test("a host that logged more than one message takes is accepted, in one proof", async (t) => {
   const bench = await Bench.open(t);
   const host = await TestHost.start(t);
-  bench.verifier.enroll("node1", host.akPublic);
+  bench.verifier.enroll("node1", host.akPublic, TPM);
   for (let count = 0; count < MAX_RECORDS + 10; count++)
     await host.append({ type: "gap", time: "2026-01-02T03:04:05.000Z", text: String(count) });
   const { nonce, from } = bench.verifier.nonce("node1");

@@ -7,7 +7,8 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
-import { enrollAnswerSchema, nonceAnswerSchema, outcomeSchema } from "../attest/api.ts";
+import { nonceAnswerSchema, outcomeSchema } from "../attest/api.ts";
+import { enrollHost } from "../attest/enroll-host.ts";
 import { requestJson } from "../attest/http.ts";
 import { hostReportSchema, statusSchema } from "../attest/report.ts";
 import { containerOf, gapEvent, startEvent } from "../attest/sample-events.ts";
@@ -20,7 +21,7 @@ import { JOIN_TOKEN_FILE, type RunningVerifier, runVerifier } from "./run.ts";
 const ledger = { url: "http://127.0.0.1:1", registry: `0x${"0".repeat(40)}` };
 const get = { method: "GET", timeoutMs: 10_000 } as const;
 const configOf = (state: string, port = 0): VerifierConfig =>
-  verifierConfigSchema.parse({ state, ledger, listen: { port } });
+  verifierConfigSchema.parse({ state, ledger, listen: { port }, enrollment: { uncertified: true } });
 
 async function run(t: TestContext, config: VerifierConfig): Promise<RunningVerifier> {
   const running = await runVerifier(config);
@@ -104,9 +105,7 @@ function agentOf(url: string, token: string): Agent {
 }
 
 async function enrollToken(url: string, joinToken: string, host: TestHost): Promise<string> {
-  const body = { host: "node1", akPublic: Buffer.from(host.akPublic).toString("base64") };
-  const request = { method: "POST", token: joinToken, timeoutMs: 10_000, body } as const;
-  return (await requestJson(`${url}/v1/hosts`, enrollAnswerSchema, request)).token;
+  return enrollHost(url, "node1", host, joinToken);
 }
 
 async function enroll(url: string, joinToken: string, host: TestHost): Promise<Agent> {

@@ -8,9 +8,11 @@ import { readReleases } from "../attest/release-manifest.ts";
 import { systemClock } from "../core/clock.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
+import { readRoots } from "../tpm/certificate/roots.ts";
 import { IMA_PCR } from "../tpm/event-log/ima.ts";
 import { buildApi } from "./api.ts";
 import type { VerifierConfig } from "./config.ts";
+import { Enrollment } from "./enrollment.ts";
 import { Platforms } from "./platforms.ts";
 import { Store } from "./store.ts";
 import { Verifier } from "./verifier.ts";
@@ -30,6 +32,8 @@ export async function runVerifier(
 ): Promise<RunningVerifier> {
   await mkdir(config.state, { recursive: true, mode: 0o700 });
   const joinToken = await readOrMakeToken(join(config.state, JOIN_TOKEN_FILE));
+  const { roots: folder } = config.enrollment;
+  const roots = folder === undefined ? [] : await readRoots(folder);
   const store = Store.open(join(config.state, "verifier.sqlite"));
   const cache = new BaselineCache(config.ledger, store.baselines());
   const { host, port } = config.listen;
@@ -41,7 +45,10 @@ export async function runVerifier(
       clock: systemClock,
       lookUp: (identity) => lookUpBaseline(cache, identity),
     });
-    app = buildApi(verifier, joinToken, report);
+    const { uncertified } = config.enrollment;
+    const modules = { verifier, store: store.enrollments, clock: systemClock };
+    const enrollment = new Enrollment({ roots, uncertified, joinToken }, modules);
+    app = buildApi(verifier, enrollment, report);
     await app.listen({ host, port });
   } catch (error) {
     store.close();

@@ -2,9 +2,11 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { NOTHING_PROVED, type Proved } from "../attest/appraise.ts";
+import type { TpmIdentity } from "../attest/enrollment.ts";
 import { type PlatformState, platformStateSchema } from "../attest/platform-state.ts";
 import { PimsError } from "../core/errors.ts";
 import type { BaselineCopy, BaselineStore } from "../ledger/baseline-cache.ts";
+import { ENROLLMENT_SCHEMA, EnrollmentStore } from "./enrollment-store.ts";
 
 /** A host as it was enrolled, and what its last evidence came to. */
 export interface HostRow {
@@ -70,9 +72,12 @@ const VERSION = 1;
 /** The verifier's memory: hosts, proved records, verdicts, and copies of baselines, in SQLite. */
 export class Store {
   readonly #database: DatabaseSync;
+  /** Whom hosts were enrolled as. */
+  readonly enrollments: EnrollmentStore;
 
   private constructor(database: DatabaseSync) {
     this.#database = database;
+    this.enrollments = new EnrollmentStore(database);
   }
 
   /** Opens or creates the file. Throws `store-unusable`. */
@@ -86,7 +91,7 @@ export class Store {
       );
       const { user_version: version } = database.prepare("PRAGMA user_version").get() as { user_version: number };
       if (version > VERSION) throw new Error(`it was written by a newer version (${version})`);
-      database.exec(`BEGIN; ${SCHEMA} PRAGMA user_version = ${VERSION}; COMMIT;`);
+      database.exec(`BEGIN; ${SCHEMA} ${ENROLLMENT_SCHEMA} PRAGMA user_version = ${VERSION}; COMMIT;`);
       return new Store(database);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
@@ -111,7 +116,7 @@ export class Store {
   }
 
   /** Enrolls a host, or enrolls it anew: then nothing is proved and its records and verdicts are gone. */
-  enroll(name: string, akPublic: Uint8Array, tokenDigest: string): void {
+  enroll(name: string, akPublic: Uint8Array, tokenDigest: string, tpm: TpmIdentity | null = null): void {
     this.#transaction(() => {
       this.#database.prepare("DELETE FROM hosts WHERE name = ?").run(name);
       this.#database
@@ -119,12 +124,16 @@ export class Store {
           "INSERT INTO hosts (name, ak_public, token_digest, proved_length, proved_value) VALUES (?, ?, ?, ?, ?)",
         )
         .run(name, akPublic, tokenDigest, NOTHING_PROVED.length, NOTHING_PROVED.value);
+      if (tpm !== null) this.enrollments.setIdentity(name, tpm);
     });
   }
 
   /** A host that shows the same key again gets a new token and keeps what was proved. */
-  renewToken(name: string, tokenDigest: string): void {
-    this.#database.prepare("UPDATE hosts SET token_digest = ? WHERE name = ?").run(tokenDigest, name);
+  renewToken(name: string, tokenDigest: string, tpm: TpmIdentity | null = null): void {
+    this.#transaction(() => {
+      this.#database.prepare("UPDATE hosts SET token_digest = ? WHERE name = ?").run(tokenDigest, name);
+      if (tpm !== null) this.enrollments.setIdentity(name, tpm);
+    });
   }
 
   /** Takes in accepted evidence: all of it or nothing. */

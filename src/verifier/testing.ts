@@ -3,15 +3,21 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { TestContext } from "node:test";
+import type { TpmIdentity } from "../attest/enrollment.ts";
 import type { Evidence } from "../attest/evidence.ts";
 import { codeEvent, containerOf, digestOf, startEvent } from "../attest/sample-events.ts";
 import { PCR, TestHost, temporaryFolder } from "../attest/testing.ts";
 import type { BaselineLookup } from "../attest/verdict.ts";
 import type { Clock } from "../core/clock.ts";
 import type { LogEvent } from "../log/event.ts";
+import type { Certificate } from "../tpm/certificate/certificate.ts";
+import { Enrollment } from "./enrollment.ts";
 import { Store } from "./store.ts";
 import { type Outcome, Verifier } from "./verifier.ts";
 
+/** Some TPM that no maker vouches for. */
+export const TPM: TpmIdentity = { ekName: `000b${"11".repeat(32)}`, certified: null };
+export const JOIN = "1f".repeat(32);
 export const STALE_MS = 60_000;
 export const web = containerOf("web");
 export const listed = "/usr/bin/server";
@@ -63,6 +69,14 @@ export class Bench {
     return new Verifier({ pcr: PCR, staleAfterMs: STALE_MS }, { store: this.store, clock: this.clock, lookUp });
   }
 
+  /** How hosts come to this verifier: any TPM will do unless it is said otherwise. */
+  enrollment(options: { roots?: readonly Certificate[]; uncertified?: boolean } = {}): Enrollment {
+    return new Enrollment(
+      { roots: options.roots ?? [], uncertified: options.uncertified ?? true, joinToken: JOIN },
+      { verifier: this.verifier, store: this.store.enrollments, clock: this.clock },
+    );
+  }
+
   restart(): void {
     this.store.close();
     this.store = Store.open(this.path);
@@ -100,7 +114,7 @@ export class Bench {
 export async function enrolled(t: TestContext): Promise<{ bench: Bench; host: TestHost; token: string }> {
   const bench = await Bench.open(t);
   const host = await TestHost.start(t);
-  const token = bench.verifier.enroll("node1", host.akPublic);
+  const token = bench.verifier.enroll("node1", host.akPublic, TPM);
   assert.deepEqual(await bench.attest(host, startEvent(web), codeEvent(web, listed)), { accepted: true, records: 3 });
   assert.deepEqual(await bench.statuses(), ["good", "trusted"]);
   return { bench, host, token };

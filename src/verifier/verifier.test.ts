@@ -17,19 +17,19 @@ import type { LogEvent } from "../log/event.ts";
 import { AK_TEMPLATE } from "../tpm/attestation-key.ts";
 import { createPrimary } from "../tpm/commands/create-primary.ts";
 import { TPM_RH_OWNER } from "../tpm/constants.ts";
-import { Bench, enrolled, reasonOf, web } from "./testing.ts";
+import { Bench, enrolled, reasonOf, TPM, web } from "./testing.ts";
 
 test("a host is enrolled by name and attestation key, and nothing is trusted before its first evidence", async (t) => {
   const bench = await Bench.open(t);
   const host = await TestHost.start(t);
   for (const name of ["", "-a", "a b", "a/b", "ä", "a".repeat(64), "a\n"])
-    assert.throws(() => bench.verifier.enroll(name, host.akPublic), { code: "host-invalid" }, name);
+    assert.throws(() => bench.verifier.enroll(name, host.akPublic, TPM), { code: "host-invalid" }, name);
   for (const key of [new Uint8Array(), AK_TEMPLATE.slice(1), host.akPublic.slice(0, -1)])
-    assert.throws(() => bench.verifier.enroll("node1", key), { code: "quote-invalid" });
+    assert.throws(() => bench.verifier.enroll("node1", key, TPM), { code: "quote-invalid" });
   assert.deepEqual(await bench.verifier.report(), []);
   assert.throws(() => bench.verifier.nonce("node1"), { code: "host-unknown" });
 
-  const token = bench.verifier.enroll("node1", host.akPublic);
+  const token = bench.verifier.enroll("node1", host.akPublic, TPM);
   assert.match(token, /^[0-9a-f]{64}$/);
   assert.equal(bench.verifier.isHostToken("node1", token), true);
   for (const [name, shown] of [
@@ -44,14 +44,14 @@ test("a host is enrolled by name and attestation key, and nothing is trusted bef
 
 test("the same key again renews the token and keeps what was proved; another key is tpm-changed", async (t) => {
   const { bench, host, token } = await enrolled(t);
-  const renewed = bench.verifier.enroll("node1", host.akPublic);
+  const renewed = bench.verifier.enroll("node1", host.akPublic, TPM);
   assert.notEqual(renewed, token);
   assert.equal(bench.verifier.isHostToken("node1", token), false);
   assert.equal(bench.verifier.isHostToken("node1", renewed), true);
   assert.deepEqual(await bench.statuses(), ["good", "trusted"]);
 
   const other = await createPrimary(host.tpm, TPM_RH_OWNER, AK_TEMPLATE);
-  assert.throws(() => bench.verifier.enroll("node1", other.publicArea), { code: "tpm-changed" });
+  assert.throws(() => bench.verifier.enroll("node1", other.publicArea, TPM), { code: "tpm-changed" });
   assert.equal(bench.verifier.isHostToken("node1", renewed), true);
   assert.deepEqual(await bench.statuses(), ["refused", "unknown"]);
   assert.equal((await bench.verifier.reportHost("node1")).reason, "tpm-changed");
@@ -73,7 +73,7 @@ test("a nonce is open for a minute, for its host only, and one that was used up 
   bench.clock.pass(60_001);
   assert.equal(reasonOf(await bench.verifier.appraise("node1", late)), "nonce-mismatch");
 
-  bench.verifier.enroll("node2", host.akPublic);
+  bench.verifier.enroll("node2", host.akPublic, TPM);
   const foreign = await bench.evidence(host);
   assert.equal(reasonOf(await bench.verifier.appraise("node2", { ...foreign, from: 0 })), "nonce-mismatch");
   const broken = { ...foreign, records: foreign.records.slice(1) };

@@ -1,6 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { NonceAnswer } from "../attest/api.ts";
 import { appraise } from "../attest/appraise.ts";
+import type { TpmIdentity, TpmNotice } from "../attest/enrollment.ts";
 import type { Evidence } from "../attest/evidence.ts";
 import { applyRecords, type ContainerState, emptyHostState, type HostState, keyOf } from "../attest/host-state.ts";
 import type { PlatformVerdict } from "../attest/judge-platform.ts";
@@ -77,33 +78,65 @@ export class Verifier {
     for (const [host, state] of rebuildStates(modules.store)) this.#memories.set(host, memoryOf(state));
   }
 
-  /**
-   * Takes a host's attestation key on the word of whoever holds the join token, which the caller has checked. The same key
-   * again only renews the token; another key is PimsError `tpm-changed`. Returns the host's own token.
-   */
-  enroll(host: string, akPublic: Uint8Array): string {
+  /** PimsError `host-invalid` for what cannot be a host's name. */
+  checkHostName(host: string): void {
     if (!HOST_NAME.test(host))
       throw new PimsError("host-invalid", "a host's name is 1 to 63 letters, digits, dots or dashes");
+  }
+
+  /** PimsError `host-invalid` or `quote-invalid` for a name or a key with which no host is enrolled. */
+  checkEnrollable(host: string, akPublic: Uint8Array): void {
+    this.checkHostName(host);
     if (!isRestrictedSigningKey(akPublic))
       throw new PimsError(
         "quote-invalid",
         "the attestation key is not a restricted signing key that is fixed to its TPM",
       );
+  }
+
+  /**
+   * Takes a host's attestation key, which the caller has seen proved to be of this TPM. The same key again only renews the
+   * token; another key or TPM is PimsError `tpm-changed` unless it is expected: then what was proved is forgotten. Returns
+   * the host's own token.
+   */
+  enroll(
+    host: string,
+    akPublic: Uint8Array,
+    tpm: TpmIdentity,
+    expected: { newTpm: boolean } = { newTpm: false },
+  ): string {
+    this.checkEnrollable(host, akPublic);
     const token = randomBytes(32).toString("hex");
     const { store } = this.#modules;
     const known = store.host(host);
-    if (known !== null) {
-      if (!bytesEqual(known.akPublic, akPublic)) {
-        this.#refuse(host, "tpm-changed", "another attestation key was shown under this host's name");
-        throw new PimsError("tpm-changed", `${host} is enrolled with another attestation key`);
+    if (known === null || expected.newTpm) {
+      store.enroll(host, akPublic, tokenDigest(token), tpm);
+      this.#modules.platforms?.forget(host);
+      this.#memories.set(host, memoryOf(emptyHostState()));
+    } else {
+      const before = store.enrollments.identity(host);
+      const sameTpm = before === null || before.ekName === tpm.ekName;
+      if (!sameTpm || !bytesEqual(known.akPublic, akPublic)) {
+        const text = sameTpm
+          ? "its TPM showed another attestation key under this host's name"
+          : "another TPM was shown under this host's name";
+        this.refuseTpm(host, "tpm-changed", text);
+        throw new PimsError("tpm-changed", `${host} is enrolled with another ${sameTpm ? "attestation key" : "TPM"}`, {
+          hint: "'pims host enroll HOST --new-tpm' lets it come anew",
+        });
       }
-      store.renewToken(host, tokenDigest(token));
-      return token;
+      store.renewToken(host, tokenDigest(token), tpm);
     }
-    store.enroll(host, akPublic, tokenDigest(token));
-    this.#modules.platforms?.forget(host);
-    this.#memories.set(host, memoryOf(emptyHostState()));
     return token;
+  }
+
+  /** Refuses a host for its TPM, and keeps it noted until an operator decides. */
+  refuseTpm(host: string, reason: TpmNotice["reason"], text: string): void {
+    this.#row(host);
+    // A lesser thing must not take the place of what ended the host's standing.
+    if (this.#ousted(host) === null || reason === "host-revoked")
+      this.#modules.store.enrollments.setNotice(host, { reason, text, at: rfc3339(this.#modules.clock.now()) });
+    this.#refuse(host, reason, text);
   }
 
   /** Whether a token is the host's. */
@@ -115,6 +148,8 @@ export class Verifier {
   /** A nonce for the next evidence, and the number of the first record that the verifier lacks. */
   nonce(host: string): NonceAnswer {
     const memory = this.#memory(host);
+    const ousted = this.#ousted(host);
+    if (ousted !== null) throw new PimsError(ousted.reason, `no evidence of ${host} is taken: ${ousted.text}`);
     memory.wanted = false;
     const platform = this.#modules.platforms?.wanted(host);
     return {
@@ -153,6 +188,8 @@ export class Verifier {
     const { store, clock, platforms } = this.#modules;
     if (!memory.nonces.take(evidence.nonce, clock.monotonicMs()))
       return this.#refuse(host, "nonce-mismatch", "the evidence answers a nonce that is not open");
+    const ousted = this.#ousted(host);
+    if (ousted !== null) return this.#refuse(host, ousted.reason, ousted.text);
     const { akPublic, proved } = this.#row(host);
     const whole = memory.ahead.complete(evidence);
     const expected = { akPublic, nonce: evidence.nonce, pcr: this.#options.pcr, platform: platforms?.expected(host) };
@@ -236,6 +273,8 @@ export class Verifier {
       evidence: row.acceptedAt === null && row.refused === null ? "none" : standing.standing,
       reason: standing.standing === "refused" ? standing.reason : null,
       text: standing.standing === "good" ? "" : standing.text,
+      tpm: this.#modules.store.enrollments.identity(row.name),
+      notice: this.#modules.store.enrollments.notice(row.name),
       acceptedAt: row.acceptedAt === null ? null : rfc3339(row.acceptedAt),
       records: row.proved.length,
       links: platforms === undefined ? null : platforms.judge(row.name).links,
@@ -262,7 +301,15 @@ export class Verifier {
     return { ...decide(state, container, lookup, standing, this.#options.policy), startedAt, stoppedAt, actions, gate };
   }
 
+  /** What ends a host's standing whatever evidence it gives; only an operator's decision gives it back. */
+  #ousted(host: string): TpmNotice | null {
+    const notice = this.#modules.store.enrollments.notice(host);
+    return notice?.reason === "tpm-changed" ? null : notice;
+  }
+
   #standing(row: HostRow): HostStanding {
+    const ousted = this.#ousted(row.name);
+    if (ousted !== null) return { standing: "refused", reason: ousted.reason, text: ousted.text };
     if (row.refused !== null)
       return { standing: "refused", reason: reasonSchema.parse(row.refused.reason), text: row.refused.text };
     const age = row.acceptedAt === null ? Number.POSITIVE_INFINITY : this.#modules.clock.now() - row.acceptedAt;

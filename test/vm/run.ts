@@ -85,7 +85,14 @@ async function run(): Promise<void> {
   const state = join(folder, "verifier");
   const config = join(folder, "verifier.json");
   const platform = { releases: [release], require: ["boot", "files", "agent", "runtime"] };
-  const settings = { state, listen: { port: 0 }, ledger, staleAfterMs: STALE_MS, platform };
+  const settings = {
+    state,
+    listen: { port: 0 },
+    ledger,
+    staleAfterMs: STALE_MS,
+    platform,
+    enrollment: { uncertified: true },
+  };
   await writeFile(config, JSON.stringify(settings));
   const verifier = startPims(["verifier", "run", "--config", config]);
   closing.push(() => verifier.stop());

@@ -7,10 +7,9 @@ import { promisify } from "node:util";
 import { vector, vectorsFolder, withoutVectors } from "../../../test/vectors.ts";
 import { concatBytes } from "../../core/bytes.ts";
 import { TPM_ALG, TPM_ECC } from "../algorithms.ts";
-import { flushContext } from "../commands/context.ts";
 import { nvDefine, nvReadPublic, nvWrite } from "../commands/nv.ts";
 import { TPMA_NV } from "../constants.ts";
-import { createEk, findEndorsementKey } from "../endorsement-key.ts";
+import { findEndorsementKey, withEk } from "../endorsement-key.ts";
 import { refusesTruncation, survivesMutation, testFolder, testTpm } from "../fixtures.ts";
 import { ekTemplate } from "../templates.ts";
 import { WireWriter } from "../wire.ts";
@@ -75,8 +74,7 @@ test("a TPM from swtpm's maker: its certificate in NV memory, and the path to th
   const roots = await rootsOf(t, ca);
   const { kind, certificate } = await findEndorsementKey(tpm);
   assert.equal(kind, "rsa-2048");
-  const ek = await createEk(tpm, kind);
-  await flushContext(tpm, ek.handle);
+  const ek = await withEk(tpm, kind, async (key) => key);
   const known = await readRoots(roots);
   assert.equal(known.length, 2);
   const now = Date.now() + 60_000;
@@ -88,7 +86,7 @@ test("a TPM from swtpm's maker: its certificate in NV memory, and the path to th
     ...["-untrusted", join(roots, "issuercert.pem"), file],
   ]);
   const other = await testTpm(t);
-  const foreign = await createEk(other, kind);
+  const foreign = await withEk(other, kind, async (key) => key);
   assert.throws(() => checkEkCertificate(certificate!, foreign.publicArea, known, now), { message: /another key/ });
   // The same names, other keys.
   const elsewhere = await testFolder(t);

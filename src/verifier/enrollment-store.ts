@@ -1,0 +1,103 @@
+import type { DatabaseSync } from "node:sqlite";
+import { type TpmIdentity, type TpmNotice, tpmIdentitySchema, tpmNoticeSchema } from "../attest/enrollment.ts";
+
+/** Tables for whom hosts were enrolled as, and what was decided about them. */
+export const ENROLLMENT_SCHEMA = `
+CREATE TABLE IF NOT EXISTS identities (
+  host TEXT PRIMARY KEY REFERENCES hosts(name) ON DELETE CASCADE,
+  ek_name TEXT NOT NULL,
+  identity TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS identities_of ON identities (ek_name);
+CREATE TABLE IF NOT EXISTS notices (
+  host TEXT PRIMARY KEY REFERENCES hosts(name) ON DELETE CASCADE,
+  notice TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS invitations (
+  token_digest TEXT PRIMARY KEY,
+  host TEXT NOT NULL,
+  uncertified INTEGER NOT NULL,
+  new_tpm INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+`;
+
+/** An operator's decision about one host, worth one enrollment. */
+export interface Invitation {
+  readonly tokenDigest: string;
+  readonly host: string;
+  readonly uncertified: boolean;
+  readonly newTpm: boolean;
+  /** Wall clock, milliseconds. */
+  readonly expiresAt: number;
+}
+
+/** What the verifier keeps of hosts' TPMs, in the store's database. */
+export class EnrollmentStore {
+  readonly #database: DatabaseSync;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  /** Null for a host whose key was taken on trust. */
+  identity(host: string): TpmIdentity | null {
+    const row = this.#database.prepare("SELECT identity FROM identities WHERE host = ?").get(host);
+    return row === undefined ? null : tpmIdentitySchema.parse(JSON.parse(String(row.identity)));
+  }
+
+  setIdentity(host: string, identity: TpmIdentity): void {
+    this.#database
+      .prepare("INSERT OR REPLACE INTO identities (host, ek_name, identity) VALUES (?, ?, ?)")
+      .run(host, identity.ekName, JSON.stringify(identity));
+  }
+
+  /** Hosts that were enrolled with this endorsement key. */
+  hostsWith(ekName: string): string[] {
+    return this.#database
+      .prepare("SELECT host FROM identities WHERE ek_name = ? ORDER BY host")
+      .all(ekName)
+      .map((row) => String(row.host));
+  }
+
+  /** The last thing that was noticed about a host's TPM and not decided since. */
+  notice(host: string): TpmNotice | null {
+    const row = this.#database.prepare("SELECT notice FROM notices WHERE host = ?").get(host);
+    return row === undefined ? null : tpmNoticeSchema.parse(JSON.parse(String(row.notice)));
+  }
+
+  setNotice(host: string, notice: TpmNotice): void {
+    this.#database
+      .prepare("INSERT OR REPLACE INTO notices (host, notice) VALUES (?, ?)")
+      .run(host, JSON.stringify(notice));
+  }
+
+  clearNotice(host: string): void {
+    this.#database.prepare("DELETE FROM notices WHERE host = ?").run(host);
+  }
+
+  /** Keeps an invitation; an earlier one of the same host and those that have expired are gone. */
+  invite({ tokenDigest, host, uncertified, newTpm, expiresAt }: Invitation, nowMs: number): void {
+    this.#database.prepare("DELETE FROM invitations WHERE host = ? OR expires_at < ?").run(host, nowMs);
+    this.#database
+      .prepare("INSERT INTO invitations (token_digest, host, uncertified, new_tpm, expires_at) VALUES (?, ?, ?, ?, ?)")
+      .run(tokenDigest, host, Number(uncertified), Number(newTpm), expiresAt);
+  }
+
+  invitation(tokenDigest: string): Invitation | null {
+    const row = this.#database.prepare("SELECT * FROM invitations WHERE token_digest = ?").get(tokenDigest);
+    if (row === undefined) return null;
+    return {
+      tokenDigest,
+      host: String(row.host),
+      uncertified: row.uncertified === 1,
+      newTpm: row.new_tpm === 1,
+      expiresAt: Number(row.expires_at),
+    };
+  }
+
+  /** It is worth nothing afterwards. */
+  takeInvitation(tokenDigest: string): void {
+    this.#database.prepare("DELETE FROM invitations WHERE token_digest = ?").run(tokenDigest);
+  }
+}
