@@ -34,8 +34,8 @@ export const enrollAnswerSchema = z.object({ token: z.string().regex(/^[0-9a-f]{
 export const inviteRequestSchema = z.strictObject({
   /** A TPM without a certificate that its maker's root vouches for will do. */
   uncertified: z.boolean(),
-  /** The host may come with another TPM; what was proved of it is forgotten. */
-  newTpm: z.boolean(),
+  /** The host begins anew, perhaps with another TPM; what was proved of it is forgotten. */
+  anew: z.boolean(),
 });
 export const inviteAnswerSchema = enrollAnswerSchema.extend({ expiresAt: z.string() });
 

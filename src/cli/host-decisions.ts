@@ -50,13 +50,13 @@ export function addHostEnroll(host: Command): void {
     .description("decide that a host may come: a token for one enrollment")
     .argument("<host>", "the name under which it will come")
     .option("--uncertified", "its TPM needs no certificate of a known maker")
-    .option("--new-tpm", "it may come with another TPM; what was proved of it is forgotten")
+    .option("--anew", "it begins anew, perhaps with another TPM; what was proved of it is forgotten")
     .option("--verifier <url>", "address of the verifier (or PIMS_VERIFIER)")
     .option("--join-token <file>", "the verifier's join token", JOIN_TOKEN)
     .option("--json", "print one object (pims.host-enroll/v1)")
     .action(
-      action(async (name: string, options: Decision & { uncertified?: boolean; newTpm?: boolean }) => {
-        const body = { uncertified: options.uncertified === true, newTpm: options.newTpm === true };
+      action(async (name: string, options: Decision & { uncertified?: boolean; anew?: boolean }) => {
+        const body = { uncertified: options.uncertified === true, anew: options.anew === true };
         const { token, expiresAt } = await decide(name, "invite", options, body, inviteAnswerSchema);
         if (options.json) printJson({ schema: "pims.host-enroll/v1", host: name, token, expiresAt });
         else {

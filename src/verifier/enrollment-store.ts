@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS invitations (
   token_digest TEXT PRIMARY KEY,
   host TEXT NOT NULL,
   uncertified INTEGER NOT NULL,
-  new_tpm INTEGER NOT NULL,
+  anew INTEGER NOT NULL,
   expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 `;
@@ -27,7 +27,7 @@ export interface Invitation {
   readonly tokenDigest: string;
   readonly host: string;
   readonly uncertified: boolean;
-  readonly newTpm: boolean;
+  readonly anew: boolean;
   /** Wall clock, milliseconds. */
   readonly expiresAt: number;
 }
@@ -77,11 +77,11 @@ export class EnrollmentStore {
   }
 
   /** Keeps an invitation; an earlier one of the same host and those that have expired are gone. */
-  invite({ tokenDigest, host, uncertified, newTpm, expiresAt }: Invitation, nowMs: number): void {
+  invite({ tokenDigest, host, uncertified, anew, expiresAt }: Invitation, nowMs: number): void {
     this.#database.prepare("DELETE FROM invitations WHERE host = ? OR expires_at < ?").run(host, nowMs);
     this.#database
-      .prepare("INSERT INTO invitations (token_digest, host, uncertified, new_tpm, expires_at) VALUES (?, ?, ?, ?, ?)")
-      .run(tokenDigest, host, Number(uncertified), Number(newTpm), expiresAt);
+      .prepare("INSERT INTO invitations (token_digest, host, uncertified, anew, expires_at) VALUES (?, ?, ?, ?, ?)")
+      .run(tokenDigest, host, Number(uncertified), Number(anew), expiresAt);
   }
 
   invitation(tokenDigest: string): Invitation | null {
@@ -91,7 +91,7 @@ export class EnrollmentStore {
       tokenDigest,
       host: String(row.host),
       uncertified: row.uncertified === 1,
-      newTpm: row.new_tpm === 1,
+      anew: row.anew === 1,
       expiresAt: Number(row.expires_at),
     };
   }

@@ -73,7 +73,7 @@ test("a maker's certificate is enough; without one only by decision, and marked"
     message: /holds no certificate/,
     hint: /--uncertified/,
   });
-  const decided = strict.invite("node2", { uncertified: true, newTpm: false });
+  const decided = strict.invite("node2", { uncertified: true, anew: false });
   await come(strict, plain, "node2", decided.token);
   assert.equal((await bench.verifier.reportHost("node2")).tpm?.certified, null);
   // A certificate of nobody whom we know is none.
@@ -136,7 +136,7 @@ test("a challenge is for one host, one token, one answer and some minutes", asyn
   const first = await answered();
   assert.throws(() => enrollment.activate(JOIN, "node2", first), invalid);
   assert.throws(() => enrollment.activate(JOIN, "node1", first), invalid, "it was taken");
-  const { token } = enrollment.invite("node1", { uncertified: true, newTpm: false });
+  const { token } = enrollment.invite("node1", { uncertified: true, anew: false });
   assert.throws(() => enrollment.activate(token, "node1", { challenge: "00".repeat(16), secret: "" }), invalid);
   const second = await answered();
   assert.throws(() => enrollment.activate(token, "node1", second), invalid);
@@ -158,7 +158,7 @@ test("an invitation is for one host, one enrollment and an hour", async (t) => {
   const bench = await Bench.open(t);
   const host = await TestHost.start(t);
   const strict = bench.enrollment({ uncertified: false });
-  const { token } = strict.invite("node1", { uncertified: true, newTpm: false });
+  const { token } = strict.invite("node1", { uncertified: true, anew: false });
   assert.equal(strict.mayJoin(token), true);
   assert.equal(strict.isJoinToken(token), false);
   await assert.rejects(come(strict, host, "node2", token), { code: "not-authorized" });
@@ -167,13 +167,13 @@ test("an invitation is for one host, one enrollment and an hour", async (t) => {
   await come(again, host, "node1", token);
   assert.equal(again.mayJoin(token), false);
   await assert.rejects(come(again, host, "node1", token), { code: "not-authorized" });
-  const late = again.invite("node3", { uncertified: true, newTpm: false });
+  const late = again.invite("node3", { uncertified: true, anew: false });
   bench.clock.pass(60 * 60_000 + 1);
   assert.equal(again.mayJoin(late.token), false);
-  const replaced = again.invite("node3", { uncertified: true, newTpm: false });
-  again.invite("node3", { uncertified: true, newTpm: false });
+  const replaced = again.invite("node3", { uncertified: true, anew: false });
+  again.invite("node3", { uncertified: true, anew: false });
   assert.equal(again.mayJoin(replaced.token), false, "the later decision counts");
-  assert.throws(() => again.invite("../x", { uncertified: true, newTpm: false }), { code: "host-invalid" });
+  assert.throws(() => again.invite("../x", { uncertified: true, anew: false }), { code: "host-invalid" });
 });
 
 test("one TPM under two names is host-cloned until an operator decides", async (t) => {
@@ -193,7 +193,7 @@ test("one TPM under two names is host-cloned until an operator decides", async (
   assert.deepEqual([evidence, reason, notice?.reason], ["refused", "host-cloned", "host-cloned"]);
   assert.match(text, /also shown by node2/);
   assert.throws(() => bench.verifier.nonce("node1"), { code: "host-cloned" });
-  enrollment.invite("node1", { uncertified: true, newTpm: false });
+  enrollment.invite("node1", { uncertified: true, anew: false });
   assert.equal((await bench.verifier.reportHost("node1")).notice, null);
   assert.ok(bench.verifier.nonce("node1"));
 });
@@ -218,7 +218,7 @@ test("a revoked host stays out, under its name and any other, until it is invite
   await assert.rejects(come(after, other, "node1"), { code: "host-revoked" });
   bench.verifier.refuseTpm("node1", "tpm-changed", "something less");
   assert.throws(() => bench.verifier.nonce("node1"), { code: "host-revoked" });
-  const { token } = after.invite("node1", { uncertified: true, newTpm: false });
+  const { token } = after.invite("node1", { uncertified: true, anew: false });
   assert.throws(() => bench.verifier.nonce("node1"), { code: "host-revoked" }, "an invitation alone changes nothing");
   await come(after, host, "node1", token);
   assert.equal(reasonOf(await bench.attest(host)), "accepted");
@@ -241,14 +241,14 @@ test("another TPM under a host's name is tpm-changed, noted, and let in by decis
   await assert.rejects(come(enrollment, other, "node1"), {
     code: "tpm-changed",
     message: /another TPM/,
-    hint: /--new-tpm/,
+    hint: /--anew/,
   });
   const report = async () => bench.verifier.reportHost("node1");
   assert.deepEqual([(await report()).evidence, (await report()).notice?.reason], ["refused", "tpm-changed"]);
   // The enrolled TPM is still the one that counts, and the note stays for the operator.
   assert.equal(reasonOf(await bench.attest(host)), "accepted");
   assert.deepEqual([(await report()).evidence, (await report()).notice?.reason], ["good", "tpm-changed"]);
-  const { token } = enrollment.invite("node1", { uncertified: true, newTpm: true });
+  const { token } = enrollment.invite("node1", { uncertified: true, anew: true });
   await come(enrollment, other, "node1", token);
   const { records, notice, evidence } = await report();
   assert.deepEqual([records, notice, evidence], [0, null, "none"]);

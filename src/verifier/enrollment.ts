@@ -111,7 +111,7 @@ export class Enrollment {
     const { akPublic, identity } = open;
     this.#refuseRevoked(host, identity.ekName, invitation);
     this.#refuseClone(host, identity.ekName);
-    const own = this.#verifier.enroll(host, akPublic, identity, { newTpm: invitation?.newTpm === true });
+    const own = this.#verifier.enroll(host, akPublic, identity, { anew: invitation?.anew === true });
     if (invitation !== null) {
       this.#store.takeInvitation(invitation.tokenDigest);
       this.#store.clearNotice(host);
@@ -120,7 +120,7 @@ export class Enrollment {
   }
 
   /** An operator's decision on one host: a token for one enrollment within an hour. What was noticed of it is settled. */
-  invite(host: string, decision: { uncertified: boolean; newTpm: boolean }): { token: string; expiresAt: string } {
+  invite(host: string, decision: { uncertified: boolean; anew: boolean }): { token: string; expiresAt: string } {
     this.#verifier.checkHostName(host);
     const token = randomBytes(32).toString("hex");
     const now = this.#clock.now();

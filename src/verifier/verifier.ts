@@ -99,17 +99,12 @@ export class Verifier {
    * token; another key or TPM is PimsError `tpm-changed` unless it is expected: then what was proved is forgotten. Returns
    * the host's own token.
    */
-  enroll(
-    host: string,
-    akPublic: Uint8Array,
-    tpm: TpmIdentity,
-    expected: { newTpm: boolean } = { newTpm: false },
-  ): string {
+  enroll(host: string, akPublic: Uint8Array, tpm: TpmIdentity, expected: { anew: boolean } = { anew: false }): string {
     this.checkEnrollable(host, akPublic);
     const token = randomBytes(32).toString("hex");
     const { store } = this.#modules;
     const known = store.host(host);
-    if (known === null || expected.newTpm) {
+    if (known === null || expected.anew) {
       store.enroll(host, akPublic, tokenDigest(token), tpm);
       this.#modules.platforms?.forget(host);
       this.#memories.set(host, memoryOf(emptyHostState()));
@@ -122,7 +117,7 @@ export class Verifier {
           : "another TPM was shown under this host's name";
         this.refuseTpm(host, "tpm-changed", text);
         throw new PimsError("tpm-changed", `${host} is enrolled with another ${sameTpm ? "attestation key" : "TPM"}`, {
-          hint: "'pims host enroll HOST --new-tpm' lets it come anew",
+          hint: "'pims host enroll HOST --anew' lets it come anew",
         });
       }
       store.renewToken(host, tokenDigest(token), tpm);

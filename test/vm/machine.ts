@@ -33,11 +33,11 @@ export class Machine {
 
   async boot(kernel: string, initrd: string, commandLine: string): Promise<void> {
     const folder = this.#folder;
-    await mkdir(join(folder, "tpm"), { recursive: true });
+    await mkdir(join(folder, "tpm/state"), { recursive: true });
     this.#children.push(
       start(
         "swtpm",
-        ["socket", "--tpm2", "--ctrl", "type=unixio,path=tpm.sock", "--tpmstate", "dir=tpm", "--terminate"],
+        ["socket", "--tpm2", "--ctrl", "type=unixio,path=tpm.sock", "--tpmstate", "dir=tpm/state", "--terminate"],
         folder,
       ),
     );

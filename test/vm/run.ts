@@ -1,7 +1,7 @@
 // A real kernel's boot and files, in a virtual machine: what a verifier outside makes of it. Ends with `N passed, N failed`.
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeReleaseManifest } from "../../src/agent/make-release.ts";
@@ -21,6 +21,7 @@ import { secureBootOf } from "../../src/tpm/event-log/boot-chain.ts";
 import { parseImaList, replayImaList } from "../../src/tpm/event-log/ima.ts";
 import { parseBootLog } from "../../src/tpm/event-log/pc-client.ts";
 import { replayBootLog } from "../../src/tpm/event-log/replay.ts";
+import { setUpSwtpm } from "../../src/tpm/swtpm-setup.ts";
 import { pimsMeanwhile } from "../pims.ts";
 import { writeCpio } from "./cpio.ts";
 import { AGENT, BUNDLE, kernelImage, RUNC, stageGuest } from "./guest.ts";
@@ -47,6 +48,16 @@ async function check(what: string, work: () => Promise<void>): Promise<void> {
     failed++;
     console.log(`failed  ${what}: ${error instanceof assert.AssertionError ? error.message : describeError(error)}`);
   }
+}
+
+/** A TPM with its maker's certificate; returns the folder of the maker's roots. */
+async function makeTpm(folder: string): Promise<string> {
+  const [ca, roots] = [join(folder, "maker"), join(folder, "roots")];
+  await setUpSwtpm(join(folder, "tpm"), ["--create-ek-cert", "--pcr-banks", "sha1,sha256"], ca);
+  await mkdir(roots);
+  for (const name of ["issuercert.pem", "swtpm-localca-rootca-cert.pem"])
+    await copyFile(join(ca, name), join(roots, name));
+  return roots;
 }
 
 async function run(): Promise<void> {
@@ -82,6 +93,7 @@ async function run(): Promise<void> {
   const { id } = await proposeBaseline({ ...ledger, key: keys[0], lines: baseline.lines });
   await approveBaseline({ ...ledger, key: keys[1], id });
 
+  const roots = await makeTpm(folder);
   const state = join(folder, "verifier");
   const config = join(folder, "verifier.json");
   const platform = { releases: [release], require: ["boot", "files", "agent", "runtime"] };
@@ -91,7 +103,7 @@ async function run(): Promise<void> {
     ledger,
     staleAfterMs: STALE_MS,
     platform,
-    enrollment: { uncertified: true },
+    enrollment: { roots },
   };
   await writeFile(config, JSON.stringify(settings));
   const verifier = startPims(["verifier", "run", "--config", config]);
@@ -156,6 +168,10 @@ async function run(): Promise<void> {
     assert.match(shown.stdout, /PCR 0 .*[0-9a-f]{64}/);
   });
 
+  await check("the host is enrolled with the certificate of its TPM's maker", async () => {
+    const { tpm, notice } = await until("evidence", ({ evidence }) => evidence === "good");
+    assert.deepEqual([tpm?.certified?.model, notice], ["swtpm", null]);
+  });
   await check("a program dropped into the container is found", async () => {
     const rootfs = `${BUNDLE}/rootfs`;
     await machine.run(`cp /bin/busybox ${rootfs}/tmp/busybox && echo x >>${rootfs}/tmp/busybox`);
