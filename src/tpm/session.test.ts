@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { toHex } from "../core/bytes.ts";
+import { errorCode } from "../core/errors.ts";
 import { tctiOf } from "./address.ts";
-import { execute } from "./command.ts";
+import { execute, prepareCommand, readResponse } from "./command.ts";
 import { contextLoad, contextSave, flushContext } from "./commands/context.ts";
 import { create } from "./commands/create.ts";
 import { createPrimary } from "./commands/create-primary.ts";
@@ -17,7 +18,7 @@ import { pcrExtend } from "./commands/pcr-extend.ts";
 import { policyAuthValue, policyCommandCode, policyGetDigest, policyPcr, policySecret } from "./commands/policy.ts";
 import { startSession } from "./commands/start-session.ts";
 import { FIRST_HANDLE, TPM_RH_ENDORSEMENT, TPM_RH_OWNER, TPMA_NV } from "./constants.ts";
-import { testFolder, testTpm } from "./fixtures.ts";
+import { refusesTruncation, survivesMutation, testFolder, testTpm } from "./fixtures.ts";
 import { kdfa } from "./kdf.ts";
 import { bySession, password } from "./session.ts";
 import { attestationTemplate, ekTemplate, storageTemplate } from "./templates.ts";
@@ -121,6 +122,28 @@ test("a wrong authorisation value is refused, an altered response noticed", asyn
     await flushContext(tpm, another.handle);
   }
   assert.deepEqual(await nvRead(tpm, await index(), right), data);
+});
+
+test("cut and altered responses of a session are malformed, nothing else", async (t) => {
+  const tpm = await testTpm(t);
+  const session = await startSession(tpm, { kind: "hmac" });
+  const parameters = new WireWriter().u16(16).done();
+  const command = {
+    name: "GetRandom",
+    authorizations: [bySession(session, { encryptResponse: true })],
+    parameters,
+  } as const;
+  const prepared = prepareCommand(command);
+  const response = await tpm.send(prepared.bytes);
+  refusesTruncation(response, (bytes) => readResponse(command, prepared, bytes).parameters.sized(16));
+  survivesMutation(response, (bytes) => {
+    try {
+      readResponse(command, prepared, bytes).parameters.sized(16);
+    } catch (error) {
+      // An altered header may also say that the TPM refused.
+      if (errorCode(error) !== "tpm-error") throw error;
+    }
+  });
 });
 
 test("a session serves one command at a time", async (t) => {

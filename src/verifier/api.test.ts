@@ -101,6 +101,31 @@ test("nonce, evidence and waiting take the host's own token, not another host's 
   assert.deepEqual(json, { accepted: true, records: 4 });
 });
 
+test("an invitation opens the enrollment of its host and nothing else", async (t) => {
+  const { bench, host, token } = await enrolled(t);
+  const app = apiOf(t, bench);
+  const decision = { uncertified: true, anew: false };
+  const { json } = await ask(app, "POST", "/v1/hosts/node2/invite", { token: JOIN, body: decision });
+  const invitation = String(json.token);
+  for (const wrong of [invitation, token]) {
+    refused(await ask(app, "POST", "/v1/hosts/node3/invite", { token: wrong, body: decision }), 401, "not-authorized");
+    refused(
+      await ask(app, "POST", "/v1/hosts/node1/revoke", { token: wrong, body: { text: "x" } }),
+      401,
+      "not-authorized",
+    );
+    refused(await ask(app, "POST", "/v1/hosts/node1/attest", { token: wrong, body: {} }), 401, "not-authorized");
+    refused(await ask(app, "POST", "/v1/hosts/node1/nonce", { token: invitation, body: {} }), 401, "not-authorized");
+  }
+  const ek = base64((await host.showEk()).publicArea);
+  const shown = { host: "node3", akPublic: base64(host.akPublic), ekPublic: ek, ekCertificate: null };
+  refused(await ask(app, "POST", "/v1/hosts", { token: invitation, body: shown }), 401, "not-authorized");
+  for (const body of [{}, { ...decision, extra: 1 }, { uncertified: 1, anew: 1 }])
+    refused(await ask(app, "POST", "/v1/hosts/node2/invite", { token: JOIN, body }), 400, "request-malformed");
+  refused(await ask(app, "POST", "/v1/hosts/nobody/revoke", { token: JOIN, body: { text: "x" } }), 404, "host-unknown");
+  assert.deepEqual(await bench.statuses(), ["good", "trusted"]);
+});
+
 test("a whole round over the interface; the same evidence again is refused", async (t) => {
   const { bench, host, token } = await enrolled(t);
   const app = apiOf(t, bench);

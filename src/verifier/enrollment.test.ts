@@ -117,6 +117,10 @@ test("each condition on the keys is enough to refuse", async (t) => {
   refused({ host: "../x" }, "host-invalid");
   refused({ akPublic: base64(storage.publicArea) }, "quote-invalid");
   refused({ akPublic: good.ekPublic }, "quote-invalid");
+  // A point that is not on its curve, and a hash that evidence is not made with.
+  refused({ akPublic: base64(attestationTemplate("ecc-p256")) }, "tpm-malformed");
+  const long = await createPrimary(host.tpm, TPM_RH_ENDORSEMENT, attestationTemplate("ecc-p384"));
+  refused({ akPublic: base64(long.publicArea) }, "quote-invalid");
   refused({ ekPublic: base64(storage.publicArea) }, "ek-untrusted");
   refused({ ekPublic: good.akPublic }, "ek-untrusted");
   refused({ ekPublic: "" }, "ek-untrusted");

@@ -13,7 +13,8 @@ import { type Clock, rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
 import type { SweepEvent } from "../log/event.ts";
 import { type Reason, reasonSchema } from "../log/finding.ts";
-import { isRestrictedSigningKey } from "../tpm/public.ts";
+import { isRestrictedSigningKey, parsePublic } from "../tpm/public.ts";
+import { publicKeyOf } from "../tpm/public-key.ts";
 import { Nonces } from "./nonces.ts";
 import type { Platforms } from "./platforms.ts";
 import { rebuildStates } from "./rebuild.ts";
@@ -84,7 +85,7 @@ export class Verifier {
       throw new PimsError("host-invalid", "a host's name is 1 to 63 letters, digits, dots or dashes");
   }
 
-  /** PimsError `host-invalid` or `quote-invalid` for a name or a key with which no host is enrolled. */
+  /** PimsError `host-invalid`, `quote-invalid` or `tpm-malformed` for a name or a key with which no host is enrolled. */
   checkEnrollable(host: string, akPublic: Uint8Array): void {
     this.checkHostName(host);
     if (!isRestrictedSigningKey(akPublic))
@@ -92,6 +93,11 @@ export class Verifier {
         "quote-invalid",
         "the attestation key is not a restricted signing key that is fixed to its TPM",
       );
+    const area = parsePublic(akPublic);
+    publicKeyOf(area);
+    // Evidence is replayed to a digest by the hash of the key's scheme, and that is this one.
+    if (area.scheme?.hash !== "sha256")
+      throw new PimsError("quote-invalid", "the attestation key does not sign with SHA-256");
   }
 
   /**
