@@ -17,7 +17,7 @@ import {
 import type { ReferenceValues } from "../attest/judge.ts";
 import type { PlatformWanted } from "../attest/platform-evidence.ts";
 import { type BaselineLookup, decide } from "../attest/verdict.ts";
-import type { ContainerInfo, ContainerRef } from "../container/types.ts";
+import { type ContainerInfo, type ContainerRef, containerKey } from "../container/types.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError, errorCode } from "../core/errors.ts";
 import type { GateEvent, LogEvent } from "../log/event.ts";
@@ -26,7 +26,8 @@ import type { MeasurementLog } from "../log/measurement-log.ts";
 import type { LogRecord } from "../log/record.ts";
 import type { ContainerStart } from "../log/start.ts";
 import type { GateState } from "../measure/gate/protocol.ts";
-import { containerKey, emptyCoverage, type Sweeper, type SweepResult } from "../measure/sweep.ts";
+import { emptyCoverage } from "../measure/gathering.ts";
+import type { Sweeper, SweepResult } from "../measure/sweep.ts";
 import { ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
 import { containerStart, isFirstProcess } from "./container-start.ts";
 import { CoverageCounter } from "./coverage.ts";

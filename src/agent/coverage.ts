@@ -1,6 +1,8 @@
+import { containerKey } from "../container/types.ts";
 import { NOT_KNOWN_WHOSE, type SweepEvent } from "../log/event.ts";
 import type { Fact } from "../measure/facts.ts";
-import { containerKey, emptyCoverage, type SweepResult } from "../measure/sweep.ts";
+import { emptyCoverage } from "../measure/gathering.ts";
+import type { SweepResult } from "../measure/sweep.ts";
 
 /** Containers that one event names; beyond them it is not known whose, which is believed of all. */
 const MAX_NAMED = 63;

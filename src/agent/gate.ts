@@ -1,13 +1,12 @@
 import type { Baseline } from "../baseline/format.ts";
 import { type BaselineIndex, indexBaseline, pathKey } from "../baseline/lookup.ts";
-import type { ContainerInfo, ContainerRef } from "../container/types.ts";
+import { type ContainerInfo, type ContainerRef, containerKey } from "../container/types.ts";
 import { toHex } from "../core/bytes.ts";
 import { describeError } from "../core/errors.ts";
 import type { BaselineState } from "../ledger/baseline-cache.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
 import type { GateState, Refusal, Settings } from "../measure/gate/protocol.ts";
 import { GateSupervisor, type NamedFiles } from "../measure/gate/supervisor.ts";
-import { containerKey } from "../measure/sweep.ts";
 import { type GatePolicy, gateModeOf, usesMode } from "../respond/gate-policy.ts";
 import type { RuntimeAnswer } from "./container-names.ts";
 import { type CodeFact, refusedFinding, unlistedProgram } from "./events.ts";

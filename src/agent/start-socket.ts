@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { chmod, rm } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 
@@ -11,8 +11,8 @@ const DEADLINE_MS = 5000;
 
 /**
  * Listens for who starts containers (bin/pims-hook): they send the number of a container's first process, which waits, and
- * get `marked` when the gate has marked what that process has mounted, else `unmarked`. Each a line. Only root gets to
- * the socket, since only root gets to the folder. Throws a system error where it cannot listen.
+ * get `marked` when the gate has marked what that process has mounted, else `unmarked`. Each a line. Only root may
+ * connect. Throws a system error where it cannot listen.
  */
 export async function listenForStarts(
   state: string,
@@ -32,6 +32,7 @@ export async function listenForStarts(
     server.once("error", reject);
     server.listen(path, resolve);
   });
+  await chmod(path, 0o600);
   return {
     close: () =>
       new Promise((resolve) => {

@@ -24,9 +24,6 @@ import {
 } from "./watched.ts";
 import { WritableCode } from "./writable-code.ts";
 
-export { type Coverage, emptyCoverage } from "./gathering.ts";
-export { containerKey };
-
 export interface SweepOptions {
   /** `containers`: processes of containers only. `all`: every process. */
   readonly scope: "containers" | "all";

@@ -1,12 +1,11 @@
 import { ContainerFinder } from "../../container/finder.ts";
-import type { ContainerRef } from "../../container/types.ts";
+import { type ContainerRef, containerKey } from "../../container/types.ts";
 import { answerExec, type FanotifyEvent, ignoreFile, stopIgnoring, stopIgnoringFile } from "../../kernel/fanotify.ts";
 import { FanotifyReader } from "../../kernel/fanotify-reader.ts";
 import { isRunning } from "../../kernel/pidfd.ts";
 import { WaitingPids } from "../../kernel/waiting-pids.ts";
 import { FileDigests } from "../file-digest.ts";
 import { HostPrograms } from "../host-programs.ts";
-import { containerKey } from "../sweep.ts";
 import { type Decision, decideExec, type ListedFiles } from "./decide.ts";
 import { baselineOf, type Guarded, newGuarded } from "./guarded.ts";
 import { HeldExec } from "./held-exec.ts";

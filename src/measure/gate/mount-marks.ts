@@ -1,12 +1,11 @@
 import { closeSync } from "node:fs";
 import type { ContainerFinder } from "../../container/finder.ts";
-import type { ContainerRef } from "../../container/types.ts";
+import { type ContainerRef, containerKey } from "../../container/types.ts";
 import { type JsonText, toJsonText } from "../../core/bytes.ts";
 import { type MarkedWhole, markExecs, stopIgnoring, unmarkExecs } from "../../kernel/fanotify.ts";
 import type { FanotifyReader } from "../../kernel/fanotify-reader.ts";
 import { openPlainInRoot } from "../../kernel/openat2.ts";
 import type { Mount } from "../../process/mountinfo.ts";
-import { containerKey } from "../sweep.ts";
 import { hostDevices, mountKinds } from "./file-systems.ts";
 import {
   mountIdOf,
