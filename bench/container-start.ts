@@ -4,7 +4,6 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { setTimeout as wait } from "node:timers/promises";
 import { listenForStarts, START_SOCKET } from "../src/agent/start-socket.ts";
 import { requireRoot } from "../src/process/root.ts";
 import { GateSite, readIf, until } from "../test/gate-site.ts";
@@ -42,19 +41,18 @@ try {
         const ends: (() => unknown)[] = [];
         const mine = { after: (work: () => unknown) => void ends.push(work) } as Pick<TestContext, "after">;
         const options = { name: `n${number++}`, args, volume, root, hook: way === "with" ? hook : null };
-        const { id, said, tookMs } = await runHooked(site, mine, { ...options, foreignIn: place });
-        times[way].push(tookMs);
-        const ran = () => readIf(join(volume, "ran"));
-        const refused = () => (site.refusals.some(({ container }) => container.id === id) ? "" : null);
-        const end = await until(
-          `the end of ${name}, ${way} the hook: ${said}${site.gaps}`,
-          async () => (await ran()) ?? refused(),
-        );
-        await wait(20);
-        if ((await ran()) !== null) count[way]++;
-        else if (end !== "") throw new Error("neither refused nor run");
-        for (const work of ends.reverse()) await work();
-        await rm(join(volume, "ran"), { force: true });
+        try {
+          const { id, said, tookMs } = await runHooked(site, mine, { ...options, foreignIn: place });
+          times[way].push(tookMs);
+          const end = await until(`the end of ${name}, ${way} the hook: ${said}${site.gaps}`, async () => {
+            if ((await readIf(join(volume, "ran"))) !== null) return "ran";
+            return site.refusals.some(({ container }) => container.id === id) ? "refused" : null;
+          });
+          if (end === "ran") count[way]++;
+        } finally {
+          for (const work of ends.reverse()) await work();
+          await rm(join(volume, "ran"), { force: true });
+        }
       }
     const median = (values: number[]) =>
       round(

@@ -120,6 +120,17 @@ class Site {
     return this.runtime.start({ name, image: this.images.web, identity, volume, binds });
   }
 
+  /** A container whose image's baseline is approved, and an agent whose gate has this mode for it. */
+  async startUnderGate(mode: "observe" | "enforce"): Promise<DemoContainer> {
+    const { lines, header } = await buildFromFolder({ root: this.images.web.rootfs, name: "web" });
+    const [proposer, approver] = this.publishers;
+    const { id } = await proposeBaseline({ ...this.ledger, key: proposer, lines });
+    await approveBaseline({ ...this.ledger, key: approver, id });
+    const containers = [{ name: this.runtime.namePattern, mode }];
+    await this.startAgent({ gate: { mode: "off", containers, unanswered: "allow", exceptions: [] } });
+    return this.startWeb("one", header.identity);
+  }
+
   until(
     what: string,
     container: DemoContainer,
@@ -312,13 +323,7 @@ test("a container with the host's root in it is untrusted, unless agent and veri
 
 test("what the gate refuses is a finding, and status shows what it does", async (t) => {
   const site = await Site.open(t);
-  const baseline = await buildFromFolder({ root: site.images.web.rootfs, name: "web" });
-  const [proposer, approver] = site.publishers;
-  const { id } = await proposeBaseline({ ...site.ledger, key: proposer, lines: baseline.lines });
-  await approveBaseline({ ...site.ledger, key: approver, id });
-  const containers = [{ name: site.runtime.namePattern, mode: "enforce" as const }];
-  await site.startAgent({ gate: { mode: "off", containers, unanswered: "allow", exceptions: [] } });
-  const container = await site.startWeb("one", baseline.header.identity);
+  const container = await site.startUnderGate("enforce");
   const enforced = (one: HostReport["containers"][number]) => one.gate?.mode === "enforce" && one.gate.watched > 0;
   await site.until("trusted", container, (one) => one.status === "trusted" && enforced(one));
 
@@ -350,13 +355,7 @@ test("what the gate refuses is a finding, and status shows what it does", async 
 
 test("what is only observed is found however soon it ends, in a crowd of others", async (t) => {
   const site = await Site.open(t);
-  const baseline = await buildFromFolder({ root: site.images.web.rootfs, name: "web" });
-  const [proposer, approver] = site.publishers;
-  const { id } = await proposeBaseline({ ...site.ledger, key: proposer, lines: baseline.lines });
-  await approveBaseline({ ...site.ledger, key: approver, id });
-  const containers = [{ name: site.runtime.namePattern, mode: "observe" as const }];
-  await site.startAgent({ gate: { mode: "off", containers, unanswered: "allow", exceptions: [] } });
-  const container = await site.startWeb("one", baseline.header.identity);
+  const container = await site.startUnderGate("observe");
   await site.until("trusted", container, (one) => one.status === "trusted" && (one.gate?.watched ?? 0) > 0);
 
   const commands = `i=0; while [ $i -lt 30 ]; do cp /bin/true /tmp/p$i; echo $i >>/tmp/p$i; i=$((i + 1)); done

@@ -9,6 +9,8 @@ import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import { listenForStarts, START_SOCKET } from "../src/agent/start-socket.ts";
 import { cgroupPaths } from "../src/container/cgroup.ts";
+import { prepareImages } from "../src/demo/images.ts";
+import { ociSpec } from "../src/demo/oci-spec.ts";
 import type { Refusal } from "../src/measure/gate/protocol.ts";
 import { startDockerd } from "./dockerd.ts";
 import { GateSite, readIf, until } from "./gate-site.ts";
@@ -92,6 +94,27 @@ test("Docker with pims-runc: no foreign entry point on a volume runs", async (t)
   } finally {
     await site.runtime.cleanup();
   }
+});
+
+test("what pims-runc has created and may not start it removes, also below another root", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "pims-gs-"));
+  const root = join(folder, "root");
+  t.after(async () => {
+    await run("runc", ["--root", root, "delete", "--force", "x"]).catch(() => {});
+    await rm(folder, { recursive: true, force: true });
+  });
+  // Mount points that it makes are its own.
+  const { web } = await prepareImages();
+  const rootfs = join(folder, "rootfs");
+  await run("cp", ["-a", web.rootfs, rootfs]);
+  const id = `pims-gs-${process.pid}`;
+  const spec = ociSpec({ id, args: ["/bin/true"], rootfs, volume: folder, annotations: {} });
+  await writeFile(join(folder, "config.json"), JSON.stringify(spec));
+  const settings = `PIMS_GATE_SOCKET=${folder}/nobody PIMS_GATE=require`;
+  const create = `${settings} ${BIN}/pims-runc --root ${root} create --bundle ${folder} --pid-file ${folder}/pid x`;
+  await assert.rejects(run("sh", ["-c", `${create} </dev/null >${folder}/out 2>&1`]));
+  assert.match(await readFile(join(folder, "out"), "utf8"), /no agent answers/);
+  assert.equal((await run("runc", ["--root", root, "list", "--quiet"])).stdout, "");
 });
 
 test("without an agent, or with one that hangs, a container starts unless the gate is required", async (t) => {

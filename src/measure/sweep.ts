@@ -138,7 +138,10 @@ export class Sweeper {
       // Most that execute something are gone at once.
       if (file === null) return;
       const container = this.#finder.ofProcess(pid);
-      if (container === null || !this.#knownPrograms.has(container, file, pid)) this.#noteExecuted(pid);
+      if (container === null && this.#scope === "containers") {
+        this.#memberships.saw(pid, null);
+        this.#forget(pid);
+      } else if (container === null || !this.#knownPrograms.has(container, file, pid)) this.#noteExecuted(pid);
       else {
         this.#forget(pid);
         if (this.#young.size < MAX_YOUNG) this.#young.add(pid);

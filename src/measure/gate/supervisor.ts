@@ -60,8 +60,8 @@ export class GateSupervisor {
   /** What the gates before this one had counted. */
   readonly #earlier = new Map<string, GateState>();
   readonly #timer: NodeJS.Timeout;
-  /** Who waits for a process's mounts to be marked, by its number. */
-  readonly #marking = new Map<number, ((marked: boolean) => void)[]>();
+  /** Who waits for a process's mounts to be marked, by its number: another one who asks takes its place. */
+  readonly #marking = new Map<number, (marked: boolean) => void>();
   readonly #watching = Promise.withResolvers<void>();
   #gate: ChildProcess | null = null;
   #ready = false;
@@ -115,16 +115,16 @@ export class GateSupervisor {
    * Marks what a container's first process, which waits, has mounted. False where it is no container's, there is no gate, or it
    * does not answer in time.
    */
-  mark(pid: number): Promise<boolean> {
+  async mark(pid: number): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const timer = setTimeout(resolve, MARK_MS, false);
-    const waiting = this.#marking.get(pid) ?? [];
-    this.#marking.set(pid, [...waiting, resolve]);
+    this.#marking.get(pid)?.(false);
+    this.#marking.set(pid, resolve);
     this.#send({ type: "mark", pid });
-    return promise.finally(() => {
-      clearTimeout(timer);
-      this.#marking.delete(pid);
-    });
+    const marked = await promise;
+    clearTimeout(timer);
+    if (this.#marking.get(pid) === resolve) this.#marking.delete(pid);
+    return marked;
   }
 
   /** Ends the gate and lets go of all who wait. May be called again. */
@@ -197,7 +197,7 @@ export class GateSupervisor {
         this.#send({ type: "start", unanswered: this.#unanswered });
         return;
       case "marked":
-        for (const resolve of this.#marking.get(message.pid) ?? []) resolve(message.marked);
+        this.#marking.get(message.pid)?.(message.marked);
         return;
       case "watching":
         this.#watching.resolve();
