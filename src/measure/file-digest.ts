@@ -96,31 +96,38 @@ export class FileDigests {
 
   #hash(path: string, device: string): Promise<MeasuredFile> {
     return withFile(path, device, async (handle) => {
-      const before = fileStats(handle.fd);
-      if (!isRegular(before) || before.size > MAX_FILE_BYTES)
-        throw new PimsError("coverage-incomplete", "an executable file was exchanged while it was read");
-      const segments = await answering(device, () => readSegments(handle, before.size));
-      const pages = PageDigests.of(segments);
-      const sha256 = await hashContent(handle, before, (position, bytes) => {
-        pages?.add(position, bytes);
-        this.hashedBytes += BigInt(bytes.length);
-      });
-      this.hashedFiles++;
-      const { key, times } = signature(before);
-      if (signature(fileStats(handle.fd)).times !== times)
-        throw new PimsError("coverage-incomplete", "an executable file was changed while it was read");
-      const file: MeasuredFile = {
-        device: before.device,
-        inode: before.inode,
-        size: before.size,
-        deleted: before.links === 0,
-        sha256,
-        segments,
-        pages,
-      };
-      this.#keep(key, times, file);
+      // Twice: that a file is deleted changes its times, and often happens right after it was executed.
+      const file = (await this.#hashOpen(handle, device)) ?? (await this.#hashOpen(handle, device));
+      if (file === null) throw new PimsError("coverage-incomplete", "an executable file was changed while it was read");
       return file;
     });
+  }
+
+  /** Null when the file was changed meanwhile. */
+  async #hashOpen(handle: FileHandle, device: string): Promise<MeasuredFile | null> {
+    const before = fileStats(handle.fd);
+    if (!isRegular(before) || before.size > MAX_FILE_BYTES)
+      throw new PimsError("coverage-incomplete", "an executable file was exchanged while it was read");
+    const segments = await answering(device, () => readSegments(handle, before.size));
+    const pages = PageDigests.of(segments);
+    const sha256 = await hashContent(handle, before, (position, bytes) => {
+      pages?.add(position, bytes);
+      this.hashedBytes += BigInt(bytes.length);
+    });
+    this.hashedFiles++;
+    const { key, times } = signature(before);
+    if (signature(fileStats(handle.fd)).times !== times) return null;
+    const file: MeasuredFile = {
+      device: before.device,
+      inode: before.inode,
+      size: before.size,
+      deleted: before.links === 0,
+      sha256,
+      segments,
+      pages,
+    };
+    this.#keep(key, times, file);
+    return file;
   }
 
   #keep(key: string, times: string, file: MeasuredFile): void {

@@ -27,11 +27,15 @@ export interface Description extends Row {
   readonly also: readonly Row[];
   /** Path of the program that the gate in `enforce` refuses, with which the attack fails; null where it changes nothing. */
   readonly prevented: string | null;
+  /** What may be found of the same object besides, since it depends on what comes first; null where nothing may. */
+  readonly possible: string | null;
 }
 
 const ROW = /^\| (lab|web) \| `([a-z-]+)` \| ([^|]+) \| `([^`|]+)` \| (prevented|detected|missed|not covered) \|$/gm;
 
 const PREVENTED = /^In `enforce` it is prevented: `exec-denied` of `([^`\n]+)`\.$/m;
+
+const POSSIBLE = /^It may be found as `([a-z-]+)`, too[,.]/m;
 
 /** Reads `NAME/README.md`. Throws where it lacks the first line or the table. */
 export function readDescription(folder: string, name: string): Description {
@@ -56,6 +60,7 @@ export function readDescription(folder: string, name: string): Description {
     ...first,
     also,
     prevented: PREVENTED.exec(text)?.[1] ?? null,
+    possible: POSSIBLE.exec(text)?.[1] ?? null,
   };
 }
 
