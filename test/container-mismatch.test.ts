@@ -141,8 +141,12 @@ time.sleep(1000)`;
 
 test("a process of the container's cgroup in the host's namespaces has left", async (t) => {
   const { sweep } = await watching(t);
+  // Ended before the container, whose cgroup could not be removed otherwise; it must be the younger of the two.
+  const ended: { pid?: number } = {};
+  t.after(() => ended.pid !== undefined && process.kill(ended.pid, "SIGKILL"));
   const { id, pid } = await runcContainer(t);
   const fugitive = await start(t, "sleep", "1000");
+  ended.pid = fugitive.pid;
   for (const line of readFileSync(`/proc/${pid}/cgroup`, "utf8").trim().split("\n")) {
     const [, controllers, path] = line.split(":") as [string, string, string];
     if (path === "/") continue;
