@@ -261,12 +261,17 @@ export class Agent {
       try {
         await this.#attest();
       } catch (error) {
-        if (isFatal(error)) throw error;
+        if (this.#isFatal(error)) throw error;
         if (errorCode(error) === "not-authorized" && (await this.#enrollAgain())) continue;
         this.#say("attest", `no evidence could be given: ${describeError(error)}`);
         waitMs = Math.min(RETRY_MS, waitMs);
       }
     }
+  }
+
+  /** Log and TPM may be apart, or something cannot be logged: going on would prove nothing. */
+  #isFatal(error: unknown): boolean {
+    return this.#modules.log.failed || ["event-invalid", "log-too-large"].includes(errorCode(error) ?? "");
   }
 
   /** A verifier that lost its memory is given everything anew. */
@@ -506,18 +511,6 @@ function pidsOf({ id }: ContainerRef, { facts }: SweepResult): number[] {
   // One that does not fit to the container may be the host's.
   const own = facts.filter(({ kind, process }) => kind !== "mismatch" && process.container?.id === id);
   return own.map(({ process }) => process.pid);
-}
-
-/** After these the log and the TPM may disagree: going on would prove nothing. */
-function isFatal(error: unknown): boolean {
-  return (
-    ["log-failed", "log-broken", "pcr-mismatch", "log-too-large"].includes(errorCode(error) ?? "") ||
-    isSystemWriteError(error)
-  );
-}
-
-function isSystemWriteError(error: unknown): boolean {
-  return ["EIO", "ENOSPC", "EROFS", "EDQUOT"].includes(errorCode(error) ?? "");
 }
 
 const COUNTS_EVERY_MS = 60_000;

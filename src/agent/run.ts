@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Enrollable } from "../attest/enroll-host.ts";
 import { lookUpBaseline } from "../attest/reference-values.ts";
-import { rfc3339, systemClock } from "../core/clock.ts";
+import { systemClock } from "../core/clock.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
 import { lockFolder } from "../core/folder-lock.ts";
 import { VERSION } from "../core/version.ts";
@@ -11,6 +11,7 @@ import { PAGE_SIZE } from "../kernel/pagemap.ts";
 import { openProcConnector } from "../kernel/proc-connector.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
 import { LOG_FOLDER, MeasurementLog } from "../log/measurement-log.ts";
+import type { Register } from "../log/register.ts";
 import { Sweeper } from "../measure/sweep.ts";
 import { requireRoot } from "../process/root.ts";
 import { pauseContainer } from "../respond/pause.ts";
@@ -25,8 +26,8 @@ import { VerifierClient } from "./verifier-client.ts";
 const ENROLL_RETRY_MS = 1000;
 
 /**
- * Runs the agent until `stop` is aborted. Throws `not-root`, `agent-in-use`, `tpm-unreachable`, `pcr-mismatch`, `log-broken`,
- * `not-enrolled`; a verifier or chain that does not answer is waited for.
+ * Runs the agent until `stop` is aborted. Throws `not-root`, `agent-in-use`, `tpm-unreachable`, `not-enrolled`, and what
+ * opening the log and appending to it throw; a verifier or chain that does not answer is waited for.
  */
 export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (text: string) => void): Promise<void> {
   requireRoot("pims agent run");
@@ -72,12 +73,9 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
   }
 }
 
-async function openLog(config: AgentConfig, register: Parameters<typeof MeasurementLog.open>[1]) {
+async function openLog(config: AgentConfig, register: Register) {
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-  const opened = await MeasurementLog.open(join(config.state, LOG_FOLDER), register, bootId);
-  if (opened.log.length === 0)
-    await opened.log.append([{ type: "boot", time: rfc3339(Date.now()), bootId, previous: opened.previous }]);
-  return opened;
+  return MeasurementLog.open(join(config.state, LOG_FOLDER), register, bootId);
 }
 
 /** So many in one sweep that nothing else waits for long; a longer interval lowers the rate. */

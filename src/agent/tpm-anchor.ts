@@ -2,7 +2,7 @@ import type { Quoter } from "../attest/collect.ts";
 import type { Enrollable } from "../attest/enroll-host.ts";
 import { BOOT_PCRS, type PlatformWanted, platformPcrs } from "../attest/platform-evidence.ts";
 import { fromHex, toHex } from "../core/bytes.ts";
-import type { Register } from "../log/measurement-log.ts";
+import type { Register } from "../log/register.ts";
 import { createAk } from "../tpm/attestation-key.ts";
 import { pcrExtend } from "../tpm/commands/pcr-extend.ts";
 import { pcrRead } from "../tpm/commands/pcr-read.ts";

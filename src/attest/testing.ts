@@ -58,7 +58,6 @@ export class TestHost {
       await rm(folder, { recursive: true, force: true });
     });
     await host.powerOn();
-    await host.append(bootEvent(0));
     return host;
   }
 
@@ -88,7 +87,8 @@ export class TestHost {
       read: async () => (await pcrRead(tpm, "sha256", [PCR])).get(PCR)!,
       extend: (digest: string) => this.extend(digest),
     };
-    this.#log = (await MeasurementLog.open(join(this.folder, "log"), register, BOOTS[this.#boot]!)).log;
+    const bootId = BOOTS[this.#boot]!;
+    this.#log = (await MeasurementLog.open(join(this.folder, "log"), register, bootId, { time: TIME })).log;
   }
 
   async powerOff(): Promise<void> {
@@ -103,7 +103,6 @@ export class TestHost {
     await this.powerOff();
     this.#boot++;
     await this.powerOn();
-    await this.append(bootEvent(this.#boot));
   }
 
   async append(...events: LogEvent[]): Promise<void> {
@@ -137,10 +136,6 @@ export class TestHost {
     await this.append(sweepEvent({ nonce }));
     return this.collect(nonce, from);
   }
-}
-
-function bootEvent(boot: number): LogEvent {
-  return { type: "boot", time: TIME, bootId: BOOTS[boot]!, previous: null };
 }
 
 /** A quote as evidence carries it. */

@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { LogEvent } from "./event.ts";
-import { LOG_FILE, MeasurementLog, type Register } from "./measurement-log.ts";
+import { LOG_FILE, MeasurementLog } from "./measurement-log.ts";
+import { formatRecord, parseRecord } from "./record.ts";
+import type { Register } from "./register.ts";
 import { extendValue, replay, ZERO_PCR } from "./replay.ts";
 
 const bootId = "00000000-0000-4000-8000-000000000001";
 const otherBoot = "00000000-0000-4000-8000-000000000002";
-const boot: LogEvent = { type: "boot", time: "2026-01-02T03:04:05.678Z", bootId, previous: null };
 const gap = (text: string): LogEvent => ({ type: "gap", time: "2026-01-02T03:04:05.678Z", text });
 
 /** A register in memory, so that faults can be injected at any point; real TPMs are tested end to end. */
@@ -48,16 +49,15 @@ async function written(t: TestContext): Promise<{ path: string; file: string; re
   const path = folder(t);
   const register = new TestRegister();
   const { log } = await MeasurementLog.open(path, register, bootId);
-  for (const events of [[boot], [gap("one")], [gap("two"), gap("three")]]) await log.append(events);
+  for (const events of [[gap("one")], [gap("two"), gap("three")]]) await log.append(events);
   await log.close();
   return { path, file: join(path, LOG_FILE), register };
 }
 
 test("a log goes on where it stopped", async (t) => {
   const { path, register } = await written(t);
-  const { log, records, previous } = await MeasurementLog.open(path, register, bootId);
+  const { log, records } = await MeasurementLog.open(path, register, bootId);
   assert.equal(log.length, 3);
-  assert.equal(previous, null);
   assert.deepEqual(
     records.map(({ events }) => events.length),
     [1, 1, 2],
@@ -115,36 +115,42 @@ test("a removed, altered or foreign record is named", async (t) => {
     code: "pcr-mismatch",
     message: /already in use/,
   });
+  writeFileSync(file, `${formatRecord(0, 13, [gap("one")]).line}\n`);
+  await assert.rejects(MeasurementLog.open(path, register, bootId), { code: "log-broken", message: /boot event/ });
   writeFileSync(file, Buffer.from([0x7b, 0xff, 0x0a]));
   await assert.rejects(MeasurementLog.open(path, register, bootId), { code: "log-broken" });
 });
 
 test("after a reboot a new log begins and says how the last one ended", async (t) => {
-  const { path, register } = await written(t);
+  const { path, file, register } = await written(t);
+  const before = readFileSync(file, "utf8");
   const end = Buffer.from(register.value).toString("hex");
   await assert.rejects(MeasurementLog.open(path, register, otherBoot), {
     code: "pcr-mismatch",
     message: /another boot/,
   });
   register.value = ZERO_PCR;
-  const { log, previous, records } = await MeasurementLog.open(path, register, otherBoot);
-  assert.equal(previous?.bootId, bootId);
-  assert.equal(previous.recnum, 2);
-  assert.equal(previous.pcr, end);
+  const { log, records } = await MeasurementLog.open(path, register, otherBoot);
   assert.deepEqual(records, []);
-  assert.ok(existsSync(join(path, `measurements-${bootId}.jsonl`)));
   await log.close();
+  const [first] = parseRecord(readFileSync(file, "utf8").trimEnd(), 0).events;
+  const digest = parseRecord(before.trimEnd().split("\n")[2]!, 2).digest;
+  assert.deepEqual(first?.type === "boot" && [first.bootId, first.previous], [
+    otherBoot,
+    { bootId, recnum: 2, digest, pcr: end },
+  ]);
+  assert.equal(readFileSync(join(path, `measurements-${bootId}.jsonl`), "utf8"), before);
 });
 
 test("an extend without an answer is decided by reading the register", async (t) => {
   const register = new TestRegister();
   const { log } = await MeasurementLog.open(folder(t), register, bootId);
   register.fault = "after";
-  await log.append([boot]);
-  assert.equal(register.extends, 1);
+  await log.append([gap("zero")]);
+  assert.equal(register.extends, 2);
   register.fault = "before";
   await log.append([gap("one")]);
-  assert.equal(register.extends, 2);
+  assert.equal(register.extends, 3);
   assert.deepEqual(register.value, log.value);
   register.fault = "foreign";
   await assert.rejects(log.append([gap("two")]), { code: "pcr-mismatch" });
@@ -156,20 +162,22 @@ test("appends at the same time keep their order", async (t) => {
   const register = new TestRegister();
   const path = folder(t);
   const { log } = await MeasurementLog.open(path, register, bootId);
+  const start = register.value;
   const numbers = await Promise.all(Array.from({ length: 50 }, (_, index) => log.append([gap(String(index))])));
   assert.deepEqual(
     numbers.map(({ recnum }) => recnum),
-    Array.from({ length: 50 }, (_, index) => index),
+    Array.from({ length: 50 }, (_, index) => index + 1),
   );
   await log.close();
-  assert.deepEqual(replay(numbers.map(({ digest }) => digest)), register.value);
+  const digests = numbers.map(({ digest }) => digest);
+  assert.deepEqual(replay(digests, start), register.value);
 });
 
 test("where records begin is known, also after the log was opened again", async (t) => {
   const register = new TestRegister();
   const path = folder(t);
   const { log } = await MeasurementLog.open(path, register, bootId);
-  for (let count = 0; count < 600; count++) await log.append([gap("é".repeat(count % 7))]);
+  for (let count = 0; count < 599; count++) await log.append([gap("é".repeat(count % 7))]);
   await log.close();
   const again = (await MeasurementLog.open(path, register, bootId)).log;
   const text = readFileSync(again.path);

@@ -11,6 +11,7 @@ export interface LogLines {
 
 const CHUNK_BYTES = 256 * 1024;
 const MAX_LOG_BYTES = 4 * 1024 * 1024 * 1024;
+const NEWLINE = 0x0a;
 
 /** Reads a whole log file. An absent one is empty. Throws `log-unreadable` or `log-broken` (not UTF-8, a line too long). */
 export async function readLog(path: string): Promise<LogLines> {
@@ -31,28 +32,37 @@ export async function readLog(path: string): Promise<LogLines> {
 }
 
 /**
- * The lines of a log of any length, one after the other, each with its newline; a torn last one has none. `startByte` is
- * where a line begins. Only a newline
- * ends a line: U+2028, which some readers of lines take for an end too, may stand in a path.
+ * The lines of a log of any length, one after the other, each with its newline; a torn last one has none, and may be torn
+ * within a character. `startByte` is where a line begins. Only a newline ends a line: U+2028, which some readers of lines
+ * take for an end too, may stand in a path.
  */
 export async function* logLines(path: string, startByte = 0): AsyncGenerator<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  let rest = "";
+  let rest: Buffer = Buffer.alloc(0);
   let number = 0;
   for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES, start: startByte })) {
-    try {
-      rest += decoder.decode(chunk as Uint8Array, { stream: true });
-    } catch {
-      throw new PimsError("log-broken", `the log ${path} holds bytes that are not UTF-8 in or after record ${number}`);
+    const bytes: Buffer = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    let start = 0;
+    for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
+      yield decodeLine(decoder, bytes.subarray(start, end + 1), path, number++);
+      start = end + 1;
     }
-    const parts = rest.split("\n");
-    rest = parts.pop() ?? "";
-    for (const part of parts) {
-      number++;
-      yield `${part}\n`;
-    }
+    rest = bytes.subarray(start);
     if (rest.length > MAX_LINE_BYTES)
       throw new PimsError("log-broken", `record ${number} of the log ${path} is too long`);
   }
-  if (rest !== "") yield rest;
+  if (rest.length > 0) yield rest.toString("utf8");
+}
+
+function decodeLine(
+  decoder: InstanceType<typeof TextDecoder>,
+  bytes: Uint8Array,
+  path: string,
+  number: number,
+): string {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    throw new PimsError("log-broken", `record ${number} of the log ${path} holds bytes that are not UTF-8`);
+  }
 }

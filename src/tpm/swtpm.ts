@@ -7,6 +7,7 @@ import { delimiter, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { getRandom } from "./commands/get-random.ts";
+import { inTurn } from "./transport/in-turn.ts";
 import { checkSocketPath, openSocket } from "./transport/socket.ts";
 import type { TpmTransport } from "./transport/transport.ts";
 
@@ -123,9 +124,8 @@ async function answers(child: ChildProcess, socketPath: string, said: () => stri
       throw new PimsError("tpm-unreachable", `swtpm ended at once: ${said() || failure}`, { cause: failure });
     try {
       // It listens before it has read its state: only an answer shows that it is a TPM.
-      const transport = await openSocket({ path: socketPath }, 1000);
-      await getRandom({ address: `unix:${socketPath}`, ...transport }, 1);
-      await transport.close();
+      const transport = inTurn(await openSocket({ path: socketPath }, 1000), 1000);
+      await getRandom({ address: `unix:${socketPath}`, ...transport }, 1).finally(() => transport.close());
       return;
     } catch (cause) {
       if (performance.now() > deadline)

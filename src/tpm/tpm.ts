@@ -19,7 +19,6 @@ export interface Tpm extends TpmTransport {
 export async function openTpm(address: string, options: { timeoutMs?: number } = {}): Promise<Tpm> {
   const place = parseTpmAddress(address);
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-  const transport =
-    place.kind === "device" ? await openDevice(place.path, timeoutMs) : await openSocket(place, timeoutMs);
-  return { address, ...inTurn(transport) };
+  const transport = place.kind === "device" ? await openDevice(place.path) : await openSocket(place, timeoutMs);
+  return { address, ...inTurn(transport, timeoutMs) };
 }

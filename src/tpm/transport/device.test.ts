@@ -11,10 +11,10 @@ import { openTpm } from "../tpm.ts";
 
 /**
  * A character device that is not the kernel's: a pseudoterminal whose other end passes each command to `target`, the
- * socket of a swtpm, or does what `target` says otherwise.
+ * socket of a swtpm, or does what `target` says otherwise: `late` keeps the first one waiting.
  */
 const RELAY = `
-import os, pty, socket, sys, tty
+import os, pty, socket, sys, time, tty
 main, device = pty.openpty()
 tty.setraw(main); tty.setraw(device)
 print(os.ttyname(device), flush=True)
@@ -22,6 +22,7 @@ while True:
     command = os.read(main, 4096)
     if sys.argv[1] == "silent": continue
     if sys.argv[1] == "short": os.write(main, bytes.fromhex("80010000000900000000")); continue
+    if sys.argv[1] == "late": time.sleep(0.4); sys.argv[1] = sys.argv[2]
     if sys.argv[1] == "more": os.write(main, bytes.fromhex("80010000000a0000092100")); continue
     peer = socket.socket(socket.AF_UNIX); peer.connect(sys.argv[1]); peer.sendall(command)
     response = b""
@@ -30,8 +31,8 @@ while True:
     os.write(main, response)
 `;
 
-async function device(t: TestContext, target: string) {
-  const relay = spawn("python3", ["-c", RELAY, target], { stdio: ["ignore", "pipe", "inherit"] });
+async function device(t: TestContext, ...target: string[]) {
+  const relay = spawn("python3", ["-c", RELAY, ...target], { stdio: ["ignore", "pipe", "inherit"] });
   const end = async (): Promise<void> => {
     if (relay.exitCode !== null || relay.signalCode !== null) return;
     const gone = once(relay, "exit");
@@ -62,6 +63,16 @@ test("a response that is not whole is malformed, and none is awaited from that d
     await assert.rejects(getRandom(tpm, 4), { code: "tpm-unreachable", message: /did not answer an earlier command/ });
     await tpm.close();
   }
+});
+
+test("an answer that comes too late is nobody's, and the device is in step again", async (t) => {
+  const swtpm = await testTpm(t);
+  const { address } = await device(t, "late", swtpm.address.slice("unix:".length));
+  const tpm = await openTpm(address, { timeoutMs: 300 });
+  t.after(() => tpm.close());
+  const digest = new Uint8Array(32).fill(1);
+  await assert.rejects(pcrExtend(tpm, "sha256", 16, digest), { code: "tpm-unreachable", message: /did not answer/ });
+  assert.deepEqual((await pcrRead(tpm, "sha256", [16])).get(16), extendAll([digest]));
 });
 
 test("a silent device ends in bounded time", async (t) => {

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { concatBytes } from "../../core/bytes.ts";
 import { errorCode, PimsError } from "../../core/errors.ts";
-import { DEFAULT_TIMEOUT_MS, isWholeResponse, MAX_MESSAGE_BYTES, type TpmTransport } from "./transport.ts";
+import { isWholeResponse, MAX_MESSAGE_BYTES, type TpmTransport } from "./transport.ts";
 
 const HINTS: Readonly<Record<string, string>> = {
   ENOENT: "use a machine with a TPM 2.0, or a software TPM with an address like unix:/run/swtpm/tpm.sock",
@@ -13,9 +13,10 @@ const HINTS: Readonly<Record<string, string>> = {
 
 /**
  * A character device of the kernel: one write is a command, the next read its response. Through `/dev/tpmrm0` what was
- * loaded belongs to the open descriptor and goes with it, so the descriptor is held.
+ * loaded belongs to the open descriptor and goes with it, so the descriptor is held. How long an answer may take is
+ * `inTurn`'s to say: one that comes late is read all the same, and the device is in step again.
  */
-export async function openDevice(path: string, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<TpmTransport> {
+export async function openDevice(path: string): Promise<TpmTransport> {
   let file: FileHandle;
   try {
     file = await open(path, constants.O_RDWR | constants.O_NOCTTY);
@@ -26,28 +27,24 @@ export async function openDevice(path: string, timeoutMs = DEFAULT_TIMEOUT_MS): 
     throw new PimsError("tpm-unreachable", message, { cause, ...(hint === undefined ? {} : { hint }) });
   }
   let broken = false;
-  const exchange = async (command: Uint8Array): Promise<Uint8Array> => {
-    // What the device says after an unanswered or misread command could be taken for the answer to the next.
-    if (broken) throw new PimsError("tpm-unreachable", `the TPM ${path} did not answer an earlier command`);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      const error = new PimsError("tpm-unreachable", `the TPM ${path} did not answer within ${timeoutMs} ms`);
-      timer = setTimeout(() => reject(error), timeoutMs);
-    });
-    try {
-      return await Promise.race([writeThenRead(file, command, path), late]);
-    } catch (error) {
-      broken = true;
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
-  };
+  let busy = false;
   return {
-    send: exchange,
+    async send(command) {
+      // What the device says after a failed or misread command could be taken for the answer to the next.
+      if (broken) throw new PimsError("tpm-unreachable", `the TPM ${path} did not answer an earlier command`);
+      busy = true;
+      try {
+        return await writeThenRead(file, command, path);
+      } catch (error) {
+        broken = true;
+        throw error;
+      } finally {
+        busy = false;
+      }
+    },
     close: async () => {
       // Closing waits for a read in progress, which would have no bound.
-      if (broken) void file.close().catch(() => {});
+      if (busy) void file.close().catch(() => {});
       else await file.close();
     },
   };

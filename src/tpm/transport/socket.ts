@@ -10,16 +10,28 @@ const MAX_SOCKET_PATH_BYTES = 107;
 export type SocketPlace = { readonly path: string } | { readonly host: string; readonly port: number };
 
 /**
- * The server socket of a swtpm. It serves one connection at a time and lets the others
- * wait, so every command has a connection of its own: programs take turns, none can keep the TPM. What was loaded stays
- * loaded. `timeoutMs` bounds one command with its wait for the turn.
+ * The server socket of a swtpm. It serves one connection at a time and lets the others wait, so every command has a
+ * connection of its own: programs take turns, none can keep the TPM. What was loaded stays loaded. `timeoutMs` bounds
+ * connecting; how long the answer may take is `inTurn`'s to say, and closing ends what still waits for one.
  */
 export async function openSocket(place: SocketPlace, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<TpmTransport> {
   if ("path" in place) checkSocketPath(place.path);
   // Says at once when there is nobody.
   const probe = await connect(place, performance.now() + timeoutMs);
   probe.destroy();
-  return { send: (command) => exchange(place, command, timeoutMs), close: async () => {} };
+  let current: Socket | undefined;
+  let closed = false;
+  return {
+    async send(command) {
+      current = await connect(place, performance.now() + timeoutMs);
+      if (closed) current.destroy();
+      return exchange(current, command, nameOf(place));
+    },
+    async close() {
+      closed = true;
+      current?.destroy();
+    },
+  };
 }
 
 function nameOf(place: SocketPlace): string {
@@ -34,16 +46,9 @@ export function checkSocketPath(path: string): void {
     });
 }
 
-async function exchange(place: SocketPlace, command: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
-  const deadline = performance.now() + timeoutMs;
-  const socket = await connect(place, deadline);
-  const name = nameOf(place);
+async function exchange(socket: Socket, command: Uint8Array, name: string): Promise<Uint8Array> {
   try {
     return await new Promise<Uint8Array>((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new PimsError("tpm-unreachable", `the TPM at ${name} did not answer within ${timeoutMs} ms`)),
-        deadline - performance.now(),
-      );
       let response: Uint8Array = new Uint8Array(0);
       socket.on("data", (chunk: Uint8Array) => {
         response = concatBytes(response, chunk);
@@ -57,7 +62,6 @@ async function exchange(place: SocketPlace, command: Uint8Array, timeoutMs: numb
         reject(new PimsError("tpm-unreachable", `the TPM at ${name} failed (${errorCode(cause)})`, { cause })),
       );
       socket.on("close", () => {
-        clearTimeout(timer);
         const problem = response.length === 0 ? "hung up" : `hung up after ${response.length} bytes of a response`;
         const code = response.length === 0 ? "tpm-unreachable" : "tpm-malformed";
         reject(new PimsError(code, `the TPM at ${name} ${problem}`));

@@ -9,9 +9,9 @@ export const MAX_MESSAGE_BYTES = 4096;
 export const DEFAULT_TIMEOUT_MS = 30_000;
 
 /**
- * Carries whole commands to a TPM and whole responses back, one at a time (`inTurn` sees to that). PimsError
- * `tpm-unreachable` when there is no response in bounded time (the command may have been carried out all the same; a
- * transport never sends one twice), `tpm-malformed` when what came is not one whole response.
+ * Carries whole commands to a TPM and whole responses back, one at a time and each in bounded time (`inTurn` sees to
+ * that). PimsError `tpm-unreachable` when there will be no response (the command may have been carried out all the same;
+ * a transport never sends one twice), `tpm-malformed` when what came is not one whole response.
  */
 export interface TpmTransport {
   send(command: Uint8Array): Promise<Uint8Array>;

@@ -1,0 +1,105 @@
+import { dirname, join } from "node:path";
+import { bytesEqual, toHex } from "../core/bytes.ts";
+import { PimsError } from "../core/errors.ts";
+import { extendOnce } from "./extend-once.ts";
+import type { LogFile, LogFiles } from "./log-files.ts";
+import { readLog } from "./read-log.ts";
+import { formatRecord, type LogRecord, parseRecord } from "./record.ts";
+import type { Register } from "./register.ts";
+import { replay, ZERO_PCR } from "./replay.ts";
+
+/** A log that its register agrees with. */
+export interface RecoveredLog {
+  readonly file: LogFile;
+  readonly lines: readonly string[];
+  /** What the log held already: empty where it was begun. */
+  readonly records: readonly LogRecord[];
+  /** Of the register. */
+  readonly value: Uint8Array;
+}
+
+/** What is needed to bring a log and its register together. */
+export interface LogPlace {
+  readonly path: string;
+  readonly register: Register;
+  readonly bootId: string;
+  /** Of a `boot` event that is written now. */
+  readonly time: string;
+  readonly files: LogFiles;
+}
+
+/**
+ * Brings the log at `path` and its register together. The register decides: equal to the whole log, go on; equal to the log
+ * without its last record, that record's extend is made up for; a torn last line with the register at the whole lines
+ * before it is cut off. Where there is no log, or one of another boot, and the register is untouched, a new one is begun.
+ *
+ * Anything else is PimsError `pcr-mismatch`; `log-broken` is a line that is no record; `log-unwritable`, `extend-undecided`.
+ */
+export async function recoverLog(place: LogPlace): Promise<RecoveredLog> {
+  const { path, register, bootId, files } = place;
+  const { lines, torn } = await readLog(path);
+  const records = lines.map((line, index) => parseRecord(line, index));
+  const first = records[0]?.events[0];
+  if (first !== undefined && first.type !== "boot")
+    throw new PimsError("log-broken", `the log ${path} does not begin with a boot event`);
+  const actual = await register.read();
+  if (first === undefined || first.bootId !== bootId) {
+    const there =
+      first === undefined ? "is already in use, and there is no log" : "is not zero, and the log is of another boot";
+    if (!bytesEqual(actual, ZERO_PCR)) throw mismatch(place, there);
+    return beginLog(place, records);
+  }
+
+  const digests = records.map(({ digest }) => digest);
+  const before = replay(digests.slice(0, -1));
+  let value = replay(digests);
+  const isBehind = torn === "" && bytesEqual(before, actual);
+  if (!isBehind && !bytesEqual(value, actual))
+    throw mismatch(place, `does not match the log's ${digests.length} records`);
+  const file = await files.open(path);
+  try {
+    if (torn !== "") await file.truncate(lines.reduce((bytes, line) => bytes + Buffer.byteLength(line) + 1, 0));
+    // Whoever wrote the last record may have been killed before it was on the disk.
+    await file.sync();
+    if (isBehind) value = await extendOnce(register, digests.at(-1)!, before);
+    return { file, lines, records, value };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/**
+ * Begins a log with a `boot` record that names the last one of the log before, which is set aside under its boot's id. At
+ * every instant there is either the old log in its place or the new one with that record in it.
+ */
+async function beginLog(place: LogPlace, before: readonly LogRecord[]): Promise<RecoveredLog> {
+  const { path, register, bootId, time, files } = place;
+  const folder = dirname(path);
+  const previous = endOf(before);
+  const { line, digest } = formatRecord(0, register.pcr, [{ type: "boot", time, bootId, previous }]);
+  const draft = `${path}.new`;
+  await files.write(draft, `${line}\n`);
+  if (previous !== null) {
+    await files.link(path, join(folder, `measurements-${previous.bootId}.jsonl`));
+    await files.syncFolder(folder);
+  }
+  await files.rename(draft, path);
+  await files.syncFolder(folder);
+  const value = await extendOnce(register, digest, ZERO_PCR);
+  return { file: await files.open(path), lines: [line], records: [], value };
+}
+
+/** How a log ended, as the next boot's first record tells it. */
+function endOf(records: readonly LogRecord[]) {
+  const [first, last] = [records[0]?.events[0], records.at(-1)];
+  if (first?.type !== "boot" || last === undefined) return null;
+  const pcr = toHex(replay(records.map(({ digest }) => digest)));
+  return { bootId: first.bootId, recnum: last.recnum, digest: last.digest, pcr };
+}
+
+function mismatch({ path, register: { pcr } }: LogPlace, what: string): PimsError {
+  return new PimsError("pcr-mismatch", `PCR ${pcr} of the TPM ${what}`, {
+    hint: `another program extends it, the TPM was reset, or the log in ${dirname(path)} was altered: compare with 'pims log verify', and choose another PCR or start with an empty log folder`,
+  });
+}
