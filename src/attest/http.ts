@@ -10,6 +10,8 @@ export interface RequestOptions {
   readonly body?: unknown;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  /** Bound of the answer, 64 MiB without it. */
+  readonly maxBytes?: number;
 }
 
 /**
@@ -48,7 +50,7 @@ async function send(url: string, options: RequestOptions): Promise<{ status: num
       signal: AbortSignal.any(signals),
       ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
     });
-    return { status: response.status, text: await readBounded(response, url) };
+    return { status: response.status, text: await readBounded(response, url, options.maxBytes ?? MAX_ANSWER_BYTES) };
   } catch (error) {
     if (error instanceof PimsError) throw error;
     const cause = error instanceof Error ? (error.cause ?? error) : error;
@@ -60,12 +62,12 @@ async function send(url: string, options: RequestOptions): Promise<{ status: num
   }
 }
 
-async function readBounded(response: Response, url: string): Promise<string> {
+async function readBounded(response: Response, url: string, maxBytes: number): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of response.body ?? []) {
     size += chunk.length;
-    if (size > MAX_ANSWER_BYTES) throw new PimsError("verifier-answer", `${url} answered with too much`);
+    if (size > maxBytes) throw new PimsError("verifier-answer", `${url} answered with too much`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");

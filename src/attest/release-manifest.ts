@@ -31,12 +31,14 @@ export class Releases {
   /** Tells one set of manifests from another. */
   readonly id: string;
   readonly isEmpty: boolean;
+  readonly manifests: readonly ReleaseManifest[];
   readonly #folders: readonly string[];
   readonly #files = new Map<string, { part: ReleasePart; digests: Set<string> }>();
 
   constructor(manifests: readonly ReleaseManifest[]) {
     this.id = sha256Hex(JSON.stringify(manifests));
     this.isEmpty = manifests.length === 0;
+    this.manifests = manifests;
     this.#folders = [...new Set(manifests.flatMap(({ agent }) => agent.folders))];
     for (const { agent, runtime } of manifests) {
       for (const file of agent.files) this.#add("agent", file);

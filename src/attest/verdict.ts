@@ -39,6 +39,13 @@ export type BaselineLookup =
   | { readonly found: true; readonly reference: ReferenceValues }
   | { readonly found: false; readonly reason: Reason; readonly text: string };
 
+/** Of a container whose image nobody names. */
+export const NO_IDENTITY: BaselineLookup = {
+  found: false,
+  reason: "no-baseline",
+  text: "the container's runtime does not say which image it was made of",
+};
+
 /** What is known about the host's evidence: good and fresh, refused, or too old. */
 export type HostStanding =
   | { readonly standing: "good" }

@@ -11,7 +11,7 @@ import { approveBaseline } from "../ledger/approve.ts";
 import { readKeyFile } from "../ledger/keys.ts";
 import { proposeBaseline } from "../ledger/propose.ts";
 import { listBaselines, readBaseline, readProposedBaseline } from "../ledger/read-baseline.ts";
-import { action } from "./command.ts";
+import { action, append } from "./command.ts";
 import { shortDigest } from "./describe.ts";
 import { DEFAULT_LEDGER } from "./ledger.ts";
 import { EXIT, printJson, printLine, say, table } from "./output.ts";
@@ -153,10 +153,6 @@ export function addBaseline(program: Command): void {
         return EXIT.good;
       }),
     );
-}
-
-function append(value: string, before: string[]): string[] {
-  return [...before, value];
 }
 
 interface BuildOptions {

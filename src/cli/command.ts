@@ -12,6 +12,11 @@ export function action<A extends unknown[]>(run: (...args: A) => Promise<number>
   };
 }
 
+/** For an option that may be given again. */
+export function append(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
 /** Runs until SIGINT or SIGTERM, then ends in order. A second signal ends at once. */
 export function untilSignal(): { readonly signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();

@@ -16,6 +16,8 @@ const commands: Readonly<Record<string, () => Promise<Add>>> = {
   agent: async () => (await import("./agent.ts")).addAgent,
   verifier: async () => (await import("./verifier.ts")).addVerifier,
   release: async () => (await import("./release.ts")).addRelease,
+  bundle: async () => (await import("./bundle.ts")).addBundle,
+  verify: async () => (await import("./verify.ts")).addVerify,
   host: async () => (await import("./host.ts")).addHost,
   tpm: async () => (await import("./tpm.ts")).addTpm,
 };

@@ -46,7 +46,8 @@ function visibleLength(text: string): number {
 }
 
 export function colourStatus(status: string): string {
-  if (status === "trusted" || status === "good" || status === "proved") return pc.green(status);
-  if (status === "untrusted" || status === "refused" || status === "broken") return pc.red(status);
+  if (status === "trusted" || status === "good" || status === "proved" || status === "ok") return pc.green(status);
+  if (status === "untrusted" || status === "refused" || status === "broken" || status === "failed")
+    return pc.red(status);
   return pc.yellow(status);
 }

@@ -29,6 +29,9 @@ const STATUS: Readonly<Record<string, number>> = {
   "host-cloned": 409,
   "tpm-changed": 409,
   "records-refused": 409,
+  "no-evidence": 409,
+  "bundle-busy": 503,
+  "bundle-too-large": 413,
 };
 
 const hostParameter = z.object({ host: z.string().max(63) });
@@ -44,6 +47,7 @@ export function buildApi(
   verifier: Verifier,
   enrollment: Enrollment,
   report: (text: string) => void = () => {},
+  bundleOf?: (host: string) => Promise<string>,
 ): FastifyInstance {
   const app = Fastify({
     bodyLimit: MAX_EVIDENCE_BYTES,
@@ -112,6 +116,10 @@ export function buildApi(
     const { from } = parse(fromQuery, request.query);
     return { records: verifier.records(hostOf(request), from) };
   });
+  if (bundleOf !== undefined)
+    app.get("/v1/hosts/:host/bundle", byOperator, async (request, reply) =>
+      reply.type("application/json").send(await bundleOf(hostOf(request))),
+    );
   app.get("/v1/hosts/:host/platform", async (request) => {
     const host = hostOf(request);
     const { tpm, notice } = await verifier.reportHost(host);

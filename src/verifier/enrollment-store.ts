@@ -9,6 +9,11 @@ CREATE TABLE IF NOT EXISTS identities (
   identity TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS identities_of ON identities (ek_name);
+CREATE TABLE IF NOT EXISTS endorsements (
+  host TEXT PRIMARY KEY REFERENCES hosts(name) ON DELETE CASCADE,
+  ek_public BLOB NOT NULL,
+  certificate BLOB
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notices (
   host TEXT PRIMARY KEY REFERENCES hosts(name) ON DELETE CASCADE,
   notice TEXT NOT NULL
@@ -32,6 +37,14 @@ export interface Invitation {
   readonly expiresAt: number;
 }
 
+/** What a host showed of its TPM when it was enrolled. */
+export interface Endorsement {
+  /** TPMT_PUBLIC of the endorsement key. */
+  readonly ekPublic: Uint8Array;
+  /** DER; null when the TPM held none. */
+  readonly certificate: Uint8Array | null;
+}
+
 /** What the verifier keeps of hosts' TPMs, in the store's database. */
 export class EnrollmentStore {
   readonly #database: DatabaseSync;
@@ -50,6 +63,19 @@ export class EnrollmentStore {
     this.#database
       .prepare("INSERT OR REPLACE INTO identities (host, ek_name, identity) VALUES (?, ?, ?)")
       .run(host, identity.ekName, JSON.stringify(identity));
+  }
+
+  /** Null for a host whose key was taken on trust. */
+  endorsement(host: string): Endorsement | null {
+    const row = this.#database.prepare("SELECT * FROM endorsements WHERE host = ?").get(host);
+    if (row === undefined) return null;
+    return { ekPublic: row.ek_public as Uint8Array, certificate: row.certificate as Uint8Array | null };
+  }
+
+  setEndorsement(host: string, { ekPublic, certificate }: Endorsement): void {
+    this.#database
+      .prepare("INSERT OR REPLACE INTO endorsements (host, ek_public, certificate) VALUES (?, ?, ?)")
+      .run(host, ekPublic, certificate);
   }
 
   /** Hosts that were enrolled with this endorsement key. */

@@ -9,7 +9,7 @@ import type { TpmNames } from "../tpm/certificate/extensions.ts";
 import { makeCredential } from "../tpm/credential.ts";
 import { isEkPublic } from "../tpm/endorsement-key.ts";
 import { computeName } from "../tpm/name.ts";
-import type { EnrollmentStore, Invitation } from "./enrollment-store.ts";
+import type { Endorsement, EnrollmentStore, Invitation } from "./enrollment-store.ts";
 import type { Verifier } from "./verifier.ts";
 
 export interface EnrollmentOptions {
@@ -25,6 +25,7 @@ interface OpenChallenge {
   readonly host: string;
   readonly tokenDigest: string;
   readonly akPublic: Uint8Array;
+  readonly endorsement: Endorsement;
   readonly identity: TpmIdentity;
   readonly secret: Uint8Array;
   /** Monotonic, milliseconds. */
@@ -88,7 +89,8 @@ export class Enrollment {
     const challenge = randomBytes(16).toString("hex");
     const untilMs = this.#clock.monotonicMs() + CHALLENGE_MS;
     while (this.#open.size >= MAX_CHALLENGES) this.#open.delete(this.#open.keys().next().value!);
-    this.#open.set(challenge, { host, tokenDigest: digestOf(token), akPublic, identity, secret, untilMs });
+    const endorsement = { ekPublic, certificate };
+    this.#open.set(challenge, { host, tokenDigest: digestOf(token), akPublic, endorsement, identity, secret, untilMs });
     const [idObject, encryptedSecret] = [blob.idObject, blob.encryptedSecret].map(toBase64) as [string, string];
     return { challenge, idObject, encryptedSecret };
   }
@@ -108,10 +110,11 @@ export class Enrollment {
     if (open === undefined || !fits || open.host !== host || open.tokenDigest !== digestOf(token) || this.#isLate(open))
       throw new PimsError("credential-invalid", "the credential was not opened by the TPM that it was made for");
     const invitation = this.#permission(token, host);
-    const { akPublic, identity } = open;
+    const { akPublic, endorsement, identity } = open;
     this.#refuseRevoked(host, identity.ekName, invitation);
     this.#refuseClone(host, identity.ekName);
     const own = this.#verifier.enroll(host, akPublic, identity, { anew: invitation?.anew === true });
+    this.#store.setEndorsement(host, endorsement);
     if (invitation !== null) {
       this.#store.takeInvitation(invitation.tokenDigest);
       this.#store.clearNotice(host);

@@ -4,15 +4,17 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { lookUpBaseline } from "../attest/reference-values.ts";
-import { readReleases } from "../attest/release-manifest.ts";
+import { type Releases, readReleases } from "../attest/release-manifest.ts";
 import { systemClock } from "../core/clock.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
 import { readRoots } from "../tpm/certificate/roots.ts";
 import { IMA_PCR } from "../tpm/event-log/ima.ts";
 import { buildApi } from "./api.ts";
+import { bundleBaseline, bundlePolicy } from "./bundle-sources.ts";
 import type { VerifierConfig } from "./config.ts";
 import { Enrollment } from "./enrollment.ts";
+import { exportBundle } from "./export-bundle.ts";
 import { Platforms } from "./platforms.ts";
 import { Store } from "./store.ts";
 import { Verifier } from "./verifier.ts";
@@ -39,16 +41,21 @@ export async function runVerifier(
   const { host, port } = config.listen;
   let app: FastifyInstance;
   try {
+    const releases = await openReleases(config);
     const verifier = new Verifier(config, {
       store,
-      ...(await openPlatforms(config, store)),
+      ...(config.platform && releases ? { platforms: new Platforms(config.platform, releases, store) } : {}),
       clock: systemClock,
       lookUp: (identity) => lookUpBaseline(cache, identity),
     });
     const { uncertified } = config.enrollment;
     const modules = { verifier, store: store.enrollments, clock: systemClock };
     const enrollment = new Enrollment({ roots, uncertified, joinToken }, modules);
-    app = buildApi(verifier, enrollment, report);
+    const exporting = {
+      ...{ store, verifier, clock: systemClock, roots, pcr: config.pcr, policy: bundlePolicy(config, releases) },
+      bundleBaseline: (identity: string) => bundleBaseline(cache, config.ledger, identity),
+    };
+    app = buildApi(verifier, enrollment, report, (name) => exportBundle(name, exporting));
     await app.listen({ host, port });
   } catch (error) {
     store.close();
@@ -70,14 +77,15 @@ export async function runVerifier(
   };
 }
 
-async function openPlatforms({ platform, pcr }: VerifierConfig, store: Store): Promise<{ platforms?: Platforms }> {
-  if (platform === undefined) return {};
+/** Null where what is below the agents is not judged. */
+async function openReleases({ platform, pcr }: VerifierConfig): Promise<Releases | null> {
+  if (platform === undefined) return null;
   if (pcr <= IMA_PCR)
     throw new PimsError(
       "config-invalid",
       `with 'platform', 'pcr' must be above ${IMA_PCR}: those below are the host's own`,
     );
-  return { platforms: new Platforms(platform, await readReleases(platform.releases), store) };
+  return readReleases(platform.releases);
 }
 
 async function readOrMakeToken(path: string): Promise<string> {

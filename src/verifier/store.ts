@@ -3,10 +3,12 @@ import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { NOTHING_PROVED, type Proved } from "../attest/appraise.ts";
 import type { TpmIdentity } from "../attest/enrollment.ts";
+import type { Evidence } from "../attest/evidence.ts";
 import { type PlatformState, platformStateSchema } from "../attest/platform-state.ts";
 import { PimsError } from "../core/errors.ts";
 import type { BaselineCopy, BaselineStore } from "../ledger/baseline-cache.ts";
 import { ENROLLMENT_SCHEMA, EnrollmentStore } from "./enrollment-store.ts";
+import { EVIDENCE_SCHEMA, EvidenceStore } from "./evidence-store.ts";
 
 /** A host as it was enrolled, and what its last evidence came to. */
 export interface HostRow {
@@ -74,10 +76,13 @@ export class Store {
   readonly #database: DatabaseSync;
   /** Whom hosts were enrolled as. */
   readonly enrollments: EnrollmentStore;
+  /** What the proved records rest on. */
+  readonly evidence: EvidenceStore;
 
   private constructor(database: DatabaseSync) {
     this.#database = database;
     this.enrollments = new EnrollmentStore(database);
+    this.evidence = new EvidenceStore(database);
   }
 
   /** Opens or creates the file. Throws `store-unusable`. */
@@ -91,7 +96,9 @@ export class Store {
       );
       const { user_version: version } = database.prepare("PRAGMA user_version").get() as { user_version: number };
       if (version > VERSION) throw new Error(`it was written by a newer version (${version})`);
-      database.exec(`BEGIN; ${SCHEMA} ${ENROLLMENT_SCHEMA} PRAGMA user_version = ${VERSION}; COMMIT;`);
+      database.exec(
+        `BEGIN; ${SCHEMA} ${ENROLLMENT_SCHEMA} ${EVIDENCE_SCHEMA} PRAGMA user_version = ${VERSION}; COMMIT;`,
+      );
       return new Store(database);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
@@ -136,7 +143,7 @@ export class Store {
     });
   }
 
-  /** Takes in accepted evidence: all of it or nothing. */
+  /** Takes in accepted evidence: all of it or nothing. `evidence` is kept as it came. */
   accept(
     host: string,
     from: number,
@@ -144,6 +151,7 @@ export class Store {
     proved: Proved,
     at: number,
     platform: PlatformState | null = null,
+    evidence: Evidence | null = null,
   ): void {
     this.#transaction(() => {
       const insert = this.#database.prepare("INSERT INTO records (host, recnum, line) VALUES (?, ?, ?)");
@@ -157,6 +165,7 @@ export class Store {
         this.#database
           .prepare("INSERT OR REPLACE INTO platforms (host, state) VALUES (?, ?)")
           .run(host, JSON.stringify(platform));
+      if (evidence !== null) this.evidence.keep(host, evidence, platform, at);
     });
   }
 

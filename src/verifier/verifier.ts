@@ -7,7 +7,8 @@ import { applyRecords, type ContainerState, emptyHostState, type HostState, keyO
 import type { PlatformVerdict } from "../attest/judge-platform.ts";
 import type { PlatformState } from "../attest/platform-state.ts";
 import type { ContainerReport, HostReport } from "../attest/report.ts";
-import { type BaselineLookup, decide, type HostStanding, type JudgingPolicy } from "../attest/verdict.ts";
+import { sweeperStanding } from "../attest/sweeper-standing.ts";
+import { type BaselineLookup, decide, type HostStanding, type JudgingPolicy, NO_IDENTITY } from "../attest/verdict.ts";
 import { bytesEqual } from "../core/bytes.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
@@ -56,9 +57,6 @@ interface HostMemory {
 }
 
 const RECORDS_A_READ = 1024;
-/** What a sweeper may stand still when nothing is configured: a busy machine and one slow file are no alarm. */
-const PAUSE_INTERVALS = 10;
-const LEAST_PAUSE_MS = 30_000;
 const HOST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /**
@@ -196,7 +194,7 @@ export class Verifier {
     const expected = { akPublic, nonce: evidence.nonce, pcr: this.#options.pcr, platform: platforms?.expected(host) };
     const result = appraise(whole, expected, proved);
     if (!result.accepted) return this.#refuse(host, result.reason, result.text);
-    store.accept(host, proved.length, result.lines, result.proved, clock.now(), result.platform);
+    store.accept(host, proved.length, result.lines, result.proved, clock.now(), result.platform, whole);
     if (result.platform !== null) platforms?.keep(host, result.platform);
     applyRecords(memory.state, result.records);
     await this.#storeVerdicts(host);
@@ -290,14 +288,7 @@ export class Verifier {
     standing: HostStanding,
   ): Promise<ContainerReport> {
     const identity = container.container.image;
-    const lookup: BaselineLookup =
-      identity === null
-        ? {
-            found: false,
-            reason: "no-baseline",
-            text: "the container's runtime does not say which image it was made of",
-          }
-        : await this.#modules.lookUp(identity);
+    const lookup: BaselineLookup = identity === null ? NO_IDENTITY : await this.#modules.lookUp(identity);
     const { startedAt, stoppedAt, actions, gate } = container;
     return { ...decide(state, container, lookup, standing, this.#options.policy), startedAt, stoppedAt, actions, gate };
   }
@@ -316,21 +307,12 @@ export class Verifier {
     const age = row.acceptedAt === null ? Number.POSITIVE_INFINITY : this.#modules.clock.now() - row.acceptedAt;
     // The wall clock may have been set back since; that must not keep a silent host good.
     if (Math.abs(age) <= this.#options.staleAfterMs) {
-      const sweeper = this.#standingOfSweeper(row.name);
+      const sweeper = sweeperStanding(this.#memory(row.name).state, this.#options.maxPauseMs);
       const [below] = this.#modules.platforms?.judge(row.name).reasons ?? [];
       return sweeper.standing === "good" && below !== undefined ? { standing: "refused", ...below } : sweeper;
     }
     const seconds = Math.round(this.#options.staleAfterMs / 1000);
     return { standing: "stale", text: `no evidence of the host for more than ${seconds} s` };
-  }
-
-  /** Evidence may be fresh while the sweeper under it stood still. */
-  #standingOfSweeper(host: string): HostStanding {
-    const { longestPauseMs, sweepIntervalMs } = this.#memory(host).state;
-    const allowedMs = this.#options.maxPauseMs ?? Math.max(LEAST_PAUSE_MS, PAUSE_INTERVALS * (sweepIntervalMs ?? 0));
-    if (longestPauseMs <= allowedMs) return { standing: "good" };
-    const [stood, allowed] = [longestPauseMs, allowedMs].map((value) => (value / 1000).toFixed(1));
-    return { standing: "stale", text: `no sweep of the host ended for ${stood} s, and ${allowed} s are allowed` };
   }
 
   /** Keeps a line for every container whose verdict is another than before. */

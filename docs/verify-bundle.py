@@ -1,0 +1,429 @@
+#!/usr/bin/env python3
+"""Checks a bundle of evidence (docs/bundle.md) with Python's standard library and the openssl command: none of PIMS's code.
+
+usage: verify-bundle.py [--ak NAME]... [--baseline ROOT]... [--undated] BUNDLE
+
+It checks the quote's signature and fields, the log's replay to the quoted registers, and the baselines' roots. Of the
+containers it says what can be said in a few lines: a violation in the log, or code whose digest no baseline has, is
+`untrusted`; an image without a baseline is `unknown`. Scripts, preloaded libraries, listeners and how a container was
+started are judged by `pims verify`.
+
+Exit status: 0 trusted, 1 could not be checked, 2 untrusted or bad evidence, 3 not determined.
+"""
+import argparse, base64, hashlib, json, os, re, struct, subprocess, sys, tempfile
+
+MAX_BUNDLE_BYTES = 256 << 20
+SHA256 = 0x000B
+HASHES = {SHA256: "sha256", 0x000C: "sha384", 0x000D: "sha512"}
+
+
+class Malformed(Exception):
+    """It is no bundle: exit status 1."""
+
+
+class Bad(Exception):
+    """It is one, and not what it says: exit status 2. The first argument is the check that failed."""
+
+
+# --- the form of a bundle ---
+
+def once(pairs):
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise Malformed("a member stands in it twice")
+    return dict(pairs)
+
+
+def parse_json(text, what):
+    try:
+        return json.loads(text, object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"{what} is not JSON ({type(error).__name__})")
+
+
+def canonical(value):
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def shape(value, form, where="the bundle"):
+    """`form` is a type, a pattern, a list of one form, a tuple of alternatives (None among them), or members."""
+    if isinstance(form, tuple):
+        if value is None and None in form:
+            return
+        form = next(one for one in form if one is not None)
+    if form is None:
+        good = value is None
+    elif isinstance(form, dict):
+        good = isinstance(value, dict) and value.keys() == form.keys()
+        for name in form if good else ():
+            shape(value[name], form[name], name)
+    elif isinstance(form, list):
+        good = isinstance(value, list)
+        for one in value if good else ():
+            shape(one, form[0], where)
+    elif isinstance(form, str):
+        good = isinstance(value, str) and re.fullmatch(form, value) is not None
+    else:
+        good = type(value) is form and (form is not int or value >= 0)
+    if not good:
+        raise Malformed(f"{where} has another form than expected")
+
+
+BASE64 = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+DIGEST = r"[0-9a-f]{64}"
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+FORM = {
+    "format": r"pims\.bundle/v1",
+    "host": r"(?s:.{1,63})",
+    "exportedAt": TIME,
+    "attestationKey": BASE64,
+    "endorsement": ({"publicArea": BASE64, "certificates": [BASE64]}, None),
+    "evidence": {
+        "pcr": int,
+        "nonce": r"(?:[0-9a-f]{2}){8,64}",
+        "attest": BASE64,
+        "signature": BASE64,
+        "acceptedAt": TIME,
+        "from": int,
+        "platform": ({"pcrs": [DIGEST], "own": DIGEST, "firmwareLog": (BASE64, None), "ima": (BASE64, None)}, None),
+    },
+    "log": {"start": None, "records": [str]},
+    "baselines": [
+        {
+            "identity": r"sha256:[0-9a-f]{64}",
+            "root": DIGEST,
+            "lines": [str],
+            "registry": {
+                "chainId": r"0|[1-9]\d{0,77}",
+                "contract": r"0x[0-9a-f]{40}",
+                "block": r"0|[1-9]\d{0,77}",
+                "proposal": r"0x[0-9a-f]{64}",
+                "approvals": int,
+                "proof": None,
+            },
+        }
+    ],
+    "policy": str,
+}
+
+
+def read_bundle(path):
+    with open(path, "rb") as file:
+        data = file.read(MAX_BUNDLE_BYTES + 1)
+    if len(data) > MAX_BUNDLE_BYTES:
+        raise Malformed("it is too large")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("it is not UTF-8")
+    bundle = parse_json(text, "it")
+    shape(bundle, FORM)
+    # Exactly one way to write it, so that no two readers understand it differently.
+    if canonical(bundle) != text:
+        raise Malformed("it is not in the form that bundles are written in")
+    policy = parse_json(bundle["policy"], "its policy")
+    if not isinstance(policy, dict) or list(policy) != ["starts", "listeners", "maxPauseMs", "platform"]:
+        raise Malformed("its policy has another form than expected")
+    if canonical(policy) != bundle["policy"] or len(bundle["log"]["records"]) == 0:
+        raise Malformed("it is not in the form that bundles are written in")
+    return bundle, policy
+
+
+# --- the TPM's structures (TPM 2.0 Library, part 2) ---
+
+class Reader:
+    def __init__(self, data, check, order=">"):
+        self.data, self.at, self.check, self.order = data, 0, check, order
+
+    def bytes(self, length):
+        if length > len(self.data) - self.at:
+            raise Bad(self.check, "a structure of it ends too soon")
+        self.at += length
+        return self.data[self.at - length : self.at]
+
+    def number(self, length):
+        return int.from_bytes(self.bytes(length), "big" if self.order == ">" else "little")
+
+    def sized(self):
+        return self.bytes(self.number(2))
+
+    def end(self):
+        if self.at != len(self.data):
+            raise Bad(self.check, "a structure of it has bytes too many")
+
+
+def der(tag, content):
+    size = len(content)
+    length = bytes([size]) if size < 128 else bytes([0x81, size]) if size < 256 else b"\x82" + struct.pack(">H", size)
+    return bytes([tag]) + length + content
+
+
+def integer(data):
+    number = int.from_bytes(data, "big")
+    return der(2, number.to_bytes(number.bit_length() // 8 + 1, "big"))
+
+
+RSA_KEY = bytes.fromhex("300d06092a864886f70d0101010500")
+EC_KEYS = {
+    3: (32, bytes.fromhex("301306072a8648ce3d020106082a8648ce3d030107")),
+    4: (48, bytes.fromhex("301006072a8648ce3d020106052b81040022")),
+}
+# fixedTPM, fixedParent, sensitiveDataOrigin, restricted, sign; and encryptedDuplication, decrypt, x509sign.
+REQUIRED, FORBIDDEN = 0x50032, 0xA0800
+
+
+def read_key(public):
+    """The attestation key in a TPMT_PUBLIC: its Name, its signing scheme, and the key as openssl reads it."""
+    read = Reader(public, "quote")
+    kind, name_hash, attributes = read.number(2), read.number(2), read.number(4)
+    read.sized()  # policy
+    symmetric, scheme, scheme_hash = read.number(2), read.number(2), read.number(2)
+    expected = {0x0023: 0x0018, 0x0001: 0x0014}.get(kind)  # ECC signs by ECDSA, RSA by RSASSA
+    if attributes & REQUIRED != REQUIRED or attributes & FORBIDDEN or symmetric != 0x0010 or scheme != expected:
+        raise Bad("quote", "the attestation key is not a restricted signing key that is fixed to its TPM")
+    if name_hash not in HASHES or scheme_hash != SHA256:
+        raise Bad("quote", "the attestation key uses a hash that is not checked here")
+    if kind == 0x0023:
+        size, algorithm = EC_KEYS.get(read.number(2), (0, b""))
+        if read.number(2) != 0x0010:  # key derivation
+            read.number(2)
+        x, y = read.sized(), read.sized()
+        if size == 0 or len(x) > size or len(y) > size:
+            raise Bad("quote", "the attestation key is of a curve that is not checked here")
+        point = b"\x04" + x.rjust(size, b"\0") + y.rjust(size, b"\0")
+        spki = der(0x30, algorithm + der(3, b"\0" + point))
+    else:
+        bits, exponent, modulus = read.number(2), read.number(4), read.sized()
+        if exponent not in (0, 65537) or bits < 2048 or len(modulus) * 8 != bits:
+            raise Bad("quote", "the attestation key is of a kind that is not checked here")
+        spki = der(0x30, RSA_KEY + der(3, b"\0" + der(0x30, integer(modulus) + integer(b"\x01\0\x01"))))
+    read.end()
+    name = struct.pack(">H", name_hash) + hashlib.new(HASHES[name_hash], public).digest()
+    return name, scheme, spki
+
+
+def read_signature(data, scheme):
+    """The signature in a TPMT_SIGNATURE, as openssl reads it."""
+    read = Reader(data, "quote")
+    if (read.number(2), read.number(2)) != (scheme, SHA256):
+        raise Bad("quote", "the signature is not of the scheme that the key is bound to")
+    signature = der(0x30, integer(read.sized()) + integer(read.sized())) if scheme == 0x0018 else read.sized()
+    read.end()
+    return signature
+
+
+def openssl_verifies(spki, signature, message):
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [os.path.join(folder, name) for name in ("key", "signature", "message")]
+        for path, content in zip(paths, (spki, signature, message)):
+            with open(path, "wb") as file:
+                file.write(content)
+        key, signed, text = paths
+        command = ["openssl", "dgst", "-sha256", "-keyform", "DER", "-verify", key, "-signature", signed, text]
+        done = subprocess.run(command, capture_output=True, timeout=60)
+    return done.returncode == 0 and done.stdout.strip() == b"Verified OK"
+
+
+def check_quote(bundle, policy):
+    """Returns the digest over the quoted registers, and the Name of the key."""
+    evidence = bundle["evidence"]
+    name, scheme, spki = read_key(base64.b64decode(bundle["attestationKey"]))
+    attest = base64.b64decode(evidence["attest"])
+    signature = read_signature(base64.b64decode(evidence["signature"]), scheme)
+    if not openssl_verifies(spki, signature, attest):
+        raise Bad("quote", "its signature is not the attestation key's")
+    read = Reader(attest, "quote")
+    if (read.bytes(4), read.number(2)) != (b"\xffTCG", 0x8018):
+        raise Bad("quote", "what was signed is not a quote that a TPM made")
+    signer, nonce = read.sized(), read.sized()
+    clock, resets, restarts, safe, firmware = (read.number(size) for size in (8, 4, 4, 1, 8))
+    selections, bank, select = read.number(4), read.number(2), int.from_bytes(read.bytes(read.number(1)), "little")
+    digest = read.sized()
+    read.end()
+    # A key of another hierarchy would have its counters obfuscated (part 1, "Names": H(handle of the hierarchy, Name)).
+    hashed = hashlib.new(HASHES[int.from_bytes(name[:2], "big")], struct.pack(">I", 0x4000000B) + name).digest()
+    if signer != name[:2] + hashed:
+        raise Bad("quote", "the attestation key is not a primary key of the endorsement hierarchy")
+    if nonce.hex() != evidence["nonce"]:
+        raise Bad("quote", "it was not made for this nonce")
+    if (evidence["platform"] is None) != (policy["platform"] is None):
+        raise Bad("quote", "the policy and the quote differ on whether what is below the agent is proved")
+    pcrs = {evidence["pcr"]} | (set(range(11)) if evidence["platform"] else set())
+    if selections != 1 or bank != SHA256 or select != sum(1 << pcr for pcr in pcrs) or len(digest) != 32 or safe > 1:
+        raise Bad("quote", f"it is not of exactly PCR {sorted(pcrs)} of SHA-256")
+    say("quote", f"signed by {name.hex()}; reset {resets}, restart {restarts}, clock {clock} ms, firmware {firmware:#x}")
+    return digest, name.hex()
+
+
+# --- the log, and what is below the agent ---
+
+LINE = re.compile(
+    r'\{"recnum":(0|[1-9]\d{0,14}),"pcr":(0|[1-9]\d?),"digests":\[\{"hashAlg":"sha256","digest":"([0-9a-f]{64})"\}\],'
+    r'"content_type":"pims","content":([^\n]*)\}'
+)
+
+
+def check_log(bundle, quoted):
+    """Replays the records from zero to the quoted value; returns their events."""
+    evidence, records = bundle["evidence"], bundle["log"]["records"]
+    value, events, last = bytes(32), [], []
+    for number, line in enumerate(records):
+        match = LINE.fullmatch(line)
+        if match is None:
+            raise Bad("log", f"record {number} has another shape than a log record")
+        recnum, pcr, digest, content = match.groups()
+        if int(recnum) != number or int(pcr) != evidence["pcr"]:
+            raise Bad("log", f"record {number} is missing, or of another register")
+        if hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest() != digest:
+            raise Bad("log", f"record {number} has another content than its digest says")
+        try:
+            last = parse_json(content, "a record")["events"]
+        except (Malformed, KeyError, TypeError) as error:
+            raise Bad("log", f"record {number} holds no events ({error})")
+        events += last
+        value = hashlib.sha256(value + bytes.fromhex(digest)).digest()
+    registers = value
+    if evidence["platform"]:
+        registers = b"".join(map(bytes.fromhex, evidence["platform"]["pcrs"])) + check_ima(evidence["platform"], value, quoted) + value
+    if hashlib.sha256(registers).digest() != quoted:
+        raise Bad("log", "the log does not lead to the quoted register")
+    say("log", f"{len(records)} records from number 0 lead to the quoted value {value.hex()}")
+    fresh = [event for event in last if event.get("type") == "sweep" and event.get("nonce") == evidence["nonce"]]
+    if not fresh or not fresh[0].get("sweeps"):
+        raise Bad("sweep", "the log does not end with a sweep that answers the nonce")
+    say("sweep", "the last record is of a sweep that answers the nonce")
+    return events
+
+
+def check_ima(platform, own, quoted):
+    """PCR 10 after Linux's list of measured files: kernels before 5.8 extend padded SHA-1 digests."""
+    if platform["own"] != own.hex() or len(platform["pcrs"]) != 10:
+        raise Bad("log", "the log does not lead to the agent's register")
+    before = b"".join(map(bytes.fromhex, platform["pcrs"]))
+    for algorithm in ("sha256", "sha1"):
+        value = bytes(32)
+        read = Reader(base64.b64decode(platform["ima"] or ""), "log", "<")
+        while read.at < len(read.data):
+            if read.number(4) != 10:
+                raise Bad("log", "the list of measured files has an entry of another register")
+            digest, template = read.bytes(20), read.bytes(read.number(4))
+            if template == b"ima":
+                content, name = read.bytes(20), read.bytes(read.number(4))
+                content += name.ljust(256, b"\0")
+            else:
+                content = read.bytes(read.number(4))
+            extended = b"\xff" * 32 if digest == bytes(20) else hashlib.new(algorithm, content).digest().ljust(32, b"\0")
+            value = hashlib.sha256(value + extended).digest()
+        if hashlib.sha256(before + value + own).digest() == quoted:
+            return value
+    raise Bad("log", "the list of measured files does not lead to the quoted registers")
+
+
+# --- baselines (RFC 9162, 2.1.1) ---
+
+def merkle_root(lines):
+    level = [hashlib.sha256(b"\0" + line.encode("utf-8", "surrogatepass")).digest() for line in lines]
+    while len(level) > 1:
+        pairs = [hashlib.sha256(b"\1" + a + b).digest() for a, b in zip(level[::2], level[1::2])]
+        level = pairs + level[len(pairs) * 2 :]
+    return level[0].hex()
+
+
+def check_baselines(bundle):
+    """Digests of the code of each image."""
+    images = {}
+    for baseline in bundle["baselines"]:
+        identity, lines = baseline["identity"], baseline["lines"]
+        check = f"baseline {identity[7:19]}"
+        if identity in images or not lines or merkle_root(lines) != baseline["root"]:
+            raise Bad(check, "its lines do not lead to its root, or it is there twice")
+        header, *entries = (parse_json(line, "a baseline's line") for line in lines)
+        if header.get("identity") != identity or header.get("entries") != len(entries):
+            raise Bad(check, "it is of another image, or not whole")
+        images[identity] = {entry["sha256"] for entry in entries}
+        say(check, f"{len(lines)} lines lead to the root {baseline['root']}")
+    return images
+
+
+def judge(events, images):
+    """Worst first: what the log says of the containers that run."""
+    running, verdicts = {}, {}
+    for event in events:
+        container = event.get("container")
+        if not isinstance(container, dict):
+            continue
+        key = f"{container['runtime']}:{container['id']}"
+        known = running.setdefault(key, {"name": container["name"], "image": None, "events": [], "stopped": False})
+        known["image"] = known["image"] or container["image"]
+        if event["type"] == "container-start":
+            if known["stopped"] and container["runtime"] == "runc":
+                known["events"] = []  # the id was left to another container
+            known["stopped"] = False
+        known["stopped"] = known["stopped"] or event["type"] == "container-stop"
+        known["events"].append(event)
+    for key, container in running.items():
+        if container["stopped"]:
+            continue
+        digests = images.get(container["image"])
+        why = [event["reason"] for event in container["events"] if event["type"] == "violation"]
+        if digests is not None:
+            for event in container["events"]:
+                if event["type"] == "code" and event["backing"] == "file" and event["object"]["digest"] not in digests:
+                    why.append(f"unlisted code {event['object']['path']!r}")
+        verdicts[key] = ("untrusted", why) if why else ("unknown", ["no-baseline"]) if digests is None else ("trusted", [])
+    return verdicts
+
+
+# --- all of it ---
+
+def say(what, text):
+    print(f"{what}: {text}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Checks a bundle of evidence without PIMS.")
+    parser.add_argument("bundle")
+    parser.add_argument("--ak", action="append", default=[], help="Name of an attestation key that you know to be in a TPM")
+    parser.add_argument("--baseline", action="append", default=[], help="root of a baseline that you know to be good")
+    parser.add_argument("--undated", action="store_true", help="do not ask when it was")
+    options = parser.parse_args()
+    bundle, policy = read_bundle(options.bundle)
+    quoted, key = check_quote(bundle, policy)
+    events = check_log(bundle, quoted)
+    images = check_baselines(bundle)
+    missing = []
+    if key not in options.ak:
+        missing.append("key: nobody whom you know says that the attestation key is in a TPM (--ak)")
+    if not {baseline["root"] for baseline in bundle["baselines"]} <= set(options.baseline):
+        missing.append("baselines: nobody whom you know has approved them (--baseline)")
+    below = policy["platform"]
+    lenient = policy["starts"] or any(one["allow"] for one in policy["listeners"]) or policy["maxPauseMs"] is not None
+    if lenient or (below and below["manifests"]):
+        missing.append("policy: it makes exceptions, and nobody whom you know stands for them")
+    if not options.undated:
+        missing.append("time: nobody whom you know says when the nonce was given out (--undated: do not ask)")
+    if below:
+        missing.append("below the agent: boot and released files are judged by 'pims verify' only")
+    for text in missing:
+        say("missing", text)
+    statuses = set()
+    for container, (status, why) in judge(events, images).items():
+        say(container, " ".join([status, *why]))
+        statuses.add(status)
+    verdict = "untrusted" if "untrusted" in statuses else "unknown" if missing or "unknown" in statuses else "trusted"
+    print(verdict)
+    return {"trusted": 0, "untrusted": 2, "unknown": 3}[verdict]
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Bad as bad:
+        print(f"{bad.args[0]}: FAILED, {bad.args[1]}\nuntrusted")
+        sys.exit(2)
+    except Malformed as malformed:
+        sys.exit(f"this is no bundle of evidence: {malformed}")
+    except (OSError, subprocess.SubprocessError) as error:
+        sys.exit(f"it could not be checked: {error}")
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        sys.exit(f"this is no bundle of evidence: something in it has another form than expected ({error!r})")

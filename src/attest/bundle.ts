@@ -1,0 +1,131 @@
+import { z } from "zod";
+import { MAX_ENTRIES } from "../baseline/format.ts";
+import { PimsError } from "../core/errors.ts";
+import { digestSchema } from "../log/finding.ts";
+import { pcrSchema } from "../log/pcr.ts";
+import { MAX_LINE_BYTES } from "../log/record.ts";
+import { describeIssue } from "./api.ts";
+import { MAX_FIRMWARE_LOG_BYTES } from "./platform-evidence.ts";
+
+/** Bytes of a bundle. Readers hold it in memory. */
+export const MAX_BUNDLE_BYTES = 256 * 1024 * 1024;
+const MAX_RECORDS = 1_000_000;
+const MAX_BASELINES = 1024;
+const MAX_CERTIFICATES = 8;
+/** Of the IMA list since the machine was started. */
+export const MAX_BUNDLED_IMA_BYTES = 32 * 1024 * 1024;
+const MAX_POLICY_CHARACTERS = 32 * 1024 * 1024;
+
+const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4);
+const decimal = z.string().regex(/^(0|[1-9]\d{0,77})$/);
+const hash32 = z.string().regex(/^0x[0-9a-f]{64}$/);
+/** Half of a surrogate pair is no character: readers would differ on its bytes. */
+const text = (characters: number) =>
+  z
+    .string()
+    .max(characters)
+    .refine((value) => value.isWellFormed(), "not Unicode text");
+const certificate = base64(16 * 1024);
+
+const endorsementSchema = z.strictObject({
+  /** TPMT_PUBLIC of the endorsement key. */
+  publicArea: base64(1536),
+  /** DER, that of the key first, towards a maker's root. Empty for a TPM without one. */
+  certificates: z.array(certificate).max(MAX_CERTIFICATES),
+});
+
+const evidenceSchema = z.strictObject({
+  /** The PCR that the log is extended into. */
+  pcr: pcrSchema.unwrap(),
+  nonce: z.string().regex(/^([0-9a-f]{2}){8,64}$/),
+  /** TPMS_ATTEST and TPMT_SIGNATURE. */
+  attest: base64(4096),
+  signature: base64(1024),
+  /** By the verifier's clock. */
+  acceptedAt: z.iso.datetime(),
+  /** Number of the first record that came with this evidence. */
+  from: z.int().min(0),
+  /** What leads to the registers below the agent's, where the quote covers them. */
+  platform: z
+    .strictObject({
+      pcrs: z.array(digestSchema).length(10),
+      own: digestSchema,
+      /** Null where the host has none. */
+      firmwareLog: base64(MAX_FIRMWARE_LOG_BYTES).nullable(),
+      /** Null where the kernel measures no files; else the list from its first entry to the quoted one. */
+      ima: base64(MAX_BUNDLED_IMA_BYTES).nullable(),
+    })
+    .nullable(),
+});
+
+const baselineSchema = z.strictObject({
+  identity: z.string().regex(/^sha256:[0-9a-f]{64}$/),
+  root: digestSchema,
+  lines: z
+    .array(text(MAX_LINE_BYTES))
+    .min(1)
+    .max(MAX_ENTRIES + 1),
+  registry: z.strictObject({
+    chainId: decimal,
+    contract: z.string().regex(/^0x[0-9a-f]{40}$/),
+    /** The block as of which the rest was read. */
+    block: decimal,
+    proposal: hash32,
+    approvals: z.int().min(0),
+    /** Kept for account and storage proofs. Null: the registry's state is the word of whoever made the bundle. */
+    proof: z.null(),
+  }),
+});
+export type BundledBaseline = z.infer<typeof baselineSchema>;
+
+/** Everything that a third party needs to check one attestation of a host (docs/bundle.md). Untrusted, whoever gave it. */
+export const bundleSchema = z.strictObject({
+  format: z.literal("pims.bundle/v1"),
+  host: z.string().min(1).max(63),
+  exportedAt: z.iso.datetime(),
+  /** TPMT_PUBLIC of the attestation key. */
+  attestationKey: base64(1536),
+  /** Null for a host whose key was taken on trust. */
+  endorsement: endorsementSchema.nullable(),
+  evidence: evidenceSchema,
+  log: z.strictObject({
+    /** Kept for logs that begin with a checkpoint. Null: the records begin with number 0. */
+    start: z.null(),
+    records: z.array(text(MAX_LINE_BYTES)).min(1).max(MAX_RECORDS),
+  }),
+  baselines: z.array(baselineSchema).max(MAX_BASELINES),
+  /** The policy that was judged by, as JSON text: its digest is over these bytes. */
+  policy: text(MAX_POLICY_CHARACTERS),
+});
+export type Bundle = z.infer<typeof bundleSchema>;
+
+/** The bytes of a bundle. Throws `bundle-too-large`. */
+export function formatBundle(bundle: Bundle): string {
+  const formatted = JSON.stringify(bundle);
+  if (Buffer.byteLength(formatted) <= MAX_BUNDLE_BYTES) return formatted;
+  throw new PimsError("bundle-too-large", `a bundle of ${bundle.host} would be larger than ${MAX_BUNDLE_BYTES} bytes`, {
+    hint: "the log of this boot is too long to be carried as one file",
+  });
+}
+
+/**
+ * Reads a bundle. Throws `bundle-malformed` for other bytes than a writer of this format makes, so that no two readers
+ * understand it differently.
+ */
+export function parseBundle(bytes: Uint8Array): Bundle {
+  const malformed = (why: string) => new PimsError("bundle-malformed", `this is no bundle of evidence: ${why}`);
+  if (bytes.length > MAX_BUNDLE_BYTES) throw malformed(`it is larger than ${MAX_BUNDLE_BYTES} bytes`);
+  let parsed: unknown;
+  let json: string;
+  try {
+    json = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    parsed = JSON.parse(json);
+  } catch {
+    throw malformed("it is not JSON in UTF-8");
+  }
+  // The shape first: comparing would follow any depth of nesting.
+  const checked = bundleSchema.safeParse(parsed);
+  if (!checked.success) throw malformed(describeIssue(checked.error));
+  if (JSON.stringify(parsed) !== json) throw malformed("it is not in the form that bundles are written in");
+  return checked.data;
+}

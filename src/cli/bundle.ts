@@ -1,0 +1,47 @@
+import { rename, rm, writeFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { z } from "zod";
+import { MAX_BUNDLE_BYTES, parseBundle } from "../attest/bundle.ts";
+import { requestJson } from "../attest/http.ts";
+import { errorCode, PimsError } from "../core/errors.ts";
+import { action } from "./command.ts";
+import { EXIT, say } from "./output.ts";
+import { readJoinToken, verifierUrl } from "./verifier-address.ts";
+
+const TIMEOUT_MS = 120_000;
+
+export function addBundle(program: Command): void {
+  const bundle = program.command("bundle").description("evidence that others can check offline");
+  bundle
+    .command("export")
+    .description("everything needed to check a host's last accepted evidence, as one file")
+    .argument("<host>", "the host's name at the verifier")
+    .option("--out <file>", "where to write it; standard output without it")
+    .option("--verifier <url>", "address of the verifier (or PIMS_VERIFIER)")
+    .option("--join-token <file>", "the verifier's join token", "/var/lib/pims/verifier/join-token")
+    .action(
+      action(async (host: string, options: { out?: string; verifier?: string; joinToken: string }) => {
+        const token = await readJoinToken(options.joinToken);
+        const url = `${verifierUrl(options.verifier)}/v1/hosts/${encodeURIComponent(host)}/bundle`;
+        const request = { method: "GET", token, timeoutMs: TIMEOUT_MS, maxBytes: MAX_BUNDLE_BYTES } as const;
+        const text = JSON.stringify(await requestJson(url, z.unknown(), request));
+        const { evidence, log } = parseBundle(new Uint8Array(Buffer.from(text)));
+        if (options.out === undefined) process.stdout.write(text);
+        else await writeWhole(options.out, text);
+        say(`pims: evidence of ${host} accepted at ${evidence.acceptedAt}, ${log.records.length} records`);
+        return EXIT.good;
+      }),
+    );
+}
+
+/** The whole file or none. Logs tell what ran on a host, so nobody else may read it. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const unfinished = `${path}.unfinished`;
+  try {
+    await writeFile(unfinished, text, { mode: 0o600 });
+    await rename(unfinished, path);
+  } catch (cause) {
+    await rm(unfinished, { force: true });
+    throw new PimsError("file-unwritable", `${path} cannot be written (${errorCode(cause)})`, { cause });
+  }
+}

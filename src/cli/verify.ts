@@ -1,0 +1,99 @@
+import { createReadStream } from "node:fs";
+import type { Command } from "commander";
+import { MAX_BUNDLE_BYTES, parseBundle } from "../attest/bundle.ts";
+import { type BundleReport, verifyBundle } from "../attest/verify-bundle.ts";
+import { printable } from "../core/bytes.ts";
+import { errorCode, PimsError } from "../core/errors.ts";
+import { action, append } from "./command.ts";
+import { describeFinding, shortDigest, shortId } from "./describe.ts";
+import { colourStatus, EXIT, printJson, printLine, table } from "./output.ts";
+
+interface VerifyOptions {
+  readonly ak: string[];
+  readonly baseline: string[];
+  readonly undated?: boolean;
+  readonly json?: boolean;
+}
+
+export function addVerify(program: Command): void {
+  program
+    .command("verify")
+    .description("check a bundle of evidence again, offline, and say on whose word the rest rests")
+    .argument("<bundle>", "file that 'pims bundle export' wrote")
+    .option("--ak <name>", "Name of an attestation key that you know to be in a TPM; may be given again", append, [])
+    .option("--baseline <root>", "root of a baseline that you know to be good; may be given again", append, [])
+    .option("--undated", "do not ask when it was: that the host was so once is enough")
+    .option("--json", "print one object (pims.verify/v1)")
+    .addHelpText(
+      "after",
+      "\nExit status: 0 trusted, 1 could not be checked, 2 untrusted or bad evidence, 3 not determined",
+    )
+    .action(
+      action(async (file: string, options: VerifyOptions) => {
+        const bundle = parseBundle(await readBundle(file));
+        const report = verifyBundle(bundle, {
+          keys: options.ak.map((name) => hexOf(name, /^([0-9a-f]{2}){34,66}$/, "the Name of a key")),
+          baselines: options.baseline.map((root) => hexOf(root, /^[0-9a-f]{64}$/, "a Merkle root")),
+          undated: options.undated === true,
+        });
+        if (options.json) printJson({ schema: "pims.verify/v1", ...report });
+        else printReport(report, bundle.evidence.acceptedAt);
+        return { trusted: EXIT.good, untrusted: EXIT.findings, unknown: EXIT.undetermined }[report.verdict];
+      }),
+    );
+}
+
+function hexOf(value: string, form: RegExp, what: string): string {
+  const hex = value.toLowerCase().replace(/^0x/, "");
+  if (form.test(hex)) return hex;
+  throw new PimsError("usage", `${JSON.stringify(value.slice(0, 80))} is not ${what} in hexadecimal`);
+}
+
+async function readBundle(path: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of createReadStream(path)) {
+      chunks.push(chunk as Uint8Array);
+      size += (chunk as Uint8Array).length;
+      if (size > MAX_BUNDLE_BYTES)
+        throw new PimsError("bundle-malformed", `${path} is larger than a bundle of evidence can be`);
+    }
+    return new Uint8Array(Buffer.concat(chunks));
+  } catch (cause) {
+    if (cause instanceof PimsError) throw cause;
+    throw new PimsError("file-unreadable", `${path} cannot be read (${errorCode(cause)})`, { cause });
+  }
+}
+
+function printReport({ verdict, host, checks, trust, links, containers }: BundleReport, acceptedAt: string): void {
+  printLine(`evidence of host ${printable(host)}, accepted at ${acceptedAt} as the bundle says`);
+  printLine();
+  const rows = checks.map(({ check, outcome, text }) => [check, colourStatus(outcome), printable(text)]);
+  printLine(table([["CHECK", "OUTCOME", ""], ...rows]));
+  printLine();
+  const words = trust.map(({ trust: what, by, text }) => [what, colourStatus(by), printable(text)]);
+  printLine(table([["TRUST IN", "RESTS ON", ""], ...words]));
+  for (const { link, state, text } of links ?? []) printLine(`${link} ${colourStatus(state)}: ${printable(text)}`);
+  printLine();
+  if (containers.length === 0) printLine("no container");
+  else
+    printLine(
+      table([
+        ["CONTAINER", "ID", "IMAGE", "VERDICT", "REASONS"],
+        ...containers.map(({ container, imageName, status, reasons, findings }) => [
+          printable(container.name),
+          `${container.runtime} ${shortId(container.id)}`,
+          `${printable(imageName ?? "-")} ${shortDigest(container.image)}`,
+          colourStatus(status),
+          [...new Set([...findings, ...reasons].map(({ reason }) => reason))].join(" ") || "-",
+        ]),
+      ]),
+    );
+  for (const { findings, reasons } of containers) {
+    for (const { reason, text } of reasons) printLine(`  ${reason}: ${printable(text)}`);
+    for (const line of findings.flatMap(describeFinding)) printLine(`  ${line}`);
+  }
+  printLine();
+  printLine(colourStatus(verdict));
+}

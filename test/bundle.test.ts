@@ -1,0 +1,216 @@
+// A bundle from a real verifier, chain and TPM, checked by `pims verify` and by a script that has none of PIMS's code.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, mkdirSync, statSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { VerifierClient } from "../src/agent/verifier-client.ts";
+import { type Bundle, parseBundle } from "../src/attest/bundle.ts";
+import { codeEvent, containerOf, startEvent } from "../src/attest/sample-events.ts";
+import { TestHost } from "../src/attest/testing.ts";
+import { type BundleReport, verifyBundle } from "../src/attest/verify-bundle.ts";
+import { sha256Hex } from "../src/core/digest.ts";
+import type { PimsError } from "../src/core/errors.ts";
+import { startTestLedger, testActions, testIdentity, testLines } from "../src/ledger/testing.ts";
+import type { LogEvent } from "../src/log/event.ts";
+import { computeName } from "../src/tpm/name.ts";
+import { setUpSwtpm } from "../src/tpm/swtpm-setup.ts";
+import { verifierConfigSchema } from "../src/verifier/config.ts";
+import { JOIN_TOKEN_FILE, runVerifier } from "../src/verifier/run.ts";
+import { pimsMeanwhile, temporaryFolder } from "./pims.ts";
+
+const SCRIPT = join(import.meta.dirname, "../docs/verify-bundle.py");
+/** The first library of `testLines`. */
+const LIBRARY = "/usr/lib/lib000000.so";
+const listed = { path: LIBRARY, dev: "0:42", ino: "77", digest: sha256Hex("file 0") };
+
+/** Runs the script on each of these lists of arguments, as if it were started for each. */
+const RUN_EACH = `
+import contextlib, io, json, runpy, sys
+for arguments in json.load(sys.stdin):
+    sys.argv = [${JSON.stringify(SCRIPT)}, *arguments]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                print(end.code)
+            status = 1 if isinstance(end.code, str) else end.code
+    print(json.dumps([status, said.getvalue()]))
+`;
+
+async function script(runs: readonly (readonly string[])[]): Promise<{ status: number; text: string }[]> {
+  const child = spawn("python3", ["-c", RUN_EACH], { stdio: ["pipe", "pipe", "inherit"], timeout: 60_000 });
+  child.stdin.end(JSON.stringify(runs));
+  let stdout = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  assert.deepEqual(await once(child, "close"), [0, null]);
+  const lines = stdout.trimEnd().split("\n");
+  return lines.map((line) => JSON.parse(line) as [number, string]).map(([status, text]) => ({ status, text }));
+}
+
+const STATUS = { trusted: 0, unknown: 3, untrusted: 2 };
+
+async function verdictOf(path: string, anchors: readonly string[]): Promise<{ status: number; text: string }> {
+  const given = (option: string) => anchors.flatMap((one) => (one.startsWith(option) ? one.slice(option.length) : []));
+  const known = { keys: given("--ak="), baselines: given("--baseline="), undated: anchors.includes("--undated") };
+  try {
+    const report = verifyBundle(parseBundle(new Uint8Array(await readFile(path))), known);
+    return { status: STATUS[report.verdict], text: JSON.stringify(report) };
+  } catch (error) {
+    assert.equal((error as PimsError).code, "bundle-malformed");
+    return { status: 1, text: (error as PimsError).message };
+  }
+}
+
+/** A verifier with a chain, and a host with a certified TPM and one container whose image has an approved baseline. */
+async function site(t: TestContext) {
+  const folder = temporaryFolder(t);
+  const { place, publishers } = await startTestLedger(t);
+  const actions = testActions(place);
+  const { id } = await actions.propose(publishers[0], testLines("web", 3));
+  await actions.approve(publishers[1], id);
+  const [state, ca, roots] = ["verifier", "ca", "roots"].map((name) => join(folder, name)) as [string, string, string];
+  const host = await TestHost.start(t, (path) => setUpSwtpm(path, ["--create-ek-cert"], ca));
+  mkdirSync(roots);
+  for (const name of ["issuercert.pem", "swtpm-localca-rootca-cert.pem"]) cpSync(join(ca, name), join(roots, name));
+  const config = verifierConfigSchema.parse({ state, ledger: place, listen: { port: 0 }, enrollment: { roots } });
+  const verifier = await runVerifier(config);
+  t.after(() => verifier.close());
+  const joinTokenFile = join(state, JOIN_TOKEN_FILE);
+  const client = new VerifierClient(verifier.url, "node1");
+  client.useToken(await client.enroll(host, (await readFile(joinTokenFile, "utf8")).trim()));
+  const attest = async (...events: LogEvent[]) => {
+    const { nonce, from } = await client.nonce();
+    assert.equal((await client.evidence(await host.answer(nonce, from, ...events))).accepted, true);
+  };
+  const web = containerOf("web", { image: testIdentity("web") });
+  await attest(startEvent(web), codeEvent(web, LIBRARY, { object: listed, role: "library" }));
+  const file = join(folder, "node1.bundle");
+  const take = async () => {
+    const options = ["--verifier", verifier.url, "--join-token", joinTokenFile];
+    const done = await pimsMeanwhile(["bundle", "export", "node1", "--out", file, ...options]);
+    assert.equal(done.status, 0, done.stderr);
+    return JSON.parse(await readFile(file, "utf8")) as Bundle;
+  };
+  const key = Buffer.from(computeName(host.akPublic)).toString("hex");
+  /** Both checkers' exit statuses and what they print, for each of these. Ours as the command calls it. */
+  const checkAll = async (bundles: Record<string, Bundle | string | Uint8Array>, anchors: readonly string[]) => {
+    const runs = await Promise.all(
+      Object.entries(bundles).map(async ([name, bundle], index) => {
+        const path = join(folder, `${index}.altered`);
+        const plain = typeof bundle === "string" || bundle instanceof Uint8Array;
+        await writeFile(path, plain ? bundle : JSON.stringify(bundle));
+        return { name, path, ours: await verdictOf(path, anchors) };
+      }),
+    );
+    const theirs = await script(runs.map(({ path }) => [...anchors, path]));
+    return runs.map(({ name, ours }, index) => {
+      const statuses = [ours.status, theirs[index]!.status];
+      return { name, statuses, ours: ours.text, theirs: theirs[index]!.text };
+    });
+  };
+  const check = async (bundle: Bundle, anchors: readonly string[]) => (await checkAll({ bundle }, anchors))[0]!;
+  return { file, take, attest, check, checkAll, web, key };
+}
+
+test("both checkers trust a bundle by anchors of one's own, and only by them", async (t) => {
+  const { file, take, attest, check, web, key } = await site(t);
+  const bundle = await take();
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.equal(bundle.baselines[0]?.registry.approvals, 2);
+  assert.equal(bundle.endorsement?.certificates.length, 2, "the key's own certificate and that of its issuer");
+  const anchors = [`--ak=${key}`, `--baseline=${bundle.baselines[0]!.root}`, "--undated"];
+  const good = await check(bundle, anchors);
+  assert.deepEqual(good.statuses, [0, 0], good.ours + good.theirs);
+  assert.match(good.theirs, /^log: 3 records from number 0 lead to/m);
+  const command = await pimsMeanwhile(["verify", ...anchors, file]);
+  assert.equal(command.status, 0, command.stdout + command.stderr);
+  assert.match(command.stdout, /^log +ok +3 records from number 0 lead to/m);
+  assert.match(command.stdout, /^time +you/m);
+  for (const left of anchors) {
+    const rest = anchors.filter((anchor) => anchor !== left);
+    const less = await check(bundle, rest);
+    assert.deepEqual(less.statuses, [3, 3], `without ${left}`);
+  }
+  const alone = await check(bundle, []);
+  assert.deepEqual(alone.statuses, [3, 3]);
+  assert.match(alone.theirs, /^missing: time/m);
+  const shown = await pimsMeanwhile(["verify", file, "--json"]);
+  assert.equal(shown.status, 3);
+  assert.deepEqual(
+    (JSON.parse(shown.stdout) as BundleReport).trust.map(({ trust, by }) => `${trust} ${by}`),
+    ["key nobody", "baselines nobody", "policy you", "time nobody"],
+  );
+
+  await attest(codeEvent(web, "/tmp/dropped"));
+  const bad = await check(await take(), anchors);
+  assert.deepEqual(bad.statuses, [2, 2]);
+  assert.match(bad.ours, /unknown-executable/);
+  assert.match(bad.theirs, /unlisted code '\/tmp\/dropped'/);
+});
+
+test("both checkers refuse a bundle that was altered, whatever the anchors", async (t) => {
+  const { file, take, attest, check, checkAll, key } = await site(t);
+  const old = await take();
+  await attest();
+  const good = await take();
+  const anchors = [`--ak=${key}`, `--baseline=${good.baselines[0]!.root}`, "--undated"];
+  assert.deepEqual((await check(good, anchors)).statuses, [0, 0]);
+  const flip = (base64: string, at: number): string => {
+    const bytes = Buffer.from(base64, "base64");
+    bytes[at]! ^= 1;
+    return bytes.toString("base64");
+  };
+  const { evidence, log } = good;
+  const [web] = good.baselines;
+  const text = JSON.stringify(good);
+  const bad: Record<string, Bundle> = {
+    attest: { ...good, evidence: { ...evidence, attest: flip(evidence.attest, 60) } },
+    signature: { ...good, evidence: { ...evidence, signature: flip(evidence.signature, 20) } },
+    nonce: { ...good, evidence: { ...evidence, nonce: old.evidence.nonce } },
+    pcr: { ...good, evidence: { ...evidence, pcr: 12 } },
+    "old quote": { ...good, evidence: old.evidence },
+    "key's numbers": { ...good, attestationKey: flip(good.attestationKey, 40) },
+    "key's attributes": { ...good, attestationKey: flip(good.attestationKey, 5) },
+    "record left out": { ...good, log: { start: null, records: log.records.toSpliced(1, 1) } },
+    "records cut off": { ...good, log: { start: null, records: log.records.slice(0, -1) } },
+    "record after": { ...good, log: { start: null, records: [...log.records, log.records[0]!] } },
+    "record's content": {
+      ...good,
+      log: { start: null, records: log.records.with(1, log.records[1]!.replace("web", "bew")) },
+    },
+    "baseline's line": {
+      ...good,
+      baselines: [{ ...web!, lines: web!.lines.with(1, web!.lines[1]!.replace("lib", "bil")) }],
+    },
+    "baseline's root": { ...good, baselines: [{ ...web!, root: "00".repeat(32) }] },
+    "baseline of another image": { ...good, baselines: [{ ...web!, identity: testIdentity("other") }] },
+    "baseline twice": { ...good, baselines: [web!, web!] },
+  };
+  for (const { name, statuses, ours, theirs } of await checkAll(bad, anchors))
+    assert.deepEqual(statuses, [2, 2], `${name}: ${ours} ${theirs}`);
+  const none: Record<string, string | Uint8Array> = {
+    cut: text.slice(0, -1),
+    "member twice": text.replace('{"format"', '{"host":"x","format"'),
+    "member more": text.replace('{"format"', '{"more":1,"format"'),
+    spaces: text.replace(",", ", "),
+    version: text.replace("bundle/v1", "bundle/v2"),
+    surrogate: text.replace('"records":["', '"records":["\\ud800'),
+    proof: text.replace('"proof":null', '"proof":[]'),
+    bytes: new Uint8Array([0xff, 0xfe]),
+  };
+  for (const { name, statuses, ours, theirs } of await checkAll(none, anchors)) {
+    assert.deepEqual(statuses, [1, 1], name);
+    for (const text of [ours, theirs]) assert.match(text, /^[^\n]*no bundle of evidence[^\n]*\n?$/, name);
+  }
+  await writeFile(file, text.slice(1));
+  const refused = await pimsMeanwhile(["verify", file]);
+  assert.deepEqual([refused.status, refused.stdout], [1, ""]);
+  assert.match(refused.stderr, /^pims: this is no bundle of evidence: [^\n]*\n$/);
+});
