@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { sha256 } from "../core/digest.ts";
 import { errorCode } from "../core/errors.ts";
-import { TPM_ALG, TPM_ECC } from "./algorithms.ts";
+import { type HashName, hashByName, TPM_ALG, TPM_ECC } from "./algorithms.ts";
 import { TPM_GENERATED_VALUE, TPM_ST, TPMA_OBJECT } from "./constants.ts";
 import { writePcrSelection } from "./pcr-selection.ts";
 import { startSwtpm } from "./swtpm.ts";
@@ -76,7 +76,10 @@ export function softwareKey(options: { attributes?: number; scheme?: number; sym
 export interface AttestFields {
   magic: number;
   type: number;
+  qualifiedSigner: Uint8Array;
   nonce: Uint8Array;
+  /** TPMI_YES_NO. */
+  safe: number;
   selections: Uint8Array;
   pcrDigest: Uint8Array;
 }
@@ -86,25 +89,25 @@ export function forgeAttest(fields: Partial<AttestFields> = {}): Uint8Array {
   return new WireWriter()
     .u32(fields.magic ?? TPM_GENERATED_VALUE)
     .u16(fields.type ?? TPM_ST.ATTEST_QUOTE)
-    .sized(new Uint8Array(34))
+    .sized(fields.qualifiedSigner ?? new Uint8Array(34))
     .sized(fields.nonce ?? new Uint8Array(32).fill(7))
     .u64(0xffff_ffff_ffff_fff0n)
     .u32(3)
     .u32(4)
-    .u8(1)
+    .u8(fields.safe ?? 1)
     .u64(0x0123_4567_89ab_cdefn)
     .bytes(fields.selections ?? writePcrSelection("sha256", [13]))
     .sized(fields.pcrDigest ?? new Uint8Array(32).fill(9))
     .done();
 }
 
-/** A TPMT_SIGNATURE, ECDSA with SHA-256. */
-export function softwareSignature(key: SoftwareKey, message: Uint8Array): Uint8Array {
-  const raw = sign("sha256", message, { key: key.privateKey, dsaEncoding: "ieee-p1363" });
+/** A TPMT_SIGNATURE, ECDSA with SHA-256 or another hash. */
+export function softwareSignature(key: SoftwareKey, message: Uint8Array, hash: HashName = "sha256"): Uint8Array {
+  const raw = sign(hash, message, { key: key.privateKey, dsaEncoding: "ieee-p1363" });
   const half = raw.length / 2;
   return new WireWriter()
     .u16(TPM_ALG.ECDSA)
-    .u16(TPM_ALG.SHA256)
+    .u16(hashByName(hash).id)
     .sized(raw.subarray(0, half))
     .sized(raw.subarray(half))
     .done();

@@ -19,10 +19,19 @@ test("a nonce that was never given, or by another, is not open", () => {
   for (const nonce of ["", "00".repeat(32), "__proto__"]) assert.equal(nonces.take(nonce, 0), false);
 });
 
+test("those that were given before one that is taken are not open any more", () => {
+  const nonces = new Nonces();
+  const [first, second, third] = [nonces.give(0), nonces.give(0), nonces.give(0)];
+  assert.equal(nonces.take("00".repeat(32), 0), false, "one that was never given closes none");
+  assert.equal(nonces.take(second, 0), true);
+  assert.equal(nonces.take(first, 0), false);
+  assert.equal(nonces.take(third, 0), true);
+});
+
 test("after a minute it is gone, also for who tries too late", () => {
   const nonces = new Nonces();
-  const [early, late] = [nonces.give(1000), nonces.give(1000)];
-  assert.equal(nonces.take(early, 61_000), true);
+  assert.equal(nonces.take(nonces.give(1000), 61_000), true);
+  const late = nonces.give(1000);
   assert.equal(nonces.take(late, 61_001), false);
   assert.equal(nonces.take(late, 1000), false);
 });

@@ -16,10 +16,18 @@ export class Nonces {
     return nonce;
   }
 
-  /** Whether this nonce is open. It is not any more afterwards. */
+  /**
+   * Whether this nonce is open. Afterwards neither it nor any that was given before it is: evidence that comes after newer
+   * evidence has come too late.
+   */
   take(nonce: string, nowMs: number): boolean {
     const until = this.#open.get(nonce);
-    this.#open.delete(nonce);
-    return until !== undefined && nowMs <= until;
+    if (until === undefined) return false;
+    // In the order in which they were given.
+    for (const older of this.#open.keys()) {
+      this.#open.delete(older);
+      if (older === nonce) break;
+    }
+    return nowMs <= until;
   }
 }

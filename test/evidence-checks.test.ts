@@ -1,0 +1,80 @@
+// Each check of the appraisal in which only that check fails, and that none is without such a test.
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { printable } from "../src/core/bytes.ts";
+import type { Check } from "./evidence/check.ts";
+import { clockChecks } from "./evidence/clock-checks.ts";
+import { enrollmentChecks } from "./evidence/enrollment-checks.ts";
+import { logChecks } from "./evidence/log-checks.ts";
+import { platformChecks } from "./evidence/platform-checks.ts";
+import { quoteChecks } from "./evidence/quote-checks.ts";
+import { sentencesOf } from "./evidence/sentences.ts";
+import { verifierChecks } from "./evidence/verifier-checks.ts";
+
+const undos: (() => Promise<void>)[] = [];
+after(async () => {
+  for (const undo of undos.toReversed()) await undo();
+});
+const ending = { after: (undo: () => Promise<void>) => void undos.push(undo) };
+/** What the checks have said. */
+const said: string[] = [];
+
+for (const [what, make] of [
+  ["quote", quoteChecks],
+  ["log", logChecks],
+  ["counters", clockChecks],
+  ["platform", platformChecks],
+  ["verifier", verifierChecks],
+  ["enrollment", enrollmentChecks],
+] as const)
+  test(`${what}: each check refuses alone`, async (t) => {
+    const checks: readonly Check[] = await make(ending);
+    assert.ok(checks.length > 4);
+    for (const { name, reason, text, attempt } of checks)
+      await t.test(name, async () => {
+        const refused = await attempt(true);
+        assert.ok(!refused.accepted, "it was accepted");
+        said.push(refused.text);
+        assert.equal(refused.reason, reason, refused.text);
+        assert.match(refused.text, text);
+        assert.match(refused.text, /^\S.{10,}$/, "one sentence");
+        assert.equal(printable(refused.text), refused.text);
+        const right = await attempt(false);
+        if (!right.accepted) assert.fail(`with that put right it is refused (${right.reason}): ${right.text}`);
+      });
+  });
+
+/** The files whose every sentence is a check's, and those of their sentences that are not. */
+const CHECKING: Readonly<Record<string, readonly string[]>> = {
+  "src/attest/appraise.ts": [],
+  "src/attest/appraise-platform.ts": [],
+  // These are said by whoever writes a record.
+  "src/log/record.ts": ["log record {} would hold {}", "log record {} would be longer than {} bytes"],
+  "src/tpm/quote-verification.ts": [],
+  // What no quote is read as.
+  "src/tpm/attest.ts": ["a certification of NV memory"],
+  "src/tpm/signature.ts": [],
+  "src/tpm/signature-verification.ts": [],
+  "src/tpm/public-key.ts": [],
+  "src/verifier/verifier.ts": [],
+  "src/verifier/records-ahead.ts": [],
+  "src/verifier/enrollment.ts": [],
+};
+
+test("no check is without one in which it refuses alone", () => {
+  for (const [file, others] of Object.entries(CHECKING)) {
+    const sentences = sentencesOf(file).filter(({ text }) => !others.includes(text));
+    assert.ok(sentences.length > 0, file);
+    for (const other of others)
+      assert.ok(
+        sentencesOf(file).some(({ text }) => text === other),
+        `${file} does not say: ${other}`,
+      );
+    const untried = sentences.filter(({ said: form }) => !said.some((text) => form.test(text)));
+    assert.deepEqual(
+      untried.map(({ text }) => text),
+      [],
+      `${file} has checks of which no attempt here is refused`,
+    );
+  }
+});

@@ -1,0 +1,128 @@
+// What root may try after a TPM was reset, so that its PCR is zero, or put back to an older state: none of it is accepted.
+// How an honest log goes on after a reboot is not tried here.
+import assert from "node:assert/strict";
+import { cp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { gapEvent, sweepEvent, TIME, violationEvent } from "../src/attest/sample-events.ts";
+import { encodeQuote, TestHost } from "../src/attest/testing.ts";
+import { fromHex, toHex } from "../src/core/bytes.ts";
+import { parseRecord } from "../src/log/record.ts";
+import { replay } from "../src/log/replay.ts";
+import { web } from "../src/verifier/testing.ts";
+import { contentOf, lineOf } from "./evidence/attester.ts";
+import { Site, type SiteHost } from "./evidence/site.ts";
+
+const BOOT_ID = "00000000-0000-4000-8000-00000000000b";
+const REFUSED = /^(host-rebooted|log-rollback|log-broken|pcr-mismatch)$/;
+
+const digestOf = (line: string): string => /"digest":"([0-9a-f]{64})"/.exec(line)![1]!;
+const numbered = (from: number, lines: readonly string[]) =>
+  lines.map((line, index) => line.replace(/^\{"recnum":\d+/, `{"recnum":${from + index}`));
+
+/** Extends lines from a PCR of zero, quotes them with a nonce of the verifier's, and sends those that are to be sent. */
+async function sendAfter(
+  site: Site,
+  member: SiteHost,
+  options: { readonly extended: (nonce: string) => string[]; readonly from: number; readonly skipped?: number },
+  refused: RegExp | string,
+  what: string,
+): Promise<void> {
+  const { host } = member;
+  await host.powerOff();
+  await host.powerOn({ log: false });
+  const { nonce } = await site.nonce(member);
+  const lines = options.extended(nonce);
+  for (const line of lines) await host.extend(digestOf(line));
+  const records = lines.slice(options.skipped ?? 0);
+  const quoted = encodeQuote(await host.quote(fromHex(nonce)));
+  await site.refuses(member, { nonce, from: options.from, records, ...quoted }, refused, what);
+}
+
+test("after a reset no log is accepted that leaves out, rewrites or does not name what was proved", async (t) => {
+  const site = await Site.start(t);
+  const member = await site.enroll(t, "node1");
+  await site.prove(member, violationEvent(web), gapEvent("the attack"));
+  const proved = site.bench.verifier.records(member.name, 0);
+  const first = parseRecord(proved[0]!, 0).events[0]!;
+  assert.ok(first.type === "boot");
+  const end = (count: number) => ({
+    ...{ bootId: first.bootId, recnum: count - 1, digest: digestOf(proved[count - 1]!) },
+    pcr: toHex(replay(proved.slice(0, count).map(digestOf))),
+  });
+  const sweep = (recnum: number, nonce: string) => lineOf(recnum, contentOf(sweepEvent({ nonce })));
+  const boot = (previous: unknown) => lineOf(0, contentOf({ type: "boot", time: TIME, bootId: BOOT_ID, previous }));
+  const whole = end(proved.length);
+  for (const [what, previous] of [
+    ["names no boot before it", null],
+    ["names a boot that nobody knows", { ...whole, bootId: BOOT_ID }],
+    ["names an end before what was proved", end(proved.length - 2)],
+    ["names the first record as the end", end(1)],
+    ["names another last record", { ...whole, digest: "11".repeat(32) }],
+    ["names another value", { ...whole, pcr: "11".repeat(32) }],
+    ["names more records than it sends", { ...whole, recnum: proved.length }],
+  ] as const)
+    for (const from of [proved.length, 0]) {
+      const extended = (nonce: string) => [boot(previous), sweep(1, nonce)];
+      await sendAfter(site, member, { extended, from }, REFUSED, `a new log that ${what}, from ${from}`);
+    }
+
+  const onward = (nonce: string) => [...proved, sweep(proved.length, nonce)];
+  await sendAfter(
+    ...([site, member, { extended: onward, from: proved.length, skipped: proved.length }, REFUSED] as const),
+    "the proved log extended once more, and on as if nothing had happened",
+  );
+  await sendAfter(site, member, { extended: onward, from: 0 }, REFUSED, "the same, sent from its beginning");
+  const without = proved.filter((line) => !line.includes("violation"));
+  assert.equal(without.length, proved.length - 1);
+  const shorter = (nonce: string) => numbered(0, [...without, sweep(0, nonce)]);
+  await sendAfter(site, member, { extended: shorter, from: 0 }, REFUSED, "a log without the violation");
+  const rewritten = proved.map((line, at) =>
+    line.includes("violation") ? lineOf(at, contentOf(gapEvent("x"))) : line,
+  );
+  const other = (nonce: string) => [...rewritten, sweep(proved.length, nonce)];
+  await sendAfter(
+    ...([site, member, { extended: other, from: proved.length, skipped: proved.length }, REFUSED] as const),
+    "another log of the same length",
+  );
+  assert.deepEqual(site.bench.verifier.records(member.name, 0), proved);
+  assert.equal(await site.standing(member), "untrusted", "what was proved of the container stays");
+});
+
+test("a quote from before the reset does not show the register after it", async (t) => {
+  const site = await Site.start(t);
+  const member = await site.enroll(t, "node1");
+  const { host } = member;
+  const { nonce, from } = await site.nonce(member);
+  const kept = await host.answer(nonce, from);
+  await host.append(violationEvent(web));
+  await host.powerOff();
+  await host.powerOn({ log: false });
+  // Kept back over the reset: what it proves was so, and nothing of what came after it.
+  assert.equal(await site.send(member, kept), "accepted");
+  await site.refuses(member, kept, "nonce-mismatch");
+  const later = await site.nonce(member);
+  await site.refuses(member, { ...kept, nonce: later.nonce, from: later.from, records: [] }, "nonce-mismatch");
+});
+
+test("a TPM whose older state was put back is refused", async (t) => {
+  const site = await Site.start(t);
+  const host = await TestHost.start(t);
+  await host.powerOff();
+  const copy = join(host.folder, "copy");
+  await cp(host.tpmState, copy, { recursive: true });
+  for (let boots = 0; boots < 3; boots++) {
+    await host.powerOn({ log: false });
+    await host.powerOff();
+  }
+  await host.powerOn({ log: false });
+  await host.reboot();
+  const member = await site.enroll(t, "node1", host);
+  const proved = site.bench.verifier.records(member.name, 0);
+  await host.powerOff();
+  await rm(host.tpmState, { recursive: true });
+  await cp(copy, host.tpmState, { recursive: true });
+  const extended = (nonce: string) => [...proved, lineOf(proved.length, contentOf(sweepEvent({ nonce })))];
+  const options = { extended, from: proved.length, skipped: proved.length };
+  await sendAfter(site, member, options, "tpm-rolled-back", "the proved log on an older TPM");
+});
