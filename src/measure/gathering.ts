@@ -27,8 +27,8 @@ export class Gathering {
   readonly facts: Fact[];
   /** The same object stands for a file in all processes that have it mapped. */
   readonly checkedFiles = new Set<MeasuredFile>();
-  /** Containers of which a process's arguments were waited for in vain. */
-  readonly slow = new Set<string>();
+  /** Containers of which a process's arguments were waited for in vain: of one that lives, and of one that has ended. */
+  readonly slow = { living: new Set<string>(), ended: new Set<string>() };
   readonly #budgets = new Map<string, HashBudget>();
 
   /** `facts` are known already. */

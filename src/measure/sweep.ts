@@ -50,7 +50,7 @@ const MAX_YOUNG = 16_384;
  * process hinders it: then its container's others are not waited for.
  */
 const START_WAIT_MS = 100;
-/** The same where it is the last chance. */
+/** The same where it is the last chance, also after another of the container, which lives, was waited for in vain. */
 const LAST_WAIT_MS = 2000;
 
 /**
@@ -343,9 +343,10 @@ export class Sweeper {
     if (start === null || program === undefined) return;
     const last = this.#watched.get(process.pid) !== watched;
     const key = process.container === null ? "" : containerKey(process.container);
-    const waitMs = gathering.slow.has(key) ? 0 : last ? LAST_WAIT_MS : START_WAIT_MS;
+    const slow = last ? gathering.slow.ended : gathering.slow.living;
+    const waitMs = slow.has(key) ? 0 : last ? LAST_WAIT_MS : START_WAIT_MS;
     if (!(await start.isDone(waitMs))) {
-      gathering.slow.add(key);
+      slow.add(key);
       if (last) gathering.facts.push({ kind: "unreadable", process, text: "it ended before its arguments were read" });
       return;
     }
