@@ -164,7 +164,8 @@ function execRows(chain: Chain): ExecTimesRow[] {
 function describeConditions(): Conditions {
   return {
     time: new Date().toISOString(),
-    kernel: release(),
+    // Without the name of whoever built it.
+    kernel: release().split("-")[0]!,
     processor: cpus()[0]?.model ?? "unknown",
     cores: cpus().length,
     roundSeconds: plan.seconds,

@@ -22,7 +22,10 @@ export interface Chain {
 
 /** A pause in which what a watcher left behind comes to its end. */
 const SETTLE_MS = 500;
-/** Of containers that were just started. */
+/**
+ * Work that is not counted, in every visit: a watcher that was just started meets each program for the first time, and
+ * what that costs is told by the times of an exec.
+ */
 const WARM_UP_SECONDS = 1;
 
 /** The workloads' containers, and the one in which programs are started one after another. */
@@ -89,12 +92,10 @@ export class Work {
     if (anew) await this.stop();
     const watching = await watcher?.start();
     try {
-      if (anew) {
-        await this.start();
-        await this.#work(WARM_UP_SECONDS);
-      }
+      if (anew) await this.start();
       // First, since nothing has been executed yet since the watcher was started.
       const exec = await execTimes(this.#starter!);
+      await this.#work(WARM_UP_SECONDS);
       return { exec, ...(await this.#work(this.#seconds, watching?.pid)) };
     } finally {
       await watching?.stop();

@@ -39,13 +39,14 @@ function figure(report: string, pattern: RegExp): number {
 }
 
 /**
- * Work of a fixed size that tells how many seconds it took; the size is chosen at the first call, for that the work takes
- * about as long as wished, and kept.
+ * Work of a fixed size that tells how many seconds it took. What a second's work is was found out at the first call, and
+ * is kept.
  */
 function sized(probe: number, run: (site: Site, count: number) => Promise<number>): Workload["work"] {
-  let count: number | undefined;
+  let aSecond: number | undefined;
   return async (site, seconds) => {
-    count ??= Math.max(1, Math.round((probe / (await run(site, probe))) * seconds));
+    aSecond ??= probe / (await run(site, probe));
+    const count = Math.max(1, Math.round(aSecond * seconds));
     return count / (await run(site, count));
   };
 }
