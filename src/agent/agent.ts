@@ -264,6 +264,7 @@ export class Agent {
         if (this.#isFatal(error)) throw error;
         if (errorCode(error) === "not-authorized" && (await this.#enrollAgain())) continue;
         this.#say("attest", `no evidence could be given: ${describeError(error)}`);
+        await this.#checkRegister();
         waitMs = Math.min(RETRY_MS, waitMs);
       }
     }
@@ -315,16 +316,24 @@ export class Agent {
     if (this.#coverage.sweeps === 0 && !(await within(waitMs, this.#sweep(), this.#stopping.signal)))
       this.#say("sweep", `a sweep takes longer than ${waitMs / 1000} s; the verifier is told so`);
     if (this.#stopping.signal.aborted) return;
-    const evidence = await this.#inTurn(async () => {
+    const [wrong, evidence] = await this.#inTurn(async () => {
       await this.#append([this.#coverage.take(nonce, this.#time(), clock.monotonicMs())]);
-      return collectEvidence({
+      const wrong = await log.checkRegister();
+      const evidence = await collectEvidence({
         logPath: log.path,
         from,
         start: log.before(from),
         nonce: new Uint8Array(Buffer.from(nonce, "hex")),
         quote: this.#quoter(platform),
+        ...(wrong === null ? {} : { fault: wrong.fault }),
       });
+      return [wrong, evidence];
     });
+    if (wrong !== null) {
+      // The verifier shall know why it hears no more.
+      await verifier.evidence(evidence).catch(() => {});
+      throw wrong;
+    }
     const outcome = await verifier.evidence(evidence);
     this.#say(
       "attest",
@@ -332,6 +341,16 @@ export class Agent {
         ? "the verifier accepts the evidence"
         : `the verifier refuses the evidence (${outcome.reason}): ${outcome.text}`,
     );
+  }
+
+  /** Throws when somebody else has used the register, also while there is no verifier to prove anything to. */
+  async #checkRegister(): Promise<void> {
+    try {
+      const wrong = await this.#modules.log.checkRegister();
+      if (wrong !== null) throw wrong;
+    } catch (error) {
+      if (this.#isFatal(error)) throw error;
+    }
   }
 
   #quoter(wanted: PlatformWanted | undefined): Quoter {

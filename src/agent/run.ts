@@ -6,12 +6,13 @@ import { lookUpBaseline } from "../attest/reference-values.ts";
 import { systemClock } from "../core/clock.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
 import { lockFolder } from "../core/folder-lock.ts";
+import { lockName } from "../core/lock.ts";
 import { VERSION } from "../core/version.ts";
 import { PAGE_SIZE } from "../kernel/pagemap.ts";
 import { openProcConnector } from "../kernel/proc-connector.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
 import { LOG_FOLDER, MeasurementLog } from "../log/measurement-log.ts";
-import type { Register } from "../log/register.ts";
+import { type Register, registerName } from "../log/register.ts";
 import { Sweeper } from "../measure/sweep.ts";
 import { requireRoot } from "../process/root.ts";
 import { pauseContainer } from "../respond/pause.ts";
@@ -19,8 +20,9 @@ import { Agent } from "./agent.ts";
 import type { AgentConfig } from "./config.ts";
 import { askRuntime, nameContainer } from "./container-names.ts";
 import { AgentGate } from "./gate.ts";
+import { reportFault } from "./report-fault.ts";
 import { listenForStarts } from "./start-socket.ts";
-import { openTpmAnchor } from "./tpm-anchor.ts";
+import { openTpmAnchor, type TpmAnchor } from "./tpm-anchor.ts";
 import { VerifierClient } from "./verifier-client.ts";
 
 const ENROLL_RETRY_MS = 1000;
@@ -37,10 +39,15 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
   try {
     const anchor = await openTpmAnchor(config.tpm, config.pcr);
     closing.push(() => anchor.close());
-    const { log, records } = await openLog(config, anchor.register);
-    closing.push(() => log.close());
+    closing.push(await lockRegister(config, anchor));
     const verifier = new VerifierClient(config.verifier.url, config.host);
-    if (!(await useToken(config, verifier)) && !(await enroll(config, verifier, anchor, stop, report))) return;
+    const enrolled = await useToken(config, verifier);
+    const { log, records } = await openLog(config, anchor.register).catch(async (error: unknown) => {
+      if (enrolled) await reportFault(error, config.state, anchor, verifier);
+      throw error;
+    });
+    closing.push(() => log.close());
+    if (!enrolled && !(await enroll(config, verifier, anchor, stop, report))) return;
     const cache = new BaselineCache(config.ledger);
     const sweeper = new Sweeper({ scope: "containers", method: config.method, scrubPages: scrubPages(config) });
     const agent = new Agent(
@@ -71,6 +78,15 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
   } finally {
     for (const close of closing.reverse()) await close();
   }
+}
+
+/** Two agents on one register would each take the other's extends for somebody else's. */
+function lockRegister(config: AgentConfig, anchor: TpmAnchor): Promise<() => Promise<void>> {
+  return lockName(`register-${anchor.identity}-${config.pcr}`, {
+    code: "agent-in-use",
+    text: `another agent on this host extends ${registerName(config.pcr)}`,
+    hint: "stop that one first, or give this one another register by its setting 'pcr'",
+  });
 }
 
 async function openLog(config: AgentConfig, register: Register) {

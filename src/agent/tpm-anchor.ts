@@ -14,6 +14,8 @@ import { PlatformLogs } from "./platform-logs.ts";
 
 /** The TPM as the agent uses it: one register, and one key that quotes it. */
 export interface TpmAnchor extends Enrollable {
+  /** Name of the attestation key, hexadecimal: the same one for everybody who uses this TPM, by whatever address. */
+  readonly identity: string;
   readonly register: Register;
   readonly quote: Quoter;
   /** A quote that covers the registers below the agent, too, and what leads to them. */
@@ -41,6 +43,7 @@ export async function openTpmAnchor(address: string, pcr: number): Promise<TpmAn
       }
     };
     return {
+      identity: toHex(ak.name),
       register: {
         pcr,
         read: async () => (await pcrRead(tpm, "sha256", [pcr])).get(pcr)!,

@@ -175,6 +175,42 @@ test("pcr-mismatch: only the value that replay starts from is another", () => {
   assertRefused(judge(good, { ...NOTHING_PROVED, value: "01".repeat(32) }), "pcr-mismatch");
 });
 
+test("pcr-mismatch: the sentence says since when, and what the agent says; a register at zero shows by itself", async (t) => {
+  const other = await TestHost.start(t);
+  const expected = { akPublic: other.akPublic, nonce: NONCE, pcr: PCR };
+  const first = assertAccepted(appraise(await other.answer(NONCE, 0), expected, NOTHING_PROVED));
+  await other.append(sweepEvent({ nonce: NONCE }));
+  // After the agent has looked and before the quote, so the agent has nothing to say.
+  await other.extend("5a".repeat(32));
+  const evidence = await other.collect(NONCE, first.proved.length);
+  const proved = { ...first.proved, tpm: null };
+  assertRefused(
+    appraise(evidence, expected, proved),
+    "pcr-mismatch",
+    /quoted PCR value: after record 1, the last that was proved, records were altered or left out, or another program extended PCR 13 of the TPM$/,
+  );
+  const since = { recnum: 1, time: "2026-01-02T03:04:05.678Z" };
+  assertRefused(
+    appraise({ ...evidence, fault: { kind: "extended", since } }, expected, proved),
+    "pcr-mismatch",
+    /: the agent says that PCR 13 of the TPM was extended by another program after record 1 \(2026-01-02T03:04:05\.678Z\)$/,
+  );
+  const { handle } = await createAk(other.tpm);
+  const zero = await quote(other.tpm, { keyHandle: handle, nonce: fromHex(NONCE), pcrs: [16] });
+  const lines = good.records.map((line, index) => rewrite(line, index, parseRecord(line, index).events, 16));
+  assertRefused(
+    appraise(
+      { ...good, records: lines, ...encodeQuote(zero) },
+      { ...expected, pcr: 16 },
+      { ...NOTHING_PROVED, value: "01".repeat(32) },
+    ),
+    "pcr-mismatch",
+    /: PCR 16 of the TPM was set back to zero$/,
+  );
+  // What the agent says makes nothing of good evidence.
+  assertAccepted(judge({ ...good, fault: { kind: "reset", since: null } }));
+});
+
 test("tpm-rolled-back: only the clock, the reset count or the restart count is lower than before", () => {
   const { tpm } = assertAccepted(judge(good)).proved;
   assert.ok(tpm !== null);

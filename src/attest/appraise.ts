@@ -3,7 +3,9 @@ import { sha256 } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
 import type { Reason } from "../log/finding.ts";
 import { type LogRecord, parseRecord } from "../log/record.ts";
-import { extendValue } from "../log/replay.ts";
+import { registerName } from "../log/register.ts";
+import { describeFault, type RegisterFault } from "../log/register-fault.ts";
+import { extendValue, ZERO_PCR } from "../log/replay.ts";
 import { TPM_RH_ENDORSEMENT } from "../tpm/constants.ts";
 import { primaryQualifiedName } from "../tpm/name.ts";
 import { verifyQuote } from "../tpm/quote-verification.ts";
@@ -69,7 +71,10 @@ export function appraise(
         : appraisePlatform(evidence.platform, quote, expected.platform.before, expected.platform.releases);
     const records = parseRecords(evidence, expected.pcr);
     const ownDigest = platform === null ? quote.pcrDigest : sha256(fromHex(platform.own));
-    const { count, value } = findQuoted(records, fromHex(before.value), ownDigest);
+    const quoted = findQuoted(records, fromHex(before.value), ownDigest);
+    if (quoted === undefined)
+      throw new PimsError("pcr-mismatch", describeMismatch(expected.pcr, ownDigest, before.length, evidence.fault));
+    const { count, value } = quoted;
     const believed = records.slice(0, count);
     checkFreshSweep(believed, expected.nonce);
     const { resetCount, restartCount, clock } = quote;
@@ -153,7 +158,7 @@ function findQuoted(
   records: readonly LogRecord[],
   start: Uint8Array,
   pcrDigest: Uint8Array,
-): { count: number; value: Uint8Array } {
+): { count: number; value: Uint8Array } | undefined {
   let value = start;
   let found: { count: number; value: Uint8Array } | undefined;
   if (bytesEqual(sha256(value), pcrDigest)) found = { count: 0, value };
@@ -161,8 +166,19 @@ function findQuoted(
     value = extendValue(value, record.digest);
     if (bytesEqual(sha256(value), pcrDigest)) found = { count: index + 1, value };
   }
-  if (found !== undefined) return found;
-  throw new PimsError("pcr-mismatch", "the log does not lead to the quoted PCR value");
+  return found;
+}
+
+/**
+ * What is known of a log that does not lead to the quote. An extend by another program and an altered log look the same
+ * from here; the agent, which knows what it extended itself, tells which, and since when. It may lie: that only changes the words.
+ */
+function describeMismatch(pcr: number, quoted: Uint8Array, proved: number, fault: RegisterFault | undefined): string {
+  const what = "the log does not lead to the quoted PCR value";
+  if (fault !== undefined) return `${what}: the agent says that ${describeFault(pcr, fault)}`;
+  if (bytesEqual(sha256(ZERO_PCR), quoted)) return `${what}: ${registerName(pcr)} was set back to zero`;
+  const since = proved === 0 ? "" : `after record ${proved - 1}, the last that was proved, `;
+  return `${what}: ${since}records were altered or left out, or another program extended ${registerName(pcr)}`;
 }
 
 /**

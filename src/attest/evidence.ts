@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
 import { MAX_LINE_BYTES } from "../log/record.ts";
+import { registerFaultSchema } from "../log/register-fault.ts";
 import { describeIssue } from "./api.ts";
 import { platformEvidenceSchema } from "./platform-evidence.ts";
 
@@ -29,6 +30,8 @@ export const evidenceSchema = z.strictObject({
   signature: base64(1024),
   /** What leads to the registers below the agent's, where the verifier asks for them. */
   platform: platformEvidenceSchema.optional(),
+  /** What the agent found wrong with its register. It makes nothing good: it goes into the sentence of the refusal. */
+  fault: registerFaultSchema.optional(),
 });
 export type Evidence = z.infer<typeof evidenceSchema>;
 

@@ -8,6 +8,8 @@ import { diskFiles, type LogFile, type LogFiles } from "./log-files.ts";
 import { formatRecord, type LogRecord } from "./record.ts";
 import { type RecoveredLog, recoverLog } from "./recover.ts";
 import type { Register } from "./register.ts";
+import type { RegisterError } from "./register-fault.ts";
+import { placeOf, RegisterWatch } from "./register-watch.ts";
 
 /** Names of the log in an agent's state folder. */
 export const LOG_FOLDER = "log";
@@ -29,13 +31,15 @@ export class MeasurementLog {
   readonly #marks: number[] = [];
   #turn: Promise<unknown> = Promise.resolve();
   #failure: unknown;
+  readonly #watch: RegisterWatch;
 
-  private constructor(path: string, register: Register, { file, lines, value }: RecoveredLog) {
+  private constructor(path: string, register: Register, { file, lines, value, last }: RecoveredLog) {
     this.path = path;
     this.#file = file;
     this.#register = register;
     for (const line of lines) this.#count(line);
     this.#value = value;
+    this.#watch = new RegisterWatch(register.pcr, value, placeOf(last));
   }
 
   /**
@@ -92,9 +96,25 @@ export class MeasurementLog {
     return result;
   }
 
+  /**
+   * Reads the register, in turn with the appends, and compares it with the log: null when it is right. Otherwise it says what
+   * happened to it, and every later append fails.
+   */
+  checkRegister(): Promise<RegisterError | null> {
+    const result = this.#turn.then(() => this.#checkRegister());
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
   async close(): Promise<void> {
     await this.#turn;
     await this.#file.close();
+  }
+
+  async #checkRegister(): Promise<RegisterError | null> {
+    const error = this.#watch.check(await this.#register.read(), this.#value);
+    this.#failure ??= error ?? undefined;
+    return error;
   }
 
   async #append(events: readonly LogEvent[]): Promise<{ recnum: number; digest: string }> {
@@ -109,8 +129,9 @@ export class MeasurementLog {
       await this.#file.append(`${line}\n`);
       // After a failed fsync the kernel may have dropped the pages: trying again would prove nothing.
       await this.#file.sync();
-      this.#value = await extendOnce(this.#register, digest, this.#value);
+      this.#value = await extendOnce(this.#register, digest, this.#value, (actual) => this.#watch.explain(actual));
       this.#count(line);
+      this.#watch.extended(digest, placeOf({ recnum, events }));
       return { recnum, digest };
     } catch (error) {
       this.#failure = error;

@@ -1,11 +1,13 @@
 import { dirname, join } from "node:path";
 import { bytesEqual, toHex } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
+import type { LogEvent } from "./event.ts";
 import { extendOnce } from "./extend-once.ts";
 import type { LogFile, LogFiles } from "./log-files.ts";
 import { readLog } from "./read-log.ts";
 import { formatRecord, type LogRecord, parseRecord } from "./record.ts";
 import type { Register } from "./register.ts";
+import { inUse, mismatch, ofAnotherRegister } from "./register-fault.ts";
 import { replay, ZERO_PCR } from "./replay.ts";
 
 /** A log that its register agrees with. */
@@ -14,6 +16,8 @@ export interface RecoveredLog {
   readonly lines: readonly string[];
   /** What the log held already: empty where it was begun. */
   readonly records: readonly LogRecord[];
+  /** The record that it ends with. */
+  readonly last: LogRecord;
   /** Of the register. */
   readonly value: Uint8Array;
 }
@@ -44,25 +48,26 @@ export async function recoverLog(place: LogPlace): Promise<RecoveredLog> {
     throw new PimsError("log-broken", `the log ${path} does not begin with a boot event`);
   const actual = await register.read();
   if (first === undefined || first.bootId !== bootId) {
-    const there =
-      first === undefined ? "is already in use, and there is no log" : "is not zero, and the log is of another boot";
-    if (!bytesEqual(actual, ZERO_PCR)) throw mismatch(place, there);
+    if (!bytesEqual(actual, ZERO_PCR))
+      throw inUse(register, first === undefined ? "there is no log" : "the log is of another boot");
     return beginLog(place, records);
   }
 
+  const foreign = records.find(({ pcr }) => pcr !== register.pcr);
+  if (foreign !== undefined) throw ofAnotherRegister(foreign, register, path);
   const digests = records.map(({ digest }) => digest);
   const before = replay(digests.slice(0, -1));
   let value = replay(digests);
   const isBehind = torn === "" && bytesEqual(before, actual);
-  if (!isBehind && !bytesEqual(value, actual))
-    throw mismatch(place, `does not match the log's ${digests.length} records`);
+  if (!isBehind && !bytesEqual(value, actual)) throw mismatch(register, records, actual);
   const file = await files.open(path);
   try {
     if (torn !== "") await file.truncate(lines.reduce((bytes, line) => bytes + Buffer.byteLength(line) + 1, 0));
     // Whoever wrote the last record may have been killed before it was on the disk.
     await file.sync();
-    if (isBehind) value = await extendOnce(register, digests.at(-1)!, before);
-    return { file, lines, records, value };
+    if (isBehind)
+      value = await extendOnce(register, digests.at(-1)!, before, (now) => mismatch(register, records, now));
+    return { file, lines, records, last: records.at(-1)!, value };
   } catch (error) {
     await file.close();
     throw error;
@@ -77,7 +82,8 @@ async function beginLog(place: LogPlace, before: readonly LogRecord[]): Promise<
   const { path, register, bootId, time, files } = place;
   const folder = dirname(path);
   const previous = endOf(before);
-  const { line, digest } = formatRecord(0, register.pcr, [{ type: "boot", time, bootId, previous }]);
+  const boot: LogEvent = { type: "boot", time, bootId, previous };
+  const { line, digest } = formatRecord(0, register.pcr, [boot]);
   const draft = `${path}.new`;
   await files.write(draft, `${line}\n`);
   if (previous !== null) {
@@ -86,8 +92,9 @@ async function beginLog(place: LogPlace, before: readonly LogRecord[]): Promise<
   }
   await files.rename(draft, path);
   await files.syncFolder(folder);
-  const value = await extendOnce(register, digest, ZERO_PCR);
-  return { file: await files.open(path), lines: [line], records: [], value };
+  const last = { recnum: 0, pcr: register.pcr, digest, events: [boot] };
+  const value = await extendOnce(register, digest, ZERO_PCR, (now) => mismatch(register, [last], now));
+  return { file: await files.open(path), lines: [line], records: [], last, value };
 }
 
 /** How a log ended, as the next boot's first record tells it. */
@@ -96,10 +103,4 @@ function endOf(records: readonly LogRecord[]) {
   if (first?.type !== "boot" || last === undefined) return null;
   const pcr = toHex(replay(records.map(({ digest }) => digest)));
   return { bootId: first.bootId, recnum: last.recnum, digest: last.digest, pcr };
-}
-
-function mismatch({ path, register: { pcr } }: LogPlace, what: string): PimsError {
-  return new PimsError("pcr-mismatch", `PCR ${pcr} of the TPM ${what}`, {
-    hint: `another program extends it, the TPM was reset, or the log in ${dirname(path)} was altered: compare with 'pims log verify', and choose another PCR or start with an empty log folder`,
-  });
 }

@@ -6,3 +6,8 @@ export interface Register {
   read(): Promise<Uint8Array>;
   extend(digest: string): Promise<void>;
 }
+
+/** For a sentence: "PCR 13 of the TPM". */
+export function registerName(pcr: number): string {
+  return `PCR ${pcr} of the TPM`;
+}

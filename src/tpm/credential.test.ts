@@ -11,9 +11,11 @@ import { flushContext } from "./commands/context.ts";
 import { createPrimary } from "./commands/create-primary.ts";
 import { activateCredential, makeCredentialByTpm } from "./commands/credential.ts";
 import { policySecret } from "./commands/policy.ts";
+import { readPublic } from "./commands/read-public.ts";
 import { startSession } from "./commands/start-session.ts";
 import { TPM_RH_ENDORSEMENT } from "./constants.ts";
 import { type CredentialBlob, makeCredential, parseCredentialFile, writeCredentialFile } from "./credential.ts";
+import { openCredential, withEk } from "./endorsement-key.ts";
 import { refusesTruncation, softwareKey, survivesMutation, testFolder, testTpm } from "./fixtures.ts";
 import { bySession } from "./session.ts";
 import { attestationTemplate, ekTemplate } from "./templates.ts";
@@ -111,4 +113,37 @@ test("tpm2_activatecredential opens ours, and we open what tpm2_makecredential m
 test("only a storage key takes a credential", () => {
   assert.throws(() => makeCredential(softwareKey().publicArea, new Uint8Array(34), secret), { code: "tpm-malformed" });
   assert.throws(() => makeCredential(new Uint8Array(5), new Uint8Array(34), secret), { code: "tpm-malformed" });
+});
+
+test("an endorsement key that another program flushes while it is used is made again", async (t) => {
+  const tpm = await testTpm(t);
+  const ak = await createAk(tpm);
+  const rounds: number[] = [];
+  const publicArea = await withEk(tpm, "ecc-p256", async (theirs) => {
+    // The other program's key is found and used; then that program is done with it.
+    return withEk(tpm, "ecc-p256", async (found) => {
+      rounds.push(found.handle);
+      if (rounds.length === 1) {
+        assert.equal(found.handle, theirs.handle);
+        await flushContext(tpm, theirs.handle);
+      }
+      return (await readPublic(tpm, found.handle)).publicArea;
+    }).finally(async () => {
+      // What the outer one is to flush.
+      await createPrimary(tpm, TPM_RH_ENDORSEMENT, ekTemplate("ecc-p256"));
+    });
+  });
+  assert.equal(rounds.length, 2);
+  assert.equal(toHex(publicArea), toHex(await withEk(tpm, "ecc-p256", async (ek) => ek.publicArea)));
+  const blob = makeCredential(publicArea, ak.name, secret);
+  assert.deepEqual(await openCredential(tpm, "ecc-p256", ak, blob), secret);
+  // Another error is nobody's flushing, and nothing is done twice.
+  await assert.rejects(
+    withEk(tpm, "ecc-p256", async () => {
+      rounds.push(0);
+      throw new Error("no");
+    }),
+    /no/,
+  );
+  assert.equal(rounds.length, 3);
 });

@@ -9,6 +9,7 @@ import { startSession } from "./commands/start-session.ts";
 import { TPM_RH_ENDORSEMENT, TPM_RH_OWNER, TPMA_NV } from "./constants.ts";
 import type { CredentialBlob } from "./credential.ts";
 import { findLoadedPrimary } from "./loaded-primary.ts";
+import { responseName } from "./response-code.ts";
 import { bySession } from "./session.ts";
 import { ekTemplate } from "./templates.ts";
 import type { Tpm } from "./tpm.ts";
@@ -38,7 +39,8 @@ export async function findEndorsementKey(tpm: Tpm): Promise<EndorsementKey> {
 
 /**
  * Does something with the endorsement key: the one that is loaded or kept in the TPM, or one made from the template for as long as it
- * takes, since it needs one of few places.
+ * takes, since it needs one of few places. A key that was found may be flushed by the program that made it: then `work` is
+ * done once more, with a key made here.
  */
 export async function withEk<T>(
   tpm: Tpm,
@@ -48,12 +50,18 @@ export async function withEk<T>(
   const template = ekTemplate(kind);
   const unique = kind === "rsa-2048" ? 2 + 256 : 2 * (2 + 32);
   const loaded = await findLoadedPrimary(tpm, template.subarray(0, template.length - unique));
-  const ek = loaded ?? (await createPrimary(tpm, TPM_RH_ENDORSEMENT, template));
+  // One that was there may be somebody else's.
+  if (loaded !== undefined)
+    try {
+      return await work(loaded);
+    } catch (error) {
+      if (!/^TPM_RC_REFERENCE_H\d$/.test(responseName(error) ?? "")) throw error;
+    }
+  const ek = await createPrimary(tpm, TPM_RH_ENDORSEMENT, template);
   try {
     return await work(ek);
   } finally {
-    // One that was there may be somebody else's.
-    if (loaded === undefined) await flushContext(tpm, ek.handle);
+    await flushContext(tpm, ek.handle);
   }
 }
 

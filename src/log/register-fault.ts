@@ -1,0 +1,100 @@
+import { z } from "zod";
+import { bytesEqual } from "../core/bytes.ts";
+import { PimsError } from "../core/errors.ts";
+import type { LogRecord } from "./record.ts";
+import { type Register, registerName } from "./register.ts";
+import { extendValue, replay, ZERO_PCR } from "./replay.ts";
+
+/**
+ * What happened to a register that does not hold what the log leads to: another program extended it, or it was set back to
+ * zero or to an earlier value. `since` is the last record at which it is known to have been right; null for none.
+ */
+export const registerFaultSchema = z.strictObject({
+  kind: z.enum(["extended", "reset", "set-back"]),
+  since: z.strictObject({ recnum: z.int().min(0), time: z.iso.datetime() }).nullable(),
+});
+export type RegisterFault = z.infer<typeof registerFaultSchema>;
+
+/** PimsError `pcr-mismatch` with what happened. */
+export class RegisterError extends PimsError {
+  readonly fault: RegisterFault;
+
+  constructor(fault: RegisterFault, message: string, cause?: unknown) {
+    super("pcr-mismatch", message, { hint: WAY_OUT, cause });
+    this.fault = fault;
+  }
+}
+
+/** A PCR starts anew with the machine only. */
+export const WAY_OUT =
+  "find what extends or resets it and boot anew, or give agent and verifier another register by their setting 'pcr'";
+
+/** So many records back it is tried whether the register was set back to zero and extended again. */
+const MAX_TRIED = 64;
+
+/** Explains a value that is not the one that the digests lead to from `start`. */
+export function faultKind(actual: Uint8Array, start: Uint8Array, digests: readonly string[]): RegisterFault["kind"] {
+  if (bytesEqual(actual, ZERO_PCR)) return "reset";
+  const latest = digests.slice(-MAX_TRIED);
+  for (let first = 0; first < latest.length; first++)
+    if (bytesEqual(replay(latest.slice(first)), actual)) return "reset";
+  let value = start;
+  for (const digest of digests) {
+    if (bytesEqual(value, actual)) return "set-back";
+    value = extendValue(value, digest);
+  }
+  return "extended";
+}
+
+/**
+ * The last record at which an agent found its register right, as its log shows: it looks when it starts and after each
+ * record of sweeps, and writes nothing more when the register is wrong.
+ */
+export function lastFoundRight(records: readonly LogRecord[]): RegisterFault["since"] {
+  for (let recnum = records.length - 2; recnum >= 0; recnum--) {
+    const { events } = records[recnum]!;
+    const started = records[recnum + 1]!.events.some(({ type }) => type === "agent-start");
+    if (started || events.some(({ type }) => type === "sweep")) return { recnum, time: events.at(-1)!.time };
+  }
+  return null;
+}
+
+const WORDS = {
+  extended: "was extended by another program",
+  reset: "was set back to zero",
+  "set-back": "was set back to an earlier value",
+} as const;
+
+/** "PCR 13 of the TPM was extended by another program after record 41 (2026-01-02T03:04:05.678Z)" */
+export function describeFault(pcr: number, { kind, since }: RegisterFault): string {
+  const after = since === null ? "" : ` after record ${since.recnum} (${since.time})`;
+  return `${registerName(pcr)} ${WORDS[kind]}${after}`;
+}
+
+/** The register was used, and there is no log of this boot that could have led there. */
+export function inUse(register: Register, why: string): RegisterError {
+  const text = `${registerName(register.pcr)} is already in use, and ${why}: another program extends it, or the log was removed`;
+  return new RegisterError({ kind: "extended", since: null }, text);
+}
+
+/** A log that was read from disk does not lead to the register. One extend more and an altered log look the same. */
+export function mismatch(register: Register, records: readonly LogRecord[], actual: Uint8Array): RegisterError {
+  const kind = faultKind(
+    actual,
+    ZERO_PCR,
+    records.map(({ digest }) => digest),
+  );
+  const fault: RegisterFault = { kind, since: lastFoundRight(records) };
+  const doubt = kind === "extended" ? ", or the log was altered" : "";
+  const text = `${describeFault(register.pcr, fault)}${doubt}: it does not match the log's ${records.length} records`;
+  return new RegisterError(fault, text);
+}
+
+/** The setting was changed under a log of this boot. */
+export function ofAnotherRegister(record: LogRecord, register: Register, path: string): PimsError {
+  const [theirs, ours] = [registerName(record.pcr), registerName(register.pcr)];
+  const text = `record ${record.recnum} of the log ${path} is of ${theirs}, not of ${ours}`;
+  return new PimsError("pcr-mismatch", text, {
+    hint: "set 'pcr' as it was, or move the log away and let the host begin anew with 'pims host enroll HOST --anew'",
+  });
+}
