@@ -4,11 +4,16 @@ import assert from "node:assert/strict";
 import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { appraise, NOTHING_PROVED } from "../src/attest/appraise.ts";
 import { gapEvent, sweepEvent, TIME, violationEvent } from "../src/attest/sample-events.ts";
-import { encodeQuote, TestHost } from "../src/attest/testing.ts";
+import { assertAccepted, assertRefused, encodeQuote, TestHost } from "../src/attest/testing.ts";
 import { fromHex, toHex } from "../src/core/bytes.ts";
 import { parseRecord } from "../src/log/record.ts";
 import { replay } from "../src/log/replay.ts";
+import { createAk } from "../src/tpm/attestation-key.ts";
+import { pcrExtend } from "../src/tpm/commands/pcr-extend.ts";
+import { pcrReset } from "../src/tpm/commands/pcr-reset.ts";
+import { quote } from "../src/tpm/commands/quote.ts";
 import { web } from "../src/verifier/testing.ts";
 import { contentOf, lineOf } from "./evidence/attester.ts";
 import { Site, type SiteHost } from "./evidence/site.ts";
@@ -125,4 +130,33 @@ test("a TPM whose older state was put back is refused", async (t) => {
   const extended = (nonce: string) => [...proved, lineOf(proved.length, contentOf(sweepEvent({ nonce })))];
   const options = { extended, from: proved.length, skipped: proved.length };
   await sendAfter(site, member, options, "tpm-rolled-back", "the proved log on an older TPM");
+});
+
+test("a register that anybody may reset lets root take back what no quote has shown, and nothing that one has", async (t) => {
+  const { tpm, akPublic } = await TestHost.start(t);
+  const pcr = 16;
+  const { handle } = await createAk(tpm);
+  const gap = (recnum: number, text: string) => lineOf(recnum, contentOf(gapEvent(text)), { pcr });
+  const sweepFor = (recnum: number, nonce: string) => lineOf(recnum, contentOf(sweepEvent({ nonce })), { pcr });
+  const extend = async (...lines: readonly string[]) => {
+    for (const line of lines) await pcrExtend(tpm, "sha256", pcr, fromHex(digestOf(line)));
+  };
+  const judge = async (nonce: string, from: number, records: string[], proved = NOTHING_PROVED) => {
+    const quoted = encodeQuote(await quote(tpm, { keyHandle: handle, nonce: fromHex(nonce), pcrs: [pcr] }));
+    return appraise({ nonce, from, records, ...quoted }, { akPublic, nonce, pcr }, proved);
+  };
+  const [first, second] = ["5a".repeat(32), "5b".repeat(32)];
+  const log = [gap(0, "proved"), sweepFor(1, first)];
+  await extend(...log);
+  const { proved } = assertAccepted(await judge(first, 0, log));
+  await extend(gap(2, "a violation that no quote has shown"));
+
+  await pcrReset(tpm, pcr);
+  const other = [gap(0, "something else"), sweepFor(1, first), sweepFor(2, second)];
+  await extend(...other);
+  assertRefused(await judge(second, 2, other.slice(2), proved), "pcr-mismatch");
+  await pcrReset(tpm, pcr);
+  await extend(...log, sweepFor(2, second));
+  assertAccepted(await judge(second, 2, [sweepFor(2, second)], proved));
+  await assert.rejects(pcrReset(tpm, 13), { code: "tpm-error" }, "this is why 13 is the default");
 });

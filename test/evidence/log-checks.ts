@@ -75,6 +75,16 @@ export async function logChecks(t: Ending): Promise<Check[]> {
       { lines: [good, sweepLine(PROVED + 1)] },
     ),
     check(
+      "replay: the agent says what else extended the register",
+      "pcr-mismatch",
+      /the agent says that PCR 13 of the TPM was extended by another program/,
+      {
+        digests: [gap, sweepContent].map(sha256Hex),
+        sent: (evidence) => ({ ...evidence, fault: { kind: "extended", since: null } }),
+      },
+      { sent: (evidence) => ({ ...evidence, fault: { kind: "extended", since: null } }) },
+    ),
+    check(
       "replay: a record that was never extended is added",
       "pcr-mismatch",
       /does not lead to the quoted PCR/,

@@ -1,6 +1,8 @@
 // Each check of a quote: by a real TPM where one makes such a quote, else by a key of a program.
 import type { Ending } from "../../src/attest/testing.ts";
 import { concatBytes, fromHex } from "../../src/core/bytes.ts";
+import { sha256 } from "../../src/core/digest.ts";
+import { ZERO_PCR } from "../../src/log/replay.ts";
 import { AK_TEMPLATE, createAk } from "../../src/tpm/attestation-key.ts";
 import { certify } from "../../src/tpm/commands/certify.ts";
 import { flushContext } from "../../src/tpm/commands/context.ts";
@@ -90,6 +92,15 @@ function forgedChecks(): Check[] {
     check("digest: of another length", /digest over its PCRs has the wrong length/, {
       fields: { pcrDigest: new Uint8Array(20) },
     }),
+    {
+      name: "replay: a register at zero",
+      reason: "pcr-mismatch",
+      text: /PCR 13 of the TPM was set back to zero/,
+      attempt(isWrong) {
+        const start = sha256(new Uint8Array(1));
+        return forge(isWrong ? { start, fields: { pcrDigest: sha256(ZERO_PCR) } } : { start });
+      },
+    },
     {
       name: "nonce: none was given, and none is in the quote",
       reason: "nonce-mismatch",
