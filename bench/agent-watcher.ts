@@ -37,7 +37,7 @@ export class AgentWatcher implements Watcher {
       state: join(folder, "agent"),
       tpm: tpmAddress,
       pcr,
-      verifier: { url: view.url, joinTokenFile: join(verifierState, "join-token") },
+      verifier: { url: view.address, joinTokenFile: join(verifierState, "join-token") },
       ledger,
       ...settings(this.#ours),
     };

@@ -81,9 +81,9 @@ class Site {
       }),
     );
     this.verifier = startPims(["verifier", "run", "--config", config]);
-    const [, url] = await this.verifier.waitFor(/listens on (http:\S+)/, READY_MS);
-    this.#port = Number(new URL(url!).port);
-    this.view = new VerifierView(url!, "host-1");
+    const [, address] = await this.verifier.waitFor(/listens on (\S+)/, READY_MS);
+    this.#port = Number(new URL(address!).port);
+    this.view = new VerifierView(address!, "host-1");
   }
 
   async startAgent(changes: Partial<AgentConfig> = {}): Promise<void> {
@@ -92,7 +92,7 @@ class Site {
       host: "host-1",
       state: join(this.folder, "agent"),
       tpm: this.tpm,
-      verifier: { url: this.view.url, joinTokenFile: join(this.folder, "verifier", "join-token") },
+      verifier: { url: this.view.address, joinTokenFile: join(this.folder, "verifier", "join-token") },
       ledger: this.ledger,
       sweepIntervalMs: 200,
       attestIntervalMs: 300,
@@ -142,7 +142,7 @@ class Site {
   }
 
   status(...args: string[]) {
-    return pimsMeanwhile(["status", "--verifier", this.view.url, ...args]);
+    return pimsMeanwhile(["status", "--verifier", this.view.address, ...args]);
   }
 
   async close(): Promise<void> {
@@ -267,7 +267,9 @@ test("a verifier that lost its memory is given everything anew", async (t) => {
     ({ evidence, records }) => evidence === "good" && records > 5,
   );
   await site.verifier.kill();
-  await rm(join(site.folder, "verifier"), { recursive: true });
+  // Its key is what it is known by, and is kept.
+  for (const end of ["", "-wal", "-shm"])
+    await rm(join(site.folder, "verifier", `verifier.sqlite${end}`), { force: true });
   await site.startVerifier();
   await site.view.waitUntil(
     "evidence again",

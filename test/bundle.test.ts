@@ -83,7 +83,7 @@ async function site(t: TestContext) {
   const verifier = await runVerifier(config);
   t.after(() => verifier.close());
   const joinTokenFile = join(state, JOIN_TOKEN_FILE);
-  const client = new VerifierClient(verifier.url, "node1");
+  const client = new VerifierClient(verifier.address, "node1");
   client.useToken(await client.enroll(host, (await readFile(joinTokenFile, "utf8")).trim()));
   const attest = async (...events: LogEvent[]) => {
     const { nonce, from } = await client.nonce();
@@ -93,7 +93,7 @@ async function site(t: TestContext) {
   await attest(startEvent(web), codeEvent(web, LIBRARY, { object: listed, role: "library" }));
   const file = join(folder, "node1.bundle");
   const take = async () => {
-    const options = ["--verifier", verifier.url, "--join-token", joinTokenFile];
+    const options = ["--verifier", verifier.address, "--join-token", joinTokenFile];
     const done = await pimsMeanwhile(["bundle", "export", "node1", "--out", file, ...options]);
     assert.equal(done.status, 0, done.stderr);
     return JSON.parse(await readFile(file, "utf8")) as Bundle;

@@ -23,14 +23,16 @@ async function site(t: TestContext) {
   t.after(() => verifier.close());
   const pims = async (...words: string[]) => {
     const deciding = ["enroll", "revoke"].includes(words[1]!) ? ["--join-token", join(state, JOIN_TOKEN_FILE)] : [];
-    const { status, stdout, stderr } = await pimsMeanwhile([...words, ...deciding], { PIMS_VERIFIER: verifier.url });
+    const { status, stdout, stderr } = await pimsMeanwhile([...words, ...deciding], {
+      PIMS_VERIFIER: verifier.address,
+    });
     return { status, stdout, stderr };
   };
-  return { url: verifier.url, roots, certified, pims };
+  return { address: verifier.address, roots, certified, pims };
 }
 
 test("hosts are listed, let in, shown and revoked", async (t) => {
-  const { url, roots, certified, pims } = await site(t);
+  const { address, roots, certified, pims } = await site(t);
   const none = await pims("host", "list");
   assert.deepEqual([none.status, none.stdout], [3, "no host is enrolled\n"]);
   const invited = async (host: string, ...options: string[]) => {
@@ -38,13 +40,13 @@ test("hosts are listed, let in, shown and revoked", async (t) => {
     assert.equal(status, 0);
     return (JSON.parse(stdout) as { token: string }).token;
   };
-  await enrollHost(url, "good", certified, await invited("good"));
+  await enrollHost(address, "good", certified, await invited("good"));
   const plain = await TestHost.start(t);
-  await assert.rejects(enrollHost(url, "plain", plain, await invited("plain")), {
+  await assert.rejects(enrollHost(address, "plain", plain, await invited("plain")), {
     code: "tpm-uncertified",
     message: /holds no certificate.*--uncertified/,
   });
-  await enrollHost(url, "plain", plain, await invited("plain", "--uncertified"));
+  await enrollHost(address, "plain", plain, await invited("plain", "--uncertified"));
 
   const listed = await pims("host", "list");
   assert.equal(listed.status, 3, "neither has given evidence yet");

@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { z } from "zod";
+import { addressSchema, MAX_PINS, pinSchema } from "../attest/verifier-address.ts";
 import { ledgerSchema } from "../ledger/config.ts";
 import { pcrSchema } from "../log/pcr.ts";
 import { gateSchema } from "../respond/gate-policy.ts";
@@ -17,7 +18,10 @@ export const agentConfigSchema = z.strictObject({
   tpm: z.string().default("device"),
   pcr: pcrSchema,
   verifier: z.strictObject({
-    url: z.url({ protocol: /^https?$/ }),
+    /** As the verifier prints it: with the pin of its key behind `#`, or without. */
+    url: addressSchema,
+    /** More pins: of the key that the verifier will have next, for one. */
+    pins: z.array(pinSchema).max(MAX_PINS).default([]),
     /** File with the join token; needed until the host is enrolled. */
     joinTokenFile: z.string().optional(),
   }),

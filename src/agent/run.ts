@@ -1,12 +1,13 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Enrollable } from "../attest/enroll-host.ts";
 import { lookUpBaseline } from "../attest/reference-values.ts";
+import { formatVerifierAddress, parseVerifierAddress } from "../attest/verifier-address.ts";
 import { systemClock } from "../core/clock.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
 import { lockFolder } from "../core/folder-lock.ts";
 import { lockName } from "../core/lock.ts";
+import { replacePrivateFile } from "../core/private-file.ts";
 import { VERSION } from "../core/version.ts";
 import { PAGE_SIZE } from "../kernel/pagemap.ts";
 import { openProcConnector } from "../kernel/proc-connector.ts";
@@ -40,7 +41,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     const anchor = await openTpmAnchor(config.tpm, config.pcr);
     closing.push(() => anchor.close());
     closing.push(await lockRegister(config, anchor));
-    const verifier = new VerifierClient(config.verifier.url, config.host);
+    const verifier = new VerifierClient(addressOf(config), config.host);
     const enrolled = await useToken(config, verifier);
     const { log, records } = await openLog(config, anchor.register).catch(async (error: unknown) => {
       if (enrolled) await reportFault(error, config.state, anchor, verifier);
@@ -102,6 +103,11 @@ function scrubPages({ scrubBytesPerSecond, sweepIntervalMs }: AgentConfig): numb
   return Math.min(MAX_SCRUB_PAGES, Math.ceil(bytes / Number(PAGE_SIZE)));
 }
 
+function addressOf({ verifier }: AgentConfig): string {
+  const { url, pins } = parseVerifierAddress(verifier.url);
+  return formatVerifierAddress({ url, pins: [...new Set([...pins, ...verifier.pins])] });
+}
+
 function tokenPath(config: AgentConfig): string {
   return join(config.state, "host-token");
 }
@@ -133,9 +139,7 @@ async function enroll(
   for (let told = false; !stop.aborted; told = true) {
     try {
       const token = await verifier.enroll(tpm, joinToken);
-      const draft = `${path}.${randomUUID()}`;
-      await writeFile(draft, `${token}\n`, { mode: 0o600 });
-      await rename(draft, path);
+      await replacePrivateFile(path, `${token}\n`);
       verifier.useToken(token);
       return true;
     } catch (error) {

@@ -28,7 +28,7 @@ export interface RunningAgent {
 export class AgentSite {
   readonly folder: string;
   readonly tpm: string;
-  readonly #url: string;
+  readonly #address: string;
   readonly #register: number | string;
   readonly #closing: (() => unknown)[];
   readonly closeVerifier: () => Promise<void>;
@@ -37,12 +37,12 @@ export class AgentSite {
     folder: string,
     tpm: string,
     register: number | string,
-    verifier: { url: string; close(): Promise<void> },
+    verifier: { address: string; close(): Promise<void> },
     closing: (() => unknown)[],
   ) {
     this.folder = folder;
     this.tpm = tpm;
-    this.#url = verifier.url;
+    this.#address = verifier.address;
     this.#register = register;
     this.#closing = closing;
     let closed: Promise<void> | undefined;
@@ -77,7 +77,7 @@ export class AgentSite {
       state: join(this.folder, "agent"),
       tpm: this.tpm,
       pcr: this.#register,
-      verifier: { url: this.#url, joinTokenFile: join(this.folder, "verifier", JOIN_TOKEN_FILE) },
+      verifier: { url: this.#address, joinTokenFile: join(this.folder, "verifier", JOIN_TOKEN_FILE) },
       ledger: NO_LEDGER,
       sweepIntervalMs: 200,
       attestIntervalMs: 200,
@@ -98,7 +98,7 @@ export class AgentSite {
   }
 
   report(): Promise<HostReport> {
-    return requestJson(`${this.#url}/v1/hosts/${HOST}`, hostReportSchema, { method: "GET", timeoutMs: 5000 });
+    return requestJson(this.#address, `/v1/hosts/${HOST}`, hostReportSchema, { method: "GET", timeoutMs: 5000 });
   }
 
   async until(what: string, holds: (report: HostReport) => boolean): Promise<HostReport> {

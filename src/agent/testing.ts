@@ -35,7 +35,7 @@ export class TestSite {
   anchor!: TpmAnchor;
   log!: MeasurementLog;
   #client!: VerifierClient;
-  #url = "";
+  #address = "";
   readonly #closing: (() => unknown)[] = [];
 
   private constructor(folder: string) {
@@ -71,20 +71,20 @@ export class TestSite {
       }),
     );
     site.#closing.push(() => verifier.close());
-    site.#url = verifier.url;
+    site.#address = verifier.address;
     site.anchor = await openTpmAnchor(address, 13);
     site.#closing.push(() => site.anchor.close());
     const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
     site.log = (await MeasurementLog.open(join(site.folder, "log"), site.anchor.register, bootId)).log;
     site.#closing.push(() => site.log.close());
-    site.#client = new VerifierClient(verifier.url, "host-1");
+    site.#client = new VerifierClient(verifier.address, "host-1");
     const joinToken = (await readFile(join(state, JOIN_TOKEN_FILE), "utf8")).trim();
     site.#client.useToken(await site.#client.enroll(site.anchor, joinToken));
     return site;
   }
 
   report() {
-    return requestJson(`${this.#url}/v1/hosts/host-1`, hostReportSchema, { method: "GET", timeoutMs: 5000 });
+    return requestJson(this.#address, "/v1/hosts/host-1", hostReportSchema, { method: "GET", timeoutMs: 5000 });
   }
 
   /** An agent that runs until the test ends or it fails; `running` says how. */

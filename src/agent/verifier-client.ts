@@ -12,14 +12,16 @@ import { requestJson } from "../attest/http.ts";
 
 const TIMEOUT_MS = 30_000;
 
-/** The agent's side of the verifier's HTTP interface. Throws `verifier-unreachable`, or what the verifier refused with. */
+/**
+ * The agent's side of the interface of the verifier at an address (`parseVerifierAddress`). Throws what `requestJson` throws.
+ */
 export class VerifierClient {
-  readonly #url: string;
+  readonly #address: string;
   readonly #host: string;
   #token = "";
 
-  constructor(url: string, host: string) {
-    this.#url = url.replace(/\/$/, "");
+  constructor(address: string, host: string) {
+    this.#address = address;
     this.#host = host;
   }
 
@@ -30,7 +32,7 @@ export class VerifierClient {
 
   /** Enrolls the host under the join token or an invitation, and gives its own token. */
   enroll(tpm: Enrollable, token: string): Promise<string> {
-    return enrollHost(this.#url, this.#host, tpm, token);
+    return enrollHost(this.#address, this.#host, tpm, token);
   }
 
   nonce(): Promise<NonceAnswer> {
@@ -57,7 +59,7 @@ export class VerifierClient {
     schema: z.ZodType<T>,
     options: { body?: unknown; token?: string; signal?: AbortSignal; timeoutMs?: number },
   ): Promise<T> {
-    return requestJson(`${this.#url}${path}`, schema, {
+    return requestJson(this.#address, path, schema, {
       method,
       token: this.#token,
       timeoutMs: TIMEOUT_MS,

@@ -19,19 +19,19 @@ export interface Enrollable {
  * the verifier made for them, and gets the host's own token. Throws `verifier-unreachable`, or what the verifier or the TPM
  * refused with.
  */
-export async function enrollHost(url: string, host: string, tpm: Enrollable, token: string): Promise<string> {
+export async function enrollHost(address: string, host: string, tpm: Enrollable, token: string): Promise<string> {
   const ek = await tpm.showEk();
   const ekCertificate = ek.certificate === null ? null : toBase64(ek.certificate);
   const [akPublic, ekPublic] = [toBase64(tpm.akPublic), toBase64(ek.publicArea)];
   const shown: EnrollRequest = { host, akPublic, ekPublic, ekCertificate };
   const request = { method: "POST", token, timeoutMs: TIMEOUT_MS } as const;
-  const { challenge, ...blob } = await requestJson(`${url}/v1/hosts`, challengeSchema, { ...request, body: shown });
+  const { challenge, ...blob } = await requestJson(address, "/v1/hosts", challengeSchema, { ...request, body: shown });
   const secret = await tpm.openCredential({
     idObject: fromBase64(blob.idObject),
     encryptedSecret: fromBase64(blob.encryptedSecret),
   });
   const body = { challenge, secret: toHex(secret) };
-  return (await requestJson(`${url}/v1/hosts/${host}/activate`, enrollAnswerSchema, { ...request, body })).token;
+  return (await requestJson(address, `/v1/hosts/${host}/activate`, enrollAnswerSchema, { ...request, body })).token;
 }
 
 const toBase64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");

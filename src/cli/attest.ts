@@ -5,7 +5,7 @@ import { PimsError } from "../core/errors.ts";
 import { action } from "./command.ts";
 import { exitStatusOfHosts, printHosts, selectContainers } from "./hosts.ts";
 import { EXIT, printJson, say } from "./output.ts";
-import { readJoinToken, verifierUrl } from "./verifier-address.ts";
+import { readJoinToken, verifierAddress } from "./verifier-address.ts";
 
 const TIMEOUT_MS = 10_000;
 
@@ -14,7 +14,7 @@ export function addAttest(program: Command): void {
     .command("attest")
     .description("ask a host for fresh evidence now and show what it proves")
     .argument("<host>", "the host's name at the verifier")
-    .option("--verifier <url>", "address of the verifier (or PIMS_VERIFIER)")
+    .option("--verifier <address>", "address of the verifier (or PIMS_VERIFIER)")
     .option("--join-token <file>", "the verifier's join token", "/var/lib/pims/verifier/join-token")
     .option("--timeout <seconds>", "how long to wait for the agent", "10")
     .option("--json", "print one object (pims.attest/v1)")
@@ -22,12 +22,13 @@ export function addAttest(program: Command): void {
     .action(
       action(
         async (host: string, options: { verifier?: string; joinToken: string; timeout: string; json?: boolean }) => {
-          const url = verifierUrl(options.verifier);
+          const address = await verifierAddress(options.verifier);
           const seconds = Number(options.timeout);
           if (!(seconds > 0 && seconds <= 30)) throw new PimsError("usage", "the timeout must be 1 to 30 seconds");
           const token = await readJoinToken(options.joinToken);
           const answer = await requestJson(
-            `${url}/v1/hosts/${encodeURIComponent(host)}/attest?waitMs=${Math.round(seconds * 1000)}`,
+            address,
+            `/v1/hosts/${encodeURIComponent(host)}/attest?waitMs=${Math.round(seconds * 1000)}`,
             attestSchema,
             { method: "POST", token, body: {}, timeoutMs: seconds * 1000 + TIMEOUT_MS },
           );

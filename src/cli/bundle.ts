@@ -6,7 +6,7 @@ import { requestJson } from "../attest/http.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { action } from "./command.ts";
 import { EXIT, say } from "./output.ts";
-import { readJoinToken, verifierUrl } from "./verifier-address.ts";
+import { readJoinToken, verifierAddress } from "./verifier-address.ts";
 
 const TIMEOUT_MS = 120_000;
 
@@ -17,14 +17,15 @@ export function addBundle(program: Command): void {
     .description("everything needed to check a host's last accepted evidence, as one file")
     .argument("<host>", "the host's name at the verifier")
     .option("--out <file>", "where to write it; standard output without it")
-    .option("--verifier <url>", "address of the verifier (or PIMS_VERIFIER)")
+    .option("--verifier <address>", "address of the verifier (or PIMS_VERIFIER)")
     .option("--join-token <file>", "the verifier's join token", "/var/lib/pims/verifier/join-token")
     .action(
       action(async (host: string, options: { out?: string; verifier?: string; joinToken: string }) => {
         const token = await readJoinToken(options.joinToken);
-        const url = `${verifierUrl(options.verifier)}/v1/hosts/${encodeURIComponent(host)}/bundle`;
+        const address = await verifierAddress(options.verifier);
+        const path = `/v1/hosts/${encodeURIComponent(host)}/bundle`;
         const request = { method: "GET", token, timeoutMs: TIMEOUT_MS, maxBytes: MAX_BUNDLE_BYTES } as const;
-        const text = JSON.stringify(await requestJson(url, z.unknown(), request));
+        const text = JSON.stringify(await requestJson(address, path, z.unknown(), request));
         const { evidence, log } = parseBundle(new Uint8Array(Buffer.from(text)));
         if (options.out === undefined) process.stdout.write(text);
         else await writeWhole(options.out, text);

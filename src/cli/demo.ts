@@ -68,9 +68,9 @@ async function lookAround(
   show(report);
   say("");
   say("It goes on running. In another terminal:");
-  say(`  bin/pims status --verifier ${platform.view.url}`);
+  say(`  bin/pims status --verifier ${platform.view.address}`);
   say(
-    `  bin/pims attest ${platform.host} --verifier ${platform.view.url} --join-token ${platform.verifierState}/join-token`,
+    `  bin/pims attest ${platform.host} --verifier ${platform.view.address} --join-token ${platform.verifierState}/join-token`,
   );
   say(`  bin/pims log show ${platform.logPath}`);
   say(`  bin/pims log verify ${platform.logPath} --tpm ${platform.tpmAddress} --pcr ${platform.pcr}`);

@@ -6,7 +6,7 @@ import { printable } from "../core/bytes.ts";
 import { action } from "./command.ts";
 import { describeNotice, describeTpm } from "./describe-tpm.ts";
 import { colourStatus, EXIT, printJson, printLine, say, table } from "./output.ts";
-import { readJoinToken, verifierUrl } from "./verifier-address.ts";
+import { readJoinToken, verifierAddress } from "./verifier-address.ts";
 
 const TIMEOUT_MS = 10_000;
 const JOIN_TOKEN = "/var/lib/pims/verifier/join-token";
@@ -21,12 +21,15 @@ export function addHostList(host: Command): void {
   host
     .command("list")
     .description("the hosts, their TPMs and what was noticed about them")
-    .option("--verifier <url>", "address of the verifier (or PIMS_VERIFIER)")
+    .option("--verifier <address>", "address of the verifier (or PIMS_VERIFIER)")
     .option("--json", "print one object (pims.host-list/v1)")
     .action(
       action(async (options: { verifier?: string; json?: boolean }) => {
-        const url = `${verifierUrl(options.verifier)}/v1/status`;
-        const { hosts } = await requestJson(url, statusSchema, { method: "GET", timeoutMs: TIMEOUT_MS });
+        const address = await verifierAddress(options.verifier);
+        const { hosts } = await requestJson(address, "/v1/status", statusSchema, {
+          method: "GET",
+          timeoutMs: TIMEOUT_MS,
+        });
         if (options.json) printJson({ schema: "pims.host-list/v1", hosts: hosts.map(withoutContainers) });
         else if (hosts.length === 0) printLine("no host is enrolled");
         else printLine(table([["HOST", "EVIDENCE", "TPM", "NOTICED"], ...hosts.map(rowOf)]));
@@ -51,7 +54,7 @@ export function addHostEnroll(host: Command): void {
     .argument("<host>", "the name under which it will come")
     .option("--uncertified", "its TPM needs no certificate of a known maker")
     .option("--anew", "it begins anew, perhaps with another TPM; what was proved of it is forgotten")
-    .option("--verifier <url>", "address of the verifier (or PIMS_VERIFIER)")
+    .option("--verifier <address>", "address of the verifier (or PIMS_VERIFIER)")
     .option("--join-token <file>", "the verifier's join token", JOIN_TOKEN)
     .option("--json", "print one object (pims.host-enroll/v1)")
     .action(
@@ -74,7 +77,7 @@ export function addHostRevoke(host: Command): void {
     .description("take no evidence of a host any more")
     .argument("<host>", "its name")
     .requiredOption("--reason <text>", "why, for whoever reads the verdicts")
-    .option("--verifier <url>", "address of the verifier (or PIMS_VERIFIER)")
+    .option("--verifier <address>", "address of the verifier (or PIMS_VERIFIER)")
     .option("--join-token <file>", "the verifier's join token", JOIN_TOKEN)
     .option("--json", "print one object (pims.host-revoke/v1)")
     .action(
@@ -92,9 +95,14 @@ async function decide<T>(
   what: "invite" | "revoke",
   options: Decision,
   body: unknown,
-  schema: Parameters<typeof requestJson<T>>[1],
+  schema: Parameters<typeof requestJson<T>>[2],
 ): Promise<T> {
   const token = await readJoinToken(options.joinToken);
-  const url = `${verifierUrl(options.verifier)}/v1/hosts/${encodeURIComponent(host)}/${what}`;
-  return requestJson(url, schema, { method: "POST", token, body, timeoutMs: TIMEOUT_MS });
+  const address = await verifierAddress(options.verifier);
+  return requestJson(address, `/v1/hosts/${encodeURIComponent(host)}/${what}`, schema, {
+    method: "POST",
+    token,
+    body,
+    timeoutMs: TIMEOUT_MS,
+  });
 }

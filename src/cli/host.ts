@@ -6,7 +6,7 @@ import { action } from "./command.ts";
 import { describeNotice, describeTpm } from "./describe-tpm.ts";
 import { addHostEnroll, addHostList, addHostRevoke } from "./host-decisions.ts";
 import { colourStatus, EXIT, printJson, printLine, table } from "./output.ts";
-import { verifierUrl } from "./verifier-address.ts";
+import { verifierAddress } from "./verifier-address.ts";
 
 const TIMEOUT_MS = 10_000;
 
@@ -16,12 +16,13 @@ export function addHost(program: Command): void {
     .command("show")
     .description("a host's TPM, how it booted, and the links of trust below its agent")
     .argument("<host>", "its name")
-    .option("--verifier <url>", "address of the verifier (or PIMS_VERIFIER)")
+    .option("--verifier <address>", "address of the verifier (or PIMS_VERIFIER)")
     .option("--json", "print one object (pims.host-platform/v1)")
     .action(
       action(async (name: string, options: { verifier?: string; json?: boolean }) => {
-        const url = `${verifierUrl(options.verifier)}/v1/hosts/${encodeURIComponent(name)}/platform`;
-        const shown = await requestJson(url, hostPlatformSchema, { method: "GET", timeoutMs: TIMEOUT_MS });
+        const address = await verifierAddress(options.verifier);
+        const path = `/v1/hosts/${encodeURIComponent(name)}/platform`;
+        const shown = await requestJson(address, path, hostPlatformSchema, { method: "GET", timeoutMs: TIMEOUT_MS });
         if (options.json) printJson(shown);
         else printPlatform(shown);
         return exitStatus(shown);

@@ -1,16 +1,27 @@
 import { readFile } from "node:fs/promises";
+import { formatVerifierAddress, parseVerifierAddress } from "../attest/verifier-address.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
+import { ADDRESS_FILE } from "../verifier/config.ts";
 
-export const DEFAULT_VERIFIER = "http://127.0.0.1:7467";
+/** Where a verifier on this machine keeps its state, unless it is told otherwise. */
+export const VERIFIER_STATE = "/var/lib/pims/verifier";
 
-/** The verifier that a command talks to: its option, PIMS_VERIFIER, or the one on this machine. */
-export function verifierUrl(option: string | undefined): string {
-  const url = option ?? process.env.PIMS_VERIFIER ?? DEFAULT_VERIFIER;
-  if (!/^https?:\/\/[^/]+\/?$/.test(url))
-    throw new PimsError("usage", `${JSON.stringify(url)} is not the address of a verifier`, {
-      hint: `give one such as ${DEFAULT_VERIFIER}`,
+/** The address of the verifier that a command talks to: its option, PIMS_VERIFIER, or what the one on this machine wrote down. */
+export async function verifierAddress(option: string | undefined): Promise<string> {
+  const address = option ?? process.env.PIMS_VERIFIER ?? (await ownAddress());
+  return formatVerifierAddress(parseVerifierAddress(address));
+}
+
+async function ownAddress(): Promise<string> {
+  const path = `${VERIFIER_STATE}/${ADDRESS_FILE}`;
+  try {
+    return (await readFile(path, "utf8")).trim();
+  } catch (cause) {
+    throw new PimsError("usage", `no verifier is named, and none of this machine has left its address in ${path}`, {
+      hint: "give --verifier or PIMS_VERIFIER the address that 'pims verifier run' prints",
+      cause,
     });
-  return url.replace(/\/$/, "");
+  }
 }
 
 /** The join token in a file, for requests that only an operator may make. */

@@ -139,8 +139,8 @@ export class Platform {
     );
     const verifier = startPims(["verifier", "run", "--config", config]);
     this.#closing.push(() => verifier.stop());
-    const [, url] = await verifier.waitFor(/listens on (http:\S+)/, READY_MS);
-    this.#view = new VerifierView(url!, this.host);
+    const [, address] = await verifier.waitFor(/listens on (\S+)/, READY_MS);
+    this.#view = new VerifierView(address!, this.host);
   }
 
   /** Starts the agent, or starts it again on the log that it left. It may act on containers whose name matches `actOn`. */
@@ -151,7 +151,7 @@ export class Platform {
       state: join(this.folder, "agent"),
       tpm: this.tpmAddress,
       pcr: this.pcr,
-      verifier: { url: this.view.url, joinTokenFile: join(this.verifierState, "join-token") },
+      verifier: { url: this.view.address, pins: [], joinTokenFile: join(this.verifierState, "join-token") },
       ledger: this.ledger,
       sweepIntervalMs: 1000,
       attestIntervalMs: 2000,

@@ -27,7 +27,7 @@ export async function runTampering(platform: Platform, bystander: DemoContainer)
   const anchor = await openTpmAnchor(platform.tpmAddress, platform.pcr);
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
   const { log } = await MeasurementLog.open(platform.logFolder, anchor.register, bootId);
-  const verifier = new VerifierClient(platform.view.url, platform.host);
+  const verifier = new VerifierClient(platform.view.address, platform.host);
   verifier.useToken((await readFile(join(platform.folder, "agent", "host-token"), "utf8")).trim());
   const attacker = new Attacker(platform, anchor, log, verifier, await platform.scratch("attacker"), bystander);
   try {

@@ -1,22 +1,31 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
 import { requestJson } from "../attest/http.ts";
 import { type ContainerReport, type HostReport, hostReportSchema } from "../attest/report.ts";
 import { PimsError } from "../core/errors.ts";
 
 const POLL_MS = 20;
+const recordsSchema = z.object({ records: z.array(z.string()) });
 
 /** The verifier's verdicts, as anybody can read them over HTTP. */
 export class VerifierView {
-  readonly url: string;
+  /** As `parseVerifierAddress` takes it. */
+  readonly address: string;
   readonly host: string;
 
-  constructor(url: string, host: string) {
-    this.url = url;
+  constructor(address: string, host: string) {
+    this.address = address;
     this.host = host;
   }
 
   report(): Promise<HostReport> {
-    return requestJson(`${this.url}/v1/hosts/${this.host}`, hostReportSchema, { method: "GET", timeoutMs: 5000 });
+    return requestJson(this.address, `/v1/hosts/${this.host}`, hostReportSchema, { method: "GET", timeoutMs: 5000 });
+  }
+
+  /** Proved records as the host sent them, from this one on and as many as one answer holds. */
+  async records(from: number): Promise<string[]> {
+    const path = `/v1/hosts/${this.host}/records?from=${from}`;
+    return (await requestJson(this.address, path, recordsSchema, { method: "GET", timeoutMs: 5000 })).records;
   }
 
   async container(id: string): Promise<ContainerReport | undefined> {

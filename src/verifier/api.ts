@@ -38,22 +38,29 @@ const hostParameter = z.object({ host: z.string().max(63) });
 const fromQuery = z.object({ from: z.coerce.number().int().min(0).default(0) });
 const waitQuery = z.object({ waitMs: z.coerce.number().int().min(0).max(MAX_WAIT_MS).default(0) });
 
+export interface ApiOptions {
+  /** One sentence for the operator. */
+  readonly report?: (text: string) => void;
+  readonly bundleOf?: (host: string) => Promise<string>;
+  readonly tls?: { readonly key: string; readonly certificate: string } | undefined;
+}
+
+/** A stranger's half handshake is not waited for. */
+const TLS = { minVersion: "TLSv1.3", ALPNProtocols: ["http/1.1"], handshakeTimeout: 10_000 } as const;
+
 /**
  * The verifier's HTTP interface. Agents show their host's token; enrolling takes the join token or a host's invitation,
  * asking for an attestation and deciding on hosts the join token; reading verdicts takes neither, so the service listens
- * on loopback unless it is told otherwise.
+ * on loopback unless it is told otherwise. With `tls` it speaks TLS 1.3 and nothing else.
  */
-export function buildApi(
-  verifier: Verifier,
-  enrollment: Enrollment,
-  report: (text: string) => void = () => {},
-  bundleOf?: (host: string) => Promise<string>,
-): FastifyInstance {
-  const app = Fastify({
+export function buildApi(verifier: Verifier, enrollment: Enrollment, options: ApiOptions = {}): FastifyInstance {
+  const { report = () => {}, tls, bundleOf } = options;
+  const app: FastifyInstance = Fastify({
     bodyLimit: MAX_EVIDENCE_BYTES,
     forceCloseConnections: true,
     requestTimeout: 120_000,
     frameworkErrors: (error, _request, reply) => void answerError(error, reply, report),
+    ...(tls === undefined ? {} : { https: { key: tls.key, cert: tls.certificate, ...TLS } }),
   });
 
   app.setErrorHandler((error, _request, reply) => answerError(error, reply, report));

@@ -45,7 +45,7 @@ test("the first start makes folder and join token, for root's eyes only; the sec
   assert.match(token, /^[0-9a-f]{64}$/);
   assert.equal((await stat(state)).mode & 0o777, 0o700);
   assert.equal((await stat(join(state, JOIN_TOKEN_FILE))).mode & 0o777, 0o600);
-  const status = await requestJson(`${first.url}/v1/status`, statusSchema, get);
+  const status = await requestJson(first.address, "/v1/status", statusSchema, get);
   assert.deepEqual(status, { schema: "pims.status/v1", hosts: [] });
   await first.close();
   await run(t, configOf(state));
@@ -60,7 +60,7 @@ test("a port in use, an address that is not ours, a damaged token or database: o
   await once(server, "listening");
   const { port } = server.address() as { port: number };
   await assert.rejects(runVerifier(configOf(state, port)), fails("port-in-use"));
-  const foreign = { ...configOf(state), listen: { host: "192.0.2.1", port: 0 } };
+  const foreign = verifierConfigSchema.parse({ state, ledger, listen: { host: "192.0.2.1", port: 0 } });
   await assert.rejects(runVerifier(foreign), fails("port-in-use"));
 
   const token = await tokenIn(state);
@@ -77,13 +77,13 @@ test("a port in use, an address that is not ours, a damaged token or database: o
 
 test("a chain that does not answer stops nothing; its containers are unknown", async (t) => {
   const state = await temporaryFolder(t);
-  const { url } = await run(t, configOf(state));
+  const { address } = await run(t, configOf(state));
   const host = await TestHost.start(t);
-  const agent = await enroll(url, await tokenIn(state), host);
+  const agent = await enroll(address, await tokenIn(state), host);
   const { nonce, from } = await agent.nonce();
   const evidence = await host.answer(nonce, from, startEvent(containerOf("web")));
   assert.deepEqual(await agent.send(evidence), { accepted: true, records: 3 });
-  const report = await requestJson(`${url}/v1/hosts/node1`, hostReportSchema, get);
+  const report = await requestJson(address, "/v1/hosts/node1", hostReportSchema, get);
   assert.deepEqual(
     report.containers.map(({ status, reasons }) => [status, reasons.map(({ reason }) => reason)]),
     [["unknown", ["ledger-unverified"]]],
@@ -96,25 +96,25 @@ interface Agent {
 }
 
 /** The agent's side of the interface. */
-function agentOf(url: string, token: string): Agent {
+function agentOf(address: string, token: string): Agent {
   const request = { method: "POST", token, timeoutMs: 10_000 } as const;
   return {
-    nonce: () => requestJson(`${url}/v1/hosts/node1/nonce`, nonceAnswerSchema, { ...request, body: {} }),
-    send: (body) => requestJson(`${url}/v1/hosts/node1/evidence`, outcomeSchema, { ...request, body }),
+    nonce: () => requestJson(address, "/v1/hosts/node1/nonce", nonceAnswerSchema, { ...request, body: {} }),
+    send: (body) => requestJson(address, "/v1/hosts/node1/evidence", outcomeSchema, { ...request, body }),
   };
 }
 
-async function enrollToken(url: string, joinToken: string, host: TestHost): Promise<string> {
-  return enrollHost(url, "node1", host, joinToken);
+async function enrollToken(address: string, joinToken: string, host: TestHost): Promise<string> {
+  return enrollHost(address, "node1", host, joinToken);
 }
 
-async function enroll(url: string, joinToken: string, host: TestHost): Promise<Agent> {
-  return agentOf(url, await enrollToken(url, joinToken, host));
+async function enroll(address: string, joinToken: string, host: TestHost): Promise<Agent> {
+  return agentOf(address, await enrollToken(address, joinToken, host));
 }
 
 const PROGRAM = `
 const { runVerifier } = await import(process.argv[1]);
-process.stdout.write((await runVerifier(JSON.parse(process.argv[2]))).url + "\\n");`;
+process.stdout.write((await runVerifier(JSON.parse(process.argv[2]))).address + "\\n");`;
 
 /** Resolves as soon as the database's journal was written to so many times, or when `signal` says that it is too late. */
 async function writes(state: string, count: number, signal: AbortSignal): Promise<void> {
@@ -126,7 +126,10 @@ async function writes(state: string, count: number, signal: AbortSignal): Promis
 }
 
 /** A verifier in a process of its own. */
-async function spawnVerifier(t: TestContext, config: VerifierConfig): Promise<{ url: string; kill(): Promise<void> }> {
+async function spawnVerifier(
+  t: TestContext,
+  config: VerifierConfig,
+): Promise<{ address: string; kill(): Promise<void> }> {
   const args = ["--input-type=module", "-e", PROGRAM, join(import.meta.dirname, "run.ts"), JSON.stringify(config)];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   const exit = once(child, "exit");
@@ -135,18 +138,18 @@ async function spawnVerifier(t: TestContext, config: VerifierConfig): Promise<{ 
     await exit;
   };
   t.after(kill);
-  const [url] = await once(createInterface({ input: child.stdout }), "line");
-  return { url: String(url), kill };
+  const [address] = await once(createInterface({ input: child.stdout }), "line");
+  return { address: String(address), kill };
 }
 
 test("killed at any instant, it goes on where the proof stood, and loses nothing that it answered for", async (t) => {
   const state = await temporaryFolder(t);
   const host = await TestHost.start(t);
   let verifier = await spawnVerifier(t, configOf(state));
-  const token = await enrollToken(verifier.url, await tokenIn(state), host);
+  const token = await enrollToken(verifier.address, await tokenIn(state), host);
   let proved = 0;
   for (let round = 0; round < 8; round++) {
-    const agent = agentOf(verifier.url, token);
+    const agent = agentOf(verifier.address, token);
     const { nonce, from } = await agent.nonce();
     assert.ok(from === proved || from === host.log.length, `${from} records after ${proved}`);
     const evidence = await host.answer(nonce, from, gapEvent(`round ${round}`));
@@ -164,9 +167,9 @@ test("killed at any instant, it goes on where the proof stood, and loses nothing
     }
     verifier = await spawnVerifier(t, configOf(state));
   }
-  const agent = agentOf(verifier.url, token);
+  const agent = agentOf(verifier.address, token);
   const { nonce, from } = await agent.nonce();
   assert.deepEqual(await agent.send(await host.answer(nonce, from)), { accepted: true, records: host.log.length });
-  const report = await requestJson(`${verifier.url}/v1/hosts/node1`, hostReportSchema, get);
+  const report = await requestJson(verifier.address, "/v1/hosts/node1", hostReportSchema, get);
   assert.deepEqual([report.evidence, report.records], ["good", host.log.length]);
 });

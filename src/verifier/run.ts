@@ -1,39 +1,44 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { lookUpBaseline } from "../attest/reference-values.ts";
 import { type Releases, readReleases } from "../attest/release-manifest.ts";
+import { formatVerifierAddress } from "../attest/verifier-address.ts";
 import { systemClock } from "../core/clock.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
+import { makePrivateFile, replacePrivateFile } from "../core/private-file.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
 import { readRoots } from "../tpm/certificate/roots.ts";
 import { IMA_PCR } from "../tpm/event-log/ima.ts";
 import { buildApi } from "./api.ts";
 import { bundleBaseline, bundlePolicy } from "./bundle-sources.ts";
-import type { VerifierConfig } from "./config.ts";
+import { ADDRESS_FILE, type VerifierConfig } from "./config.ts";
 import { Enrollment } from "./enrollment.ts";
 import { exportBundle } from "./export-bundle.ts";
 import { Platforms } from "./platforms.ts";
 import { Store } from "./store.ts";
+import { openTlsIdentity } from "./tls.ts";
 import { Verifier } from "./verifier.ts";
 
 export interface RunningVerifier {
-  readonly url: string;
+  /** Its URL with the pin of its key, as `parseVerifierAddress` takes it. */
+  readonly address: string;
   close(): Promise<void>;
 }
 
 /** Name of the file in the state folder that holds the token with which hosts are enrolled. */
 export const JOIN_TOKEN_FILE = "join-token";
 
-/** Starts the service. Throws `port-in-use`, `store-unusable`. A chain that does not answer does not stop it. */
+/** Starts the service. Throws `port-in-use`, `store-unusable`, `tls-invalid`. A chain that does not answer does not stop it. */
 export async function runVerifier(
   config: VerifierConfig,
   report: (text: string) => void = () => {},
 ): Promise<RunningVerifier> {
   await mkdir(config.state, { recursive: true, mode: 0o700 });
   const joinToken = await readOrMakeToken(join(config.state, JOIN_TOKEN_FILE));
+  const tls = config.listen.plain ? undefined : await openTlsIdentity(config.state, config.listen.tls);
   const { roots: folder } = config.enrollment;
   const roots = folder === undefined ? [] : await readRoots(folder);
   const store = Store.open(join(config.state, "verifier.sqlite"));
@@ -55,7 +60,7 @@ export async function runVerifier(
       ...{ store, verifier, clock: systemClock, roots, pcr: config.pcr, policy: bundlePolicy(config, releases) },
       bundleBaseline: (identity: string) => bundleBaseline(cache, config.ledger, identity),
     };
-    app = buildApi(verifier, enrollment, report, (name) => exportBundle(name, exporting));
+    app = buildApi(verifier, enrollment, { report, tls, bundleOf: (name) => exportBundle(name, exporting) });
     await app.listen({ host, port });
   } catch (error) {
     store.close();
@@ -68,8 +73,12 @@ export async function runVerifier(
       throw new PimsError("port-in-use", `this machine has no address ${host} to listen on`, { cause: error });
     throw error;
   }
+  const place = `${host.includes(":") ? `[${host}]` : host}:${(app.server.address() as AddressInfo).port}`;
+  const url = `${tls === undefined ? "http" : "https"}://${place}`;
+  const address = formatVerifierAddress({ url, pins: tls === undefined ? [] : [tls.pin] });
+  await replacePrivateFile(join(config.state, ADDRESS_FILE), `${address}\n`);
   return {
-    url: `http://${host.includes(":") ? `[${host}]` : host}:${(app.server.address() as AddressInfo).port}`,
+    address,
     async close() {
       await app.close();
       store.close();
@@ -89,12 +98,7 @@ async function openReleases({ platform, pcr }: VerifierConfig): Promise<Releases
 }
 
 async function readOrMakeToken(path: string): Promise<string> {
-  try {
-    await writeFile(path, `${randomBytes(32).toString("hex")}\n`, { mode: 0o600, flag: "wx" });
-  } catch (error) {
-    if (errorCode(error) !== "EEXIST") throw error;
-  }
-  const token = (await readFile(path, "utf8")).trim();
+  const token = (await makePrivateFile(path, () => `${randomBytes(32).toString("hex")}\n`)).trim();
   if (!/^[0-9a-f]{64}$/.test(token))
     throw new PimsError("token-invalid", `the join token in ${path} is damaged`, {
       hint: "delete the file to get a new one",

@@ -67,8 +67,7 @@ export class Follower {
     if (records > this.lines.length)
       throw new Error(`the verifier has ${records} records, the log ${this.lines.length}`);
     while (this.#compared < records) {
-      const answer = await fetch(`${view.url}/v1/hosts/${view.host}/records?from=${this.#compared}`);
-      const { records: lines } = (await answer.json()) as { records: string[] };
+      const lines = await view.records(this.#compared);
       if (lines.length === 0) throw new Error(`the verifier does not have its record ${this.#compared}`);
       for (const line of lines)
         if (line !== this.lines[this.#compared++])

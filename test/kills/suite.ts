@@ -34,7 +34,7 @@ export class KillSuite {
   readonly #report: (problem: string) => void;
   readonly counts: KillCounts = { passed: 0, failed: 0, early: 0, verifier: 0, events: 0, records: 0, proved: 0 };
   #verifier: PimsProcess | undefined;
-  #url = "";
+  #address = "";
   #restarting: Promise<void> = Promise.resolve();
 
   constructor(folder: string, report: (problem: string) => void) {
@@ -60,7 +60,7 @@ export class KillSuite {
   async #runMachine(number: number, kills: number, stop: AbortSignal): Promise<void> {
     await this.#restarting;
     const joinToken = (await readFile(join(this.#folder, "verifier", "join-token"), "utf8")).trim();
-    const machine = await Machine.start(`host-${number}`, join(this.#folder, `m${number}`), this.#url, joinToken);
+    const machine = await Machine.start(`host-${number}`, join(this.#folder, `m${number}`), this.#address, joinToken);
     // Kills that no start has judged yet: those that came before the log was open again.
     let unjudged = 0;
     try {
@@ -95,7 +95,7 @@ export class KillSuite {
   async #judge(machine: Machine): Promise<void> {
     if (!(await machine.startProcess())) throw new Error("the process was killed by somebody else");
     await this.#restarting;
-    await machine.follower.compare(new VerifierView(this.#url, machine.host));
+    await machine.follower.compare(new VerifierView(this.#address, machine.host));
   }
 
   async #killEarly(machine: Machine): Promise<void> {
@@ -112,7 +112,7 @@ export class KillSuite {
       await sleep(Math.random() * LONGEST_MS);
       await this.#verifier?.kill();
       this.counts.verifier++;
-      await this.#startVerifier(Number(new URL(this.#url).port));
+      await this.#startVerifier(Number(new URL(this.#address).port));
     });
     // Whoever needs the verifier next hears of it.
     this.#restarting.catch(() => {});
@@ -130,7 +130,7 @@ export class KillSuite {
     };
     await writeFile(config, JSON.stringify(content));
     this.#verifier = startPims(["verifier", "run", "--config", config]);
-    const [, url] = await this.#verifier.waitFor(/listens on (http:\S+)/, READY_MS);
-    this.#url = url!;
+    const [, address] = await this.#verifier.waitFor(/listens on (\S+)/, READY_MS);
+    this.#address = address!;
   }
 }

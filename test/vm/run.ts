@@ -108,8 +108,8 @@ async function run(): Promise<void> {
   await writeFile(config, JSON.stringify(settings));
   const verifier = startPims(["verifier", "run", "--config", config]);
   closing.push(() => verifier.stop());
-  const [, url] = await verifier.waitFor(/listens on (http:\S+)/, WAIT_MS);
-  const view = new VerifierView(url!, "vm");
+  const [, address] = await verifier.waitFor(/listens on (\S+)/, WAIT_MS);
+  const view = new VerifierView(address!, "vm");
   const token = join(state, "join-token");
 
   const machine = new Machine(folder);
@@ -127,7 +127,7 @@ async function run(): Promise<void> {
     "/etc/pims/agent.json",
     JSON.stringify({
       host: "vm",
-      verifier: { url: outside(url!), joinTokenFile: "/etc/pims/join-token" },
+      verifier: { url: outside(address!), joinTokenFile: "/etc/pims/join-token" },
       ledger: { ...ledger, url: outside(ledger.url) },
       sweepIntervalMs: 2000,
       attestIntervalMs: 3000,
@@ -163,7 +163,7 @@ async function run(): Promise<void> {
     assert.equal(report.evidence, "good");
     const links = report.links!.map(({ link, state }) => `${link} ${state}`);
     assert.deepEqual(links, ["boot proved", "files proved", "agent proved", "runtime proved"]);
-    const shown = await pimsMeanwhile(["host", "show", "vm", "--verifier", url!]);
+    const shown = await pimsMeanwhile(["host", "show", "vm", "--verifier", address!]);
     assert.equal(shown.status, 0, shown.stdout + shown.stderr);
     assert.match(shown.stdout, /PCR 0 .*[0-9a-f]{64}/);
   });
@@ -199,7 +199,7 @@ async function run(): Promise<void> {
     const report = await until("agent-modified", ({ reason }) => reason === "agent-modified");
     assert.match(report.text, /\/opt\/pims\/src\/core\/version\.ts/);
     assert.deepEqual(statesOf(report), ["proved", "proved", "broken", "broken"]);
-    const shown = await pimsMeanwhile(["host", "show", "vm", "--verifier", url!]);
+    const shown = await pimsMeanwhile(["host", "show", "vm", "--verifier", address!]);
     assert.equal(shown.status, 2, shown.stdout);
     assert.match(shown.stdout, /agent-modified/);
   });

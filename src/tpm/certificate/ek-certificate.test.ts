@@ -14,11 +14,12 @@ import { refusesTruncation, survivesMutation, testFolder, testTpm } from "../fix
 import { ekTemplate } from "../templates.ts";
 import { WireWriter } from "../wire.ts";
 import { certificateInNv, parseCertificate } from "./certificate.ts";
+import { certificateDer, der, extension, oid } from "./certificate-writer.ts";
 import { DerReader, TAG } from "./der.ts";
 import { checkEkCertificate } from "./ek-certificate.ts";
 import { authorityKeyId, basicConstraints, extendedKeyUsages, mayBeUsedFor, tpmNames } from "./extensions.ts";
 import { readRoots } from "./roots.ts";
-import { authority, certificateDer, certificateOf, der, extension, oid, subjectOf, tpmName, usage } from "./testing.ts";
+import { authority, certificateOf, subjectOf, tpmName, usage } from "./testing.ts";
 
 const run = promisify(execFile);
 const NOW = Date.parse("2026-06-01T00:00:00Z");

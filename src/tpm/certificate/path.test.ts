@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { type CertificateWish, extension } from "./certificate-writer.ts";
 import { checkPath } from "./path.ts";
-import { authority, type CertificateWish, certificateOf, extension, subjectOf, usage } from "./testing.ts";
+import { authority, certificateOf, subjectOf, usage } from "./testing.ts";
 
 const [root, middle, lower, leaf, stranger] = ["root", "middle", "lower", "leaf", "stranger"].map(subjectOf);
 const NOW = Date.parse("2026-01-01T00:00:00Z");
