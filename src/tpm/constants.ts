@@ -21,12 +21,14 @@ export const TPM_CC = {
   NV_UndefineSpace: 0x122,
   NV_DefineSpace: 0x12a,
   CreatePrimary: 0x131,
+  NV_Increment: 0x134,
   NV_Extend: 0x136,
   NV_Write: 0x137,
   PCR_Reset: 0x13d,
   Startup: 0x144,
   ActivateCredential: 0x147,
   Certify: 0x148,
+  PolicyNV: 0x149,
   NV_Read: 0x14e,
   PolicySecret: 0x151,
   Create: 0x153,
@@ -39,6 +41,7 @@ export const TPM_CC = {
   NV_ReadPublic: 0x169,
   PolicyAuthValue: 0x16b,
   PolicyCommandCode: 0x16c,
+  PolicyOR: 0x171,
   ReadPublic: 0x173,
   StartAuthSession: 0x176,
   GetCapability: 0x17a,
@@ -48,6 +51,7 @@ export const TPM_CC = {
   PCR_Extend: 0x182,
   NV_Certify: 0x184,
   PolicyGetDigest: 0x189,
+  PolicyNvWritten: 0x18f,
 } as const;
 
 export type CommandName = keyof typeof TPM_CC;
@@ -128,10 +132,14 @@ export const TPMA_NV = {
   policyRead: 1 << 19,
   noDA: 1 << 25,
   orderly: 1 << 26,
+  clearStClear: 1 << 27,
   readLocked: 1 << 28,
   written: 1 << 29,
   platformCreate: 1 << 30,
 } as const;
+
+/** TPM_EO, "EA Arithmetic Operands". */
+export const TPM_EO = { EQ: 0x0000, UNSIGNED_GT: 0x0003 } as const;
 
 /** Implementation limits ("Implementation Dependent Values" of the reference code), used to bound what is read. */
 export const MAX_PCRS = 32;

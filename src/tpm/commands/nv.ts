@@ -127,7 +127,16 @@ export async function nvExtend(tpm: Tpm, index: NvIndex, data: Uint8Array, acces
   });
 }
 
-function using<N extends "NV_Read" | "NV_Write" | "NV_Extend">(name: N, index: NvIndex, access: NvAccess) {
+/** TPM2_NV_Increment (part 3) of a counter. The first one sets it above every counter that this TPM ever had. */
+export async function nvIncrement(tpm: Tpm, index: NvIndex, access: NvAccess = {}): Promise<void> {
+  await executePlainly(tpm, { ...using("NV_Increment", index, access), parameters: new Uint8Array(0) });
+}
+
+function using<N extends "NV_Read" | "NV_Write" | "NV_Extend" | "NV_Increment">(
+  name: N,
+  index: NvIndex,
+  access: NvAccess,
+) {
   return {
     name,
     handles: [access.by ?? index, index],

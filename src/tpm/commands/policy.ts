@@ -50,6 +50,37 @@ export async function policyCommandCode(tpm: Tpm, session: Session, command: Com
   });
 }
 
+/** TPM2_PolicyNvWritten (part 3): the NV index that is used has been written to, or has not. */
+export async function policyNvWritten(tpm: Tpm, session: Session, written: boolean): Promise<void> {
+  await executePlainly(tpm, {
+    name: "PolicyNvWritten",
+    handles: [session.handle],
+    parameters: new WireWriter().u8(written ? 1 : 0).done(),
+  });
+}
+
+/** TPM2_PolicyNV (part 3): what the NV index holds compares so with `operand`. Read by the index's own authorisation. */
+export async function policyNv(
+  tpm: Tpm,
+  session: Session,
+  index: Handle,
+  comparison: { readonly operand: Uint8Array; readonly operation: number },
+): Promise<void> {
+  await executePlainly(tpm, {
+    name: "PolicyNV",
+    handles: [index, index, session.handle],
+    authorizations: [EMPTY_PASSWORD],
+    parameters: new WireWriter().sized(comparison.operand).u16(0).u16(comparison.operation).done(),
+  });
+}
+
+/** TPM2_PolicyOR (part 3): the session has gone through one of these policies. */
+export async function policyOr(tpm: Tpm, session: Session, digests: readonly Uint8Array[]): Promise<void> {
+  const parameters = new WireWriter().u32(digests.length);
+  for (const digest of digests) parameters.sized(digest);
+  await executePlainly(tpm, { name: "PolicyOR", handles: [session.handle], parameters: parameters.done() });
+}
+
 /** TPM2_PolicyAuthValue (part 3): the object's authorisation value is asked for, too. */
 export async function policyAuthValue(tpm: Tpm, session: Session): Promise<void> {
   await executePlainly(tpm, {
