@@ -1,6 +1,5 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, open, readFile, writeFile } from "node:fs/promises";
+import type { ChildProcess } from "node:child_process";
+import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
@@ -8,13 +7,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { dockerAnswers } from "../src/container/docker.ts";
 import { type DockerAddress, dockerJson, dockerText } from "../src/container/docker-http.ts";
 import { removeTree } from "../src/demo/run-folder.ts";
-import { toolPath } from "../src/demo/run-tool.ts";
+import { lastLines, startContainerd, startDaemon, stopDaemon } from "./engine-daemons.ts";
 
 /** What can be given an end: a test, or a suite's hooks. */
 type Owner = Pick<TestContext, "after">;
 
 const startMs = 30_000;
-const stopMs = 15_000;
 
 /**
  * A Docker Engine with a containerd of its own that shares nothing with one of this machine: no network, no firewall
@@ -29,23 +27,18 @@ export async function startDockerd(owner: Owner, settings: object = {}): Promise
   owner.after(async () => {
     try {
       await removeContainers(address);
-      for (const child of running.reverse()) await stop(child);
+      for (const child of running.reverse()) await stopDaemon(child);
     } finally {
       await removeTree(folder);
     }
   });
   const at = (name: string): string => join(folder, name);
   const containerdSocket = at("c.sock");
-  running.push(
-    await start(folder, "containerd", [
-      ...["--config", "/dev/null", "--root", at("containerd"), "--state", at("cs")],
-      ...["--address", containerdSocket],
-    ]),
-  );
+  running.push(await startContainerd(folder, containerdSocket));
   // Not the settings of an engine that this machine may have.
   await writeFile(at("d.json"), JSON.stringify(settings));
   running.push(
-    await start(folder, "dockerd", [
+    await startDaemon(folder, "dockerd", [
       ...["--config-file", at("d.json"), "--host", `unix://${address.socketPath}`, "--containerd", containerdSocket],
       ...["--data-root", at("data"), "--exec-root", at("x"), "--pidfile", at("pid")],
       ...["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"],
@@ -55,32 +48,11 @@ export async function startDockerd(owner: Owner, settings: object = {}): Promise
   const deadline = performance.now() + startMs;
   while (!(await dockerAnswers(address))) {
     const gone = running.find((child) => child.exitCode !== null || child.signalCode !== null);
-    if (gone || performance.now() > deadline) throw new Error(`Docker did not start:\n${await lastLines(folder)}`);
+    if (gone || performance.now() > deadline)
+      throw new Error(`Docker did not start:\n${await lastLines(folder, ["containerd", "dockerd"])}`);
     await sleep(50);
   }
   return address;
-}
-
-async function start(folder: string, program: string, args: readonly string[]): Promise<ChildProcess> {
-  const log = await open(join(folder, `${program}.log`), "a");
-  try {
-    // TMPDIR: what the engine unpacks on the way belongs to the folder as well.
-    const env = { ...process.env, PATH: toolPath, TMPDIR: folder };
-    const child = spawn(program, args, { stdio: ["ignore", log.fd, log.fd], env });
-    await once(child, "spawn");
-    return child;
-  } finally {
-    await log.close();
-  }
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exit = once(child, "exit");
-  child.kill("SIGTERM");
-  const hard = setTimeout(() => child.kill("SIGKILL"), stopMs);
-  await exit;
-  clearTimeout(hard);
 }
 
 /** An engine that stops gives each container ten seconds, and one that is killed leaves them running. */
@@ -89,11 +61,4 @@ async function removeContainers(address: DockerAddress): Promise<void> {
   const containers = (await dockerJson(address, { method: "GET", path: "/containers/json?all=1" })) as { Id: string }[];
   for (const { Id } of containers)
     await dockerText(address, { method: "DELETE", path: `/containers/${Id}?force=1&v=1` });
-}
-
-async function lastLines(folder: string): Promise<string> {
-  const logs = await Promise.all(
-    ["containerd", "dockerd"].map((name) => readFile(join(folder, `${name}.log`), "utf8")),
-  );
-  return logs.map((text) => text.split("\n").slice(-8).join("\n")).join("\n");
 }

@@ -24,6 +24,8 @@ export class GateSite {
   runtime!: DemoRuntime;
   supervisor!: GateSupervisor;
   files!: NamedFiles;
+  /** Ids of containers that another engine runs for the test. */
+  readonly ours = new Set<string>();
   readonly #folder: string;
   #count = 0;
 
@@ -63,7 +65,7 @@ export class GateSite {
     const mine =
       this.runtime.kind === "docker"
         ? container.runtime === "docker"
-        : container.id.startsWith(this.runtime.namePattern.slice(0, -1));
+        : this.ours.has(container.id) || container.id.startsWith(this.runtime.namePattern.slice(0, -1));
     if (mine) this.supervisor.settle(container, { mode: this.mode, reference: { baseline: "web" } }, this.files);
     else this.supervisor.settle(container, { mode: "off", reference: "none" }, null);
   }

@@ -1,18 +1,22 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
+import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import { listenForStarts, START_SOCKET } from "../src/agent/start-socket.ts";
 import { cgroupPaths } from "../src/container/cgroup.ts";
 import { prepareImages } from "../src/demo/images.ts";
 import { ociSpec } from "../src/demo/oci-spec.ts";
+import { removeTree } from "../src/demo/run-folder.ts";
+import { runTool } from "../src/demo/run-tool.ts";
 import type { Refusal } from "../src/measure/gate/protocol.ts";
 import { startDockerd } from "./dockerd.ts";
+import { startContainerd, stopDaemon } from "./engine-daemons.ts";
 import { GateSite, readIf, until } from "./gate-site.ts";
 import { putForeign, runHooked } from "./hooked-runc.ts";
 
@@ -94,6 +98,60 @@ test("Docker with pims-runc: no foreign entry point on a volume runs", async (t)
   } finally {
     await site.runtime.cleanup();
   }
+});
+
+test("containerd with pims-runc: no foreign entry point on a volume runs", async (t) => {
+  const site = await GateSite.open(t);
+  const socket = await listen(t, (pid) => site.supervisor.mark(pid));
+  const folder = await mkdtemp(join(tmpdir(), "pims-gs-"));
+  const at = (name: string) => join(folder, name);
+  const daemon = await startContainerd(folder, at("c.sock"));
+  // As Kubernetes' runtime has it, below a folder that this test removes.
+  const pod = `/kubepods/besteffort/pod${randomUUID()}`;
+  const ctr = (...args: string[]) => runTool("ctr", ["--address", at("c.sock"), "--namespace", "k8s.io", ...args]);
+  t.after(async () => {
+    try {
+      for (const id of site.ours) await ctr("task", "delete", "--force", id).catch(() => {});
+      // runc removes each container's, and nobody the folders above.
+      const above = [pod, dirname(pod), dirname(dirname(pod))].map((path) => `"$at${path}"`).join(" ");
+      await run("sh", ["-c", `for at in /sys/fs/cgroup /sys/fs/cgroup/*; do rmdir ${above} 2>/dev/null || :; done`]);
+    } finally {
+      await stopDaemon(daemon);
+      await removeTree(folder);
+    }
+  });
+  await until("containerd", () =>
+    ctr("version").then(
+      () => true,
+      () => null,
+    ),
+  );
+  const wrapper = at("runtime");
+  const settings = `PIMS_GATE_SOCKET=${socket} PIMS_GATE=require`;
+  await writeFile(wrapper, `#!/bin/sh\n${settings} exec ${BIN}/pims-runc "$@"\n`, { mode: 0o755 });
+  const volume = site.volume("foreign");
+  await mkdir(volume);
+  await putForeign(site, volume);
+  const rootfs = at("rootfs");
+  await run("cp", ["-a", site.images.web.rootfs, rootfs]);
+  const start = async (...command: string[]) => {
+    const id = randomBytes(32).toString("hex");
+    site.ours.add(id);
+    const place = ["--cgroup", `${pod}/${id}`, "--runc-binary", wrapper];
+    const mount = `type=bind,src=${volume},dst=/run/web,options=rbind:rw`;
+    await ctr("run", "--detach", "--null-io", "--rootfs", ...place, "--mount", mount, rootfs, id, ...command);
+    return id;
+  };
+  for (let count = 0; count < STARTS; count++) {
+    const { length } = site.refusals;
+    await start("/run/web/foreign", "/run/web/ran").catch(() => {});
+    const { path, container, late } = await until("its refusal", () => site.refusals[length] ?? null);
+    assert.deepEqual([path, container.runtime, late], ["/run/web/foreign", "containerd", false]);
+    assert.equal(await readIf(join(volume, "ran")), null, "it ran");
+  }
+  await start("/bin/touch", "/run/web/ran");
+  await until("its run", () => readIf(join(volume, "ran")));
+  assert.deepEqual(site.gaps, []);
 });
 
 test("what pims-runc has created and may not start it removes, also below another root", async (t) => {
