@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Checks a bundle of evidence (docs/bundle.md) with Python's standard library and the openssl command: none of PIMS's code.
 
-usage: verify-bundle.py [--ak NAME]... [--baseline ROOT]... [--undated] BUNDLE
+usage: verify-bundle.py [--ak NAME]... [--baseline ROOT]... [--verifier-key PIN]... [--roots FILE] [--undated] BUNDLE
 
-It checks the quote's signature and fields, the log's replay to the quoted registers, and the baselines' roots. Of the
-containers it says what can be said in a few lines: a violation in the log, or code whose digest no baseline has, is
-`untrusted`; an image without a baseline is `unknown`. Scripts, preloaded libraries, listeners and how a container was
-started are judged by `pims verify`.
+It checks the quote's signature and fields, the log's replay to the quoted registers, the baselines' roots, and that the
+verifier's signed results are of just this. Of the containers it says itself what can be said in a few lines: a violation
+in the log, or code whose digest no baseline has, is `untrusted`; an image without a baseline is `unknown`. The worse of
+that and the verifier's results counts.
 
 Exit status: 0 trusted, 1 could not be checked, 2 untrusted or bad evidence, 3 not determined.
 """
-import argparse, base64, hashlib, json, os, re, struct, subprocess, sys, tempfile
+import argparse, base64, datetime, hashlib, json, os, re, struct, subprocess, sys, tempfile
 
 MAX_BUNDLE_BYTES = 256 << 20
 SHA256 = 0x000B
@@ -23,6 +23,14 @@ class Malformed(Exception):
 
 class Bad(Exception):
     """It is one, and not what it says: exit status 2. The first argument is the check that failed."""
+
+
+def whole(check, work, *arguments):
+    """What has another form than expected inside of a part is that part's failure."""
+    try:
+        return work(*arguments)
+    except (Malformed, KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise Bad(check, f"something in it has another form than expected ({error!r:.200})")
 
 
 # --- the form of a bundle ---
@@ -71,6 +79,7 @@ def shape(value, form, where="the bundle"):
 
 BASE64 = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 DIGEST = r"[0-9a-f]{64}"
+COORDINATE = r"[A-Za-z0-9_-]{43}"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 FORM = {
     "format": r"pims\.bundle/v1",
@@ -93,17 +102,21 @@ FORM = {
             "identity": r"sha256:[0-9a-f]{64}",
             "root": DIGEST,
             "lines": [str],
-            "registry": {
-                "chainId": r"0|[1-9]\d{0,77}",
-                "contract": r"0x[0-9a-f]{40}",
-                "block": r"0|[1-9]\d{0,77}",
-                "proposal": r"0x[0-9a-f]{64}",
-                "approvals": int,
-                "proof": None,
-            },
+            "registry": (
+                {
+                    "chainId": r"0|[1-9]\d{0,77}",
+                    "contract": r"0x[0-9a-f]{40}",
+                    "block": r"0|[1-9]\d{0,77}",
+                    "proposal": r"0x[0-9a-f]{64}",
+                    "approvals": int,
+                    "proof": None,
+                },
+                None,
+            ),
         }
     ],
     "policy": str,
+    "results": {"key": {"kty": "EC", "crv": "P-256", "x": COORDINATE, "y": COORDINATE}, "ear": str},
 }
 
 
@@ -168,6 +181,12 @@ EC_KEYS = {
     3: (32, bytes.fromhex("301306072a8648ce3d020106082a8648ce3d030107")),
     4: (48, bytes.fromhex("301006072a8648ce3d020106052b81040022")),
 }
+
+
+def ec_key(algorithm, point):
+    return der(0x30, algorithm + der(3, b"\0\x04" + point))
+
+
 # fixedTPM, fixedParent, sensitiveDataOrigin, restricted, sign; and encryptedDuplication, decrypt, x509sign.
 REQUIRED, FORBIDDEN = 0x50032, 0xA0800
 
@@ -190,8 +209,7 @@ def read_key(public):
         x, y = read.sized(), read.sized()
         if size == 0 or len(x) > size or len(y) > size:
             raise Bad("quote", "the attestation key is of a curve that is not checked here")
-        point = b"\x04" + x.rjust(size, b"\0") + y.rjust(size, b"\0")
-        spki = der(0x30, algorithm + der(3, b"\0" + point))
+        spki = ec_key(algorithm, x.rjust(size, b"\0") + y.rjust(size, b"\0"))
     else:
         bits, exponent, modulus = read.number(2), read.number(4), read.sized()
         if exponent not in (0, 65537) or bits < 2048 or len(modulus) * 8 != bits:
@@ -225,7 +243,7 @@ def openssl_verifies(spki, signature, message):
 
 
 def check_quote(bundle, policy):
-    """Returns the digest over the quoted registers, and the Name of the key."""
+    """Returns the digest over the quoted registers, and the Name of the key, hexadecimal."""
     evidence = bundle["evidence"]
     name, scheme, spki = read_key(base64.b64decode(bundle["attestationKey"]))
     attest = base64.b64decode(evidence["attest"])
@@ -264,7 +282,7 @@ LINE = re.compile(
 
 
 def check_log(bundle, quoted):
-    """Replays the records from zero to the quoted value; returns their events."""
+    """Replays the records from zero to the quoted value; returns their events, and the value."""
     evidence, records = bundle["evidence"], bundle["log"]["records"]
     value, events, last = bytes(32), [], []
     for number, line in enumerate(records):
@@ -276,10 +294,7 @@ def check_log(bundle, quoted):
             raise Bad("log", f"record {number} is missing, or of another register")
         if hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest() != digest:
             raise Bad("log", f"record {number} has another content than its digest says")
-        try:
-            last = parse_json(content, "a record")["events"]
-        except (Malformed, KeyError, TypeError) as error:
-            raise Bad("log", f"record {number} holds no events ({error})")
+        last = whole("log", parse_json, content, "a record").get("events", [])
         events += last
         value = hashlib.sha256(value + bytes.fromhex(digest)).digest()
     registers = value
@@ -292,7 +307,7 @@ def check_log(bundle, quoted):
     if not fresh or not fresh[0].get("sweeps"):
         raise Bad("sweep", "the log does not end with a sweep that answers the nonce")
     say("sweep", "the last record is of a sweep that answers the nonce")
-    return events
+    return events, value.hex()
 
 
 def check_ima(platform, own, quoted):
@@ -370,8 +385,109 @@ def judge(events, images):
             for event in container["events"]:
                 if event["type"] == "code" and event["backing"] == "file" and event["object"]["digest"] not in digests:
                     why.append(f"unlisted code {event['object']['path']!r}")
-        verdicts[key] = ("untrusted", why) if why else ("unknown", ["no-baseline"]) if digests is None else ("trusted", [])
+        status = "untrusted" if why else "unknown" if digests is None else "trusted"
+        verdicts[key] = (status, why, container["name"], container["image"])
     return verdicts
+
+
+# --- the verifier's results (RFC 7515, draft-ietf-rats-ear) ---
+
+TIERS = ["affirming", "none", "warning", "contraindicated"]
+TIER_OF = {"trusted": "affirming", "unknown": "none", "untrusted": "contraindicated"}
+
+
+def from_base64url(text):
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if base64.urlsafe_b64encode(data).decode().rstrip("=") != text:
+        raise Bad("results", "they are no token")
+    return data
+
+
+def check_results(bundle, key, value, verdicts):
+    """That the key beside them has signed them, and that they are of just this bundle. Returns them, and the key's pin."""
+    evidence, results = bundle["evidence"], bundle["results"]
+    spki = ec_key(EC_KEYS[3][1], from_base64url(results["key"]["x"]) + from_base64url(results["key"]["y"]))
+    parts = results["ear"].split(".")
+    if len(parts) != 3:
+        raise Bad("results", "they are no token")
+    header, ear, signature = (from_base64url(part) for part in parts)
+    raw = der(0x30, integer(signature[:32]) + integer(signature[32:]))
+    signed = ".".join(parts[:2]).encode()
+    if len(signature) != 64 or not openssl_verifies(spki, raw, signed):
+        raise Bad("results", "their signature is not that of the key beside them")
+    header, ear = parse_json(header, "a header"), parse_json(ear, "a token")
+    if header.get("alg") != "ES256" or header.get("typ") != "eat+jwt":
+        raise Bad("results", "they are signed in another way than ES256")
+    submods = dict(ear["submods"])
+    host = submods.pop("host")
+    claims = host["ear_verifier_claims"]["pims"]
+    expected = {
+        "attest": hashlib.sha256(base64.b64decode(evidence["attest"])).hexdigest(),
+        "acceptedAt": evidence["acceptedAt"],
+        "pcr": evidence["pcr"],
+        "value": value,
+        "records": len(bundle["log"]["records"]),
+    }
+    policy = "urn:pims:policy:sha256:" + hashlib.sha256(bundle["policy"].encode()).hexdigest()
+    nonce = base64.b64encode(bytes.fromhex(evidence["nonce"])).decode()
+    baselines = {baseline["identity"]: dict(baseline) for baseline in bundle["baselines"]}
+    for baseline in baselines.values():
+        registry = baseline["registry"] and {name: baseline["registry"][name] for name in baseline["registry"] if name != "proof"}
+        baseline["place"] = {"root": baseline["root"], "registry": registry}
+    agree = [
+        ear["eat_profile"] == "tag:ietf.org,2026:rats/ear#04",
+        claims["host"] == bundle["host"] and claims["attestationKey"] == key and claims["evidence"] == expected,
+        submods.keys() == verdicts.keys(),
+        all(one["ear_appraisal_policy_ids"] == [policy] and one["eat_nonce"] == nonce for one in [host, *submods.values()]),
+        baselines.keys() <= {image for _, _, _, image in verdicts.values()},
+    ]
+    if bundle["endorsement"]:
+        public = base64.b64decode(bundle["endorsement"]["publicArea"])
+        name_hash = int.from_bytes(public[2:4], "big")
+        name = public[2:4] + hashlib.new(HASHES[name_hash], public).digest()
+        agree.append(claims["endorsementKey"] == name.hex())
+    for container, (status, _, name, image) in verdicts.items() if all(agree) else ():
+        theirs = submods[container]
+        said = theirs["ear_verifier_claims"]["pims"]
+        place = baselines[image]["place"] if image in baselines else None
+        agree.append(said["name"] == name and said["image"] == image and said["baseline"] == place)
+        agree.append(TIERS.index(theirs["ear_status"]) >= TIERS.index(TIER_OF[status]))
+    worst = max([host, *submods.values()], key=lambda one: TIERS.index(one["ear_status"]))["ear_status"]
+    agree.append(TIERS.index(ear["ear_status"]) >= TIERS.index(worst))
+    if not all(agree):
+        raise Bad("results", "they are not of what the bundle shows, or better")
+    pin = "sha256:" + base64.b64encode(hashlib.sha256(spki).digest()).decode()
+    say("results", f"{ear['ear_status']}, signed by {pin}, of just what the bundle shows")
+    return ear["ear_status"], pin
+
+
+def check_endorsement(bundle, roots):
+    """That the endorsement key's certificate leads to a root, as of when the evidence was accepted, by openssl's rules."""
+    certificates = [base64.b64decode(one) for one in (bundle["endorsement"] or {}).get("certificates", [])]
+    if not certificates:
+        raise Bad("endorsement", "the bundle has no certificate of the TPM's maker")
+    at = datetime.datetime.fromisoformat(bundle["evidence"]["acceptedAt"].replace("Z", "+00:00")).timestamp()
+    with tempfile.TemporaryDirectory() as folder:
+        pems = []
+        for number, certificate in enumerate(certificates):
+            pems.append(os.path.join(folder, str(number)))
+            text = base64.encodebytes(certificate).decode()
+            with open(pems[-1], "w") as file:
+                file.write(f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n")
+        steps = [word for pem in pems[1:] for word in ("-untrusted", pem)]
+        command = ["openssl", "verify", "-attime", str(int(at)), "-CAfile", roots, "-no-CApath", "-no-CAstore", *steps, pems[0]]
+        done = subprocess.run(command, capture_output=True, timeout=60)
+        public = ["openssl", "x509", "-in", pems[0], "-noout", "-pubkey"]
+        shown = subprocess.run(public, capture_output=True, timeout=60).stdout.decode()
+    if done.returncode != 0:
+        raise Bad("endorsement", "its certificate leads to no root that you trust: " + done.stderr.decode().strip()[-200:])
+    own = base64.b64decode(re.sub(r"-----[^-]*-----|\s", "", shown))
+    # The numbers of an EK's template end its public area: the modulus, or both coordinates with their lengths.
+    area = base64.b64decode(bundle["endorsement"]["publicArea"])
+    numbers = area[-68:-34][2:] + area[-32:] if area[:2] == b"\0\x23" else area[-256:]
+    if numbers not in own:
+        raise Bad("endorsement", "its certificate is of another key")
+    say("endorsement", "its maker certified the endorsement key")
 
 
 # --- all of it ---
@@ -383,34 +499,44 @@ def say(what, text):
 def main():
     parser = argparse.ArgumentParser(description="Checks a bundle of evidence without PIMS.")
     parser.add_argument("bundle")
-    parser.add_argument("--ak", action="append", default=[], help="Name of an attestation key that you know to be in a TPM")
-    parser.add_argument("--baseline", action="append", default=[], help="root of a baseline that you know to be good")
+    many = {"action": "append", "default": []}
+    parser.add_argument("--ak", **many, help="Name of an attestation key that you know to be in a TPM")
+    parser.add_argument("--baseline", **many, help="root of a baseline that you know to be good")
+    parser.add_argument("--verifier-key", **many, help="pin of the key of a verifier whose word you take: sha256:…")
+    parser.add_argument("--roots", help="certificates of TPM makers, PEM: the TPM must be of one of them")
     parser.add_argument("--undated", action="store_true", help="do not ask when it was")
     options = parser.parse_args()
     bundle, policy = read_bundle(options.bundle)
     quoted, key = check_quote(bundle, policy)
-    events = check_log(bundle, quoted)
-    images = check_baselines(bundle)
-    missing = []
-    if key not in options.ak:
-        missing.append("key: nobody whom you know says that the attestation key is in a TPM (--ak)")
-    if not {baseline["root"] for baseline in bundle["baselines"]} <= set(options.baseline):
-        missing.append("baselines: nobody whom you know has approved them (--baseline)")
+    events, value = whole("log", check_log, bundle, quoted)
+    images = whole("baselines", check_baselines, bundle)
+    verdicts = whole("log", judge, events, images)
+    said, pin = whole("results", check_results, bundle, key, value, verdicts)
+    if options.roots:
+        check_endorsement(bundle, options.roots)
+    known = pin in options.verifier_key
     below = policy["platform"]
     lenient = policy["starts"] or any(one["allow"] for one in policy["listeners"]) or policy["maxPauseMs"] is not None
-    if lenient or (below and below["manifests"]):
-        missing.append("policy: it makes exceptions, and nobody whom you know stands for them")
-    if not options.undated:
-        missing.append("time: nobody whom you know says when the nonce was given out (--undated: do not ask)")
-    if below:
-        missing.append("below the agent: boot and released files are judged by 'pims verify' only")
+    missing = {
+        "key: nobody whom you know says that the attestation key is in a TPM (--ak)": key not in options.ak,
+        "baselines: nobody whom you know has approved them (--baseline)": not {
+            baseline["root"] for baseline in bundle["baselines"]
+        } <= set(options.baseline),
+        "policy: it makes exceptions, and nobody whom you know stands for them": lenient or (below and below["manifests"]),
+        "below the agent: boot and released files are judged by 'pims verify', and by the verifier": below,
+        "time: nobody whom you know says when the nonce was given out (--undated: do not ask)": not options.undated,
+    }
+    missing = [text for text, is_missing in missing.items() if is_missing and not known]
     for text in missing:
-        say("missing", text)
+        say("missing", text + ", or --verifier-key")
     statuses = set()
-    for container, (status, why) in judge(events, images).items():
-        say(container, " ".join([status, *why]))
+    for container, (status, why, name, _) in verdicts.items():
+        say(f"{container} ({name!r})", " ".join([status, *why]))
         statuses.add(status)
-    verdict = "untrusted" if "untrusted" in statuses else "unknown" if missing or "unknown" in statuses else "trusted"
+    if said == "contraindicated" or "untrusted" in statuses:
+        verdict = "untrusted"
+    else:
+        verdict = "unknown" if missing or said != "affirming" or "unknown" in statuses else "trusted"
     print(verdict)
     return {"trusted": 0, "untrusted": 2, "unknown": 3}[verdict]
 

@@ -1,13 +1,18 @@
 // A bundle from a real verifier, chain and TPM, checked by `pims verify` and by a script that has none of PIMS's code.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { cpSync, mkdirSync, statSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { createLocalJWKSet, jwtVerify } from "jose";
+import { z } from "zod";
 import { VerifierClient } from "../src/agent/verifier-client.ts";
 import { type Bundle, parseBundle } from "../src/attest/bundle.ts";
+import { requestJson } from "../src/attest/http.ts";
+import { jwkOf } from "../src/attest/jwt.ts";
 import { codeEvent, containerOf, startEvent } from "../src/attest/sample-events.ts";
 import { TestHost } from "../src/attest/testing.ts";
 import { type BundleReport, verifyBundle } from "../src/attest/verify-bundle.ts";
@@ -54,11 +59,18 @@ async function script(runs: readonly (readonly string[])[]): Promise<{ status: n
   return lines.map((line) => JSON.parse(line) as [number, string]).map(([status, text]) => ({ status, text }));
 }
 
+const jwksSchema = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).length(1) });
 const STATUS = { trusted: 0, unknown: 3, untrusted: 2 };
 
 async function verdictOf(path: string, anchors: readonly string[]): Promise<{ status: number; text: string }> {
   const given = (option: string) => anchors.flatMap((one) => (one.startsWith(option) ? one.slice(option.length) : []));
-  const known = { keys: given("--ak="), baselines: given("--baseline="), undated: anchors.includes("--undated") };
+  const known = {
+    keys: given("--ak="),
+    baselines: given("--baseline="),
+    verifiers: given("--verifier-key="),
+    roots: null,
+    undated: anchors.includes("--undated"),
+  };
   try {
     const report = verifyBundle(parseBundle(new Uint8Array(await readFile(path))), known);
     return { status: STATUS[report.verdict], text: JSON.stringify(report) };
@@ -116,14 +128,14 @@ async function site(t: TestContext) {
     });
   };
   const check = async (bundle: Bundle, anchors: readonly string[]) => (await checkAll({ bundle }, anchors))[0]!;
-  return { file, take, attest, check, checkAll, web, key };
+  return { verifier, roots, file, take, attest, check, checkAll, web, key };
 }
 
 test("both checkers trust a bundle by anchors of one's own, and only by them", async (t) => {
   const { file, take, attest, check, web, key } = await site(t);
   const bundle = await take();
   assert.equal(statSync(file).mode & 0o777, 0o600);
-  assert.equal(bundle.baselines[0]?.registry.approvals, 2);
+  assert.equal(bundle.baselines[0]?.registry?.approvals, 2);
   assert.equal(bundle.endorsement?.certificates.length, 2, "the key's own certificate and that of its issuer");
   const anchors = [`--ak=${key}`, `--baseline=${bundle.baselines[0]!.root}`, "--undated"];
   const good = await check(bundle, anchors);
@@ -192,6 +204,23 @@ test("both checkers refuse a bundle that was altered, whatever the anchors", asy
     "baseline's root": { ...good, baselines: [{ ...web!, root: "00".repeat(32) }] },
     "baseline of another image": { ...good, baselines: [{ ...web!, identity: testIdentity("other") }] },
     "baseline twice": { ...good, baselines: [web!, web!] },
+    "baseline left out": { ...good, baselines: [] },
+    "registry's word": { ...good, baselines: [{ ...web!, registry: { ...web!.registry!, approvals: 3 } }] },
+    "another host": { ...good, host: "node2" },
+    policy: { ...good, policy: good.policy.replace('"maxPauseMs":null', '"maxPauseMs":60000') },
+    "time of acceptance": { ...good, evidence: { ...evidence, acceptedAt: old.evidence.acceptedAt } },
+    "endorsement key": { ...good, endorsement: { ...good.endorsement!, publicArea: good.attestationKey } },
+    "results of before": { ...good, results: old.results },
+    "results' signature": { ...good, results: { ...good.results, ear: `${good.results.ear.slice(0, -4)}AAAA` } },
+    "results' key": {
+      ...good,
+      results: { ...good.results, key: jwkOf(generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey) },
+    },
+    "results' key that is none": {
+      ...good,
+      results: { ...good.results, key: { ...good.results.key, y: good.results.key.x } },
+    },
+    "no results": { ...good, results: { ...good.results, ear: "" } },
   };
   for (const { name, statuses, ours, theirs } of await checkAll(bad, anchors))
     assert.deepEqual(statuses, [2, 2], `${name}: ${ours} ${theirs}`);
@@ -213,4 +242,51 @@ test("both checkers refuse a bundle that was altered, whatever the anchors", asy
   const refused = await pimsMeanwhile(["verify", file]);
   assert.deepEqual([refused.status, refused.stdout], [1, ""]);
   assert.match(refused.stderr, /^pims: this is no bundle of evidence: [^\n]*\n$/);
+});
+
+test("the verifier's word, where it is taken, and the maker's certificate", async (t) => {
+  const { verifier, roots, file, take, check, key } = await site(t);
+  const bundle = await take();
+  const word = [`--verifier-key=${verifier.resultsKey}`];
+  assert.deepEqual((await check(bundle, word)).statuses, [0, 0]);
+  assert.deepEqual((await check(bundle, [`--verifier-key=sha256:${"A".repeat(43)}=`])).statuses, [3, 3]);
+  // Who sees that the attestation key is in this TPM is the verifier; whose TPM that is says its maker.
+  const certified = await pimsMeanwhile(["verify", ...word, "--roots", roots, file]);
+  assert.equal(certified.status, 0, certified.stdout + certified.stderr);
+  assert.match(certified.stdout, /^endorsement +ok +its maker certified/m);
+  assert.match(certified.stdout, /^key +verifier +the verifier saw that the attestation key is in the TPM with/m);
+  const root = join(roots, "swtpm-localca-rootca-cert.pem");
+  const strange = join(roots, "..", "strange");
+  mkdirSync(strange);
+  cpSync(join(roots, "issuercert.pem"), join(strange, "issuercert.pem"));
+  assert.equal((await pimsMeanwhile(["verify", ...word, "--roots", strange, file])).status, 2);
+  const [good, bad] = await script([
+    [...word, "--roots", root, file],
+    [...word, "--roots", join(strange, "issuercert.pem"), file],
+  ]);
+  assert.deepEqual([good!.status, bad!.status], [0, 2], good!.text + bad!.text);
+
+  // The same claims in a token of its own, which another library verifies.
+  const { status, stdout } = await pimsMeanwhile(
+    ["attest", "node1", "--ear", "--timeout", "1", "--join-token", join(file, "../verifier", JOIN_TOKEN_FILE)],
+    { PIMS_VERIFIER: verifier.address },
+  );
+  assert.equal(status, 3, "no agent answers in this test");
+  const keys = await requestJson(verifier.address, "/v1/keys", jwksSchema, { method: "GET", timeoutMs: 10_000 });
+  const { payload, protectedHeader } = await jwtVerify(stdout.trim(), createLocalJWKSet(keys), { typ: "eat+jwt" });
+  assert.equal(protectedHeader.alg, "ES256");
+  assert.deepEqual([payload.eat_profile, payload.ear_status], ["tag:ietf.org,2026:rats/ear#04", "affirming"]);
+  const submods = payload.submods as Record<string, Record<string, unknown>>;
+  assert.deepEqual(
+    Object.entries(submods).map(([name, submod]) => [name.split(":")[0], submod.ear_status]),
+    [
+      ["host", "affirming"],
+      ["docker", "affirming"],
+    ],
+  );
+  assert.deepEqual(submods.host!.ear_trustworthiness_vector, { "instance-identity": 2, hardware: 2 });
+  assert.ok(JSON.stringify(submods.host).includes(key));
+  const [head, , signature] = stdout.trim().split(".");
+  const forged = Buffer.from(JSON.stringify({ ...payload, ear_status: "none" })).toString("base64url");
+  await assert.rejects(jwtVerify(`${head}.${forged}.${signature}`, createLocalJWKSet(keys)));
 });

@@ -5,6 +5,7 @@ import { digestSchema } from "../log/finding.ts";
 import { pcrSchema } from "../log/pcr.ts";
 import { MAX_LINE_BYTES } from "../log/record.ts";
 import { describeIssue } from "./api.ts";
+import { jwkSchema } from "./jwt.ts";
 import { MAX_FIRMWARE_LOG_BYTES } from "./platform-evidence.ts";
 
 /** Bytes of a bundle. Readers hold it in memory. */
@@ -14,6 +15,7 @@ const MAX_BASELINES = 1024;
 const MAX_CERTIFICATES = 8;
 /** Of the IMA list since the machine was started. */
 export const MAX_BUNDLED_IMA_BYTES = 32 * 1024 * 1024;
+const MAX_EAR_CHARACTERS = 16 * 1024 * 1024;
 const MAX_POLICY_CHARACTERS = 32 * 1024 * 1024;
 
 const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4);
@@ -65,16 +67,19 @@ const baselineSchema = z.strictObject({
     .array(text(MAX_LINE_BYTES))
     .min(1)
     .max(MAX_ENTRIES + 1),
-  registry: z.strictObject({
-    chainId: decimal,
-    contract: z.string().regex(/^0x[0-9a-f]{40}$/),
-    /** The block as of which the rest was read. */
-    block: decimal,
-    proposal: hash32,
-    approvals: z.int().min(0),
-    /** Kept for account and storage proofs. Null: the registry's state is the word of whoever made the bundle. */
-    proof: z.null(),
-  }),
+  /** Null where the chain did not answer when the bundle was made. */
+  registry: z
+    .strictObject({
+      chainId: decimal,
+      contract: z.string().regex(/^0x[0-9a-f]{40}$/),
+      /** The block as of which the rest was read. */
+      block: decimal,
+      proposal: hash32,
+      approvals: z.int().min(0),
+      /** Kept for account and storage proofs. Null: the registry's state is the word of whoever made the bundle. */
+      proof: z.null(),
+    })
+    .nullable(),
 });
 export type BundledBaseline = z.infer<typeof baselineSchema>;
 
@@ -96,6 +101,8 @@ export const bundleSchema = z.strictObject({
   baselines: z.array(baselineSchema).max(MAX_BASELINES),
   /** The policy that was judged by, as JSON text: its digest is over these bytes. */
   policy: text(MAX_POLICY_CHARACTERS),
+  /** The verifier's verdicts when the bundle was made, as EAR (`ear.ts`), and the key that has signed them. */
+  results: z.strictObject({ key: jwkSchema, ear: z.string().max(MAX_EAR_CHARACTERS) }),
 });
 export type Bundle = z.infer<typeof bundleSchema>;
 

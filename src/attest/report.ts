@@ -72,3 +72,9 @@ export const attestSchema = z.object({
     .nullable(),
   host: hostReportSchema,
 });
+
+export const earAnswerSchema = z.object({
+  schema: z.literal("pims.ear/v1"),
+  /** JSON Web Token. */
+  ear: z.string().regex(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/),
+});

@@ -1,41 +1,32 @@
 import { parseBaseline } from "../baseline/format.ts";
-import { toHex } from "../core/bytes.ts";
+import { bytesEqual, toHex } from "../core/bytes.ts";
+import { rfc3339 } from "../core/clock.ts";
 import { describeError, errorCode } from "../core/errors.ts";
 import type { Reason } from "../log/finding.ts";
 import type { LogRecord } from "../log/record.ts";
 import { parseAttest } from "../tpm/attest.ts";
+import { type Certificate, parseCertificate } from "../tpm/certificate/certificate.ts";
+import { checkEkCertificate } from "../tpm/certificate/ek-certificate.ts";
 import { computeName } from "../tpm/name.ts";
 import { isRestrictedSigningKey } from "../tpm/public.ts";
 import { type Appraisal, appraise, NOTHING_PROVED } from "./appraise.ts";
 import type { Bundle, BundledBaseline } from "./bundle.ts";
-import { type BundlePolicy, isStrictest, parseBundlePolicy } from "./bundle-policy.ts";
+import { type BundlePolicy, parseBundlePolicy } from "./bundle-policy.ts";
+import { type Anchors, findTrust, type Trust } from "./bundle-trust.ts";
+import { checkResults } from "./check-results.ts";
+import type { Tier } from "./ear.ts";
 import { applyRecords, emptyHostState, type HostState } from "./host-state.ts";
 import { judgePlatform, type Link } from "./judge-platform.ts";
+import { keyOfJwk } from "./jwt.ts";
 import { referenceValues } from "./reference-values.ts";
 import { Releases } from "./release-manifest.ts";
 import { sweeperStanding } from "./sweeper-standing.ts";
 import { type BaselineLookup, decide, type HostStanding, NO_IDENTITY, type Verdict } from "./verdict.ts";
-
-/** What whoever checks a bundle knows from elsewhere. Without it the bundle proves only that it fits together. */
-export interface Anchors {
-  /** Names of attestation keys, hexadecimal. */
-  readonly keys: readonly string[];
-  /** Merkle roots of baselines, hexadecimal. */
-  readonly baselines: readonly string[];
-  /** It is enough that the host was so once, whenever that was. */
-  readonly undated: boolean;
-}
+import { pinOf } from "./verifier-address.ts";
 
 export interface Check {
   readonly check: string;
   readonly outcome: "ok" | "failed" | "skipped";
-  readonly text: string;
-}
-
-/** On whose word something rests that the bundle cannot prove by itself. */
-export interface Trust {
-  readonly trust: "key" | "baselines" | "policy" | "time";
-  readonly by: "you" | "nobody";
   readonly text: string;
 }
 
@@ -44,6 +35,8 @@ export interface BundleReport {
   readonly host: string;
   readonly checks: readonly Check[];
   readonly trust: readonly Trust[];
+  /** What the verifier said, of all together; null where that is not of this bundle. */
+  readonly results: { readonly status: Tier; readonly issuedAt: string; readonly key: string } | null;
   readonly links: readonly Link[] | null;
   /** Of the containers that ran; none where the evidence does not hold. */
   readonly containers: readonly Verdict[];
@@ -58,8 +51,11 @@ export function verifyBundle(bundle: Bundle, anchors: Anchors): BundleReport {
   const checks: Check[] = [];
   const references = checkBaselines(bundle.baselines, checks);
   const appraisal = checkEvidence(bundle, policy, checks);
-  const trust = findTrust(bundle, policy, anchors);
-  if (!appraisal?.accepted) return reportOf(bundle, checks, trust, null, []);
+  if (!appraisal?.accepted) {
+    const trust = findTrust(bundle, policy, anchors, null);
+    checks.push({ check: "results", outcome: "skipped", text: "not reached" });
+    return { verdict: "untrusted", host: bundle.host, checks, trust, results: null, links: null, containers: [] };
+  }
   const state = stateOf(appraisal.records, bundle.evidence.from);
   const platform = policy.platform === null ? null : judgeBelow(appraisal, policy.platform);
   const [below] = platform?.reasons ?? [];
@@ -73,26 +69,65 @@ export function verifyBundle(bundle: Bundle, anchors: Anchors): BundleReport {
       const lookup = identity === null ? NO_IDENTITY : (references.get(identity) ?? noBaseline(identity));
       return decide(state, container, lookup, standing, policy);
     });
-  return reportOf(bundle, checks, trust, platform?.links ?? null, containers, standing);
-}
-
-function reportOf(
-  { host }: Bundle,
-  checks: readonly Check[],
-  trust: readonly Trust[],
-  links: readonly Link[] | null,
-  containers: readonly Verdict[],
-  standing: HostStanding = { standing: "good" },
-): BundleReport {
+  const { length, value } = appraisal.proved;
+  const checked = checkResults(bundle, { value, records: length, containers });
+  const results = "results" in checked ? checked.results : null;
+  const key = results === null ? "" : pinOf(keyOfJwk(bundle.results.key));
+  const problem = "problem" in checked ? checked.problem : null;
+  checks.push({
+    check: "results",
+    outcome: problem === null ? "ok" : "failed",
+    text: problem ?? `${results?.status}, signed by ${key}, of just what the bundle shows`,
+  });
+  const said = anchors.verifiers.includes(key) ? results : null;
+  if (anchors.roots !== null) checks.push(checkEndorsement(bundle, anchors.roots));
+  const trust = findTrust(bundle, policy, anchors, said);
   const bad =
     checks.some(({ outcome }) => outcome === "failed") ||
     standing.standing === "refused" ||
+    results?.status === "contraindicated" ||
     containers.some(({ status }) => status === "untrusted");
   const open =
     trust.some(({ by }) => by === "nobody") ||
     standing.standing !== "good" ||
+    results?.status !== "affirming" ||
     containers.some(({ status }) => status !== "trusted");
-  return { verdict: bad ? "untrusted" : open ? "unknown" : "trusted", host, checks, trust, links, containers };
+  const verdict = bad ? "untrusted" : open ? "unknown" : "trusted";
+  return {
+    ...{ verdict, host: bundle.host, checks, trust },
+    results: results && { status: results.status, issuedAt: rfc3339(results.issuedAtMs), key },
+    ...{ links: platform?.links ?? null, containers },
+  };
+}
+
+/**
+ * Whether a maker certified the endorsement key, as of when the evidence was accepted: makers' certificates end before their
+ * TPMs do. That the attestation key lives beside it is in the verifier's results.
+ */
+function checkEndorsement({ endorsement, evidence }: Bundle, roots: readonly Certificate[]): Check {
+  const check = "endorsement";
+  const [own, ...between] = endorsement?.certificates.map(bytesOf) ?? [];
+  if (endorsement === null || own === undefined)
+    return { check, outcome: "failed", text: "the bundle has no certificate of the TPM's maker" };
+  try {
+    // A root is what the caller brings, never what the bundle brings.
+    const steps = between.map(parseCertificate).filter(({ issuer, subject }) => !bytesEqual(issuer, subject));
+    const at = Date.parse(evidence.acceptedAt);
+    const { manufacturer, model, version } = checkEkCertificate(
+      own,
+      bytesOf(endorsement.publicArea),
+      [...roots, ...steps],
+      at,
+    );
+    return {
+      check,
+      outcome: "ok",
+      text: `its maker certified the endorsement key: ${manufacturer} ${model} ${version}`,
+    };
+  } catch (error) {
+    if (errorCode(error) !== "ek-untrusted" && errorCode(error) !== "tpm-malformed") throw error;
+    return { check, outcome: "failed", text: describeError(error) };
+  }
 }
 
 /** Records that came with the last evidence tell together how long the sweeper stood still; earlier ones are no news. */
@@ -209,31 +244,6 @@ function refuse(step: (typeof STEPS)[number], text: string, checks: Check[]): vo
     if (index === at) checks.push({ check, outcome: "failed", text });
     else if (index > at) checks.push({ check, outcome: "skipped", text: "not reached" });
     else checks.push({ check, outcome: "ok", text: "" });
-}
-
-function findTrust(bundle: Bundle, policy: BundlePolicy, anchors: Anchors): Trust[] {
-  const own = (trust: Trust["trust"], text: string): Trust => ({ trust, by: "you", text });
-  const missing = (trust: Trust["trust"], text: string): Trust => ({ trust, by: "nobody", text });
-  const publicArea = bytesOf(bundle.attestationKey);
-  const name = isRestrictedSigningKey(publicArea) ? toHex(computeName(publicArea)) : "";
-  const strange = bundle.baselines.filter(({ root }) => !anchors.baselines.includes(root));
-  return [
-    anchors.keys.includes(name)
-      ? own("key", "you know the attestation key")
-      : missing("key", `nobody whom you know says that the attestation key ${name || "in it"} is in a TPM (--ak)`),
-    strange.length === 0
-      ? own("baselines", "you know the roots of all baselines")
-      : missing(
-          "baselines",
-          `nobody whom you know has approved ${strange.map(({ root }) => root).join(", ")} (--baseline)`,
-        ),
-    isStrictest(policy)
-      ? own("policy", "it allows nothing that the images do not promise")
-      : missing("policy", "it makes exceptions, and nobody whom you know stands for them"),
-    anchors.undated
-      ? own("time", "you do not ask when it was")
-      : missing("time", "nobody whom you know says when the nonce was given out (--undated: do not ask)"),
-  ];
 }
 
 const bytesOf = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, "base64"));

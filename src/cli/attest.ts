@@ -1,10 +1,10 @@
 import type { Command } from "commander";
 import { requestJson } from "../attest/http.ts";
-import { attestSchema } from "../attest/report.ts";
+import { attestSchema, earAnswerSchema } from "../attest/report.ts";
 import { PimsError } from "../core/errors.ts";
 import { action } from "./command.ts";
 import { exitStatusOfHosts, printHosts, selectContainers } from "./hosts.ts";
-import { EXIT, printJson, say } from "./output.ts";
+import { EXIT, printJson, printLine, say } from "./output.ts";
 import { readJoinToken, verifierAddress } from "./verifier-address.ts";
 
 const TIMEOUT_MS = 10_000;
@@ -17,11 +17,15 @@ export function addAttest(program: Command): void {
     .option("--verifier <address>", "address of the verifier (or PIMS_VERIFIER)")
     .option("--join-token <file>", "the verifier's join token", "/var/lib/pims/verifier/join-token")
     .option("--timeout <seconds>", "how long to wait for the agent", "10")
+    .option("--ear", "print the verdicts as a token signed by the verifier (EAT Attestation Result, JWT)")
     .option("--json", "print one object (pims.attest/v1)")
     .addHelpText("after", "\nExit status: 0 all trusted, 1 failed, 2 something untrusted, 3 something not determined")
     .action(
       action(
-        async (host: string, options: { verifier?: string; joinToken: string; timeout: string; json?: boolean }) => {
+        async (
+          host: string,
+          options: { verifier?: string; joinToken: string; timeout: string; ear?: boolean; json?: boolean },
+        ) => {
           const address = await verifierAddress(options.verifier);
           const seconds = Number(options.timeout);
           if (!(seconds > 0 && seconds <= 30)) throw new PimsError("usage", "the timeout must be 1 to 30 seconds");
@@ -33,7 +37,11 @@ export function addAttest(program: Command): void {
             { method: "POST", token, body: {}, timeoutMs: seconds * 1000 + TIMEOUT_MS },
           );
           const shown = selectContainers(answer.host, undefined, false);
-          if (options.json) printJson({ ...answer, host: shown });
+          if (options.ear) {
+            const path = `/v1/hosts/${encodeURIComponent(host)}/ear`;
+            const request = { method: "GET", timeoutMs: TIMEOUT_MS } as const;
+            printLine((await requestJson(address, path, earAnswerSchema, request)).ear);
+          } else if (options.json) printJson({ ...answer, host: shown });
           else {
             if (answer.outcome === null) say(`pims: the agent on ${host} gave no evidence within ${seconds} s`);
             else if (!answer.outcome.accepted)

@@ -1,9 +1,9 @@
-import { rename, rm, writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { z } from "zod";
 import { MAX_BUNDLE_BYTES, parseBundle } from "../attest/bundle.ts";
 import { requestJson } from "../attest/http.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
+import { replacePrivateFile } from "../core/private-file.ts";
 import { action } from "./command.ts";
 import { EXIT, say } from "./output.ts";
 import { readJoinToken, verifierAddress } from "./verifier-address.ts";
@@ -28,21 +28,18 @@ export function addBundle(program: Command): void {
         const text = JSON.stringify(await requestJson(address, path, z.unknown(), request));
         const { evidence, log } = parseBundle(new Uint8Array(Buffer.from(text)));
         if (options.out === undefined) process.stdout.write(text);
-        else await writeWhole(options.out, text);
+        else await write(options.out, text);
         say(`pims: evidence of ${host} accepted at ${evidence.acceptedAt}, ${log.records.length} records`);
         return EXIT.good;
       }),
     );
 }
 
-/** The whole file or none. Logs tell what ran on a host, so nobody else may read it. */
-async function writeWhole(path: string, text: string): Promise<void> {
-  const unfinished = `${path}.unfinished`;
+/** Logs tell what ran on a host, so nobody else may read it. */
+async function write(path: string, text: string): Promise<void> {
   try {
-    await writeFile(unfinished, text, { mode: 0o600 });
-    await rename(unfinished, path);
+    await replacePrivateFile(path, text);
   } catch (cause) {
-    await rm(unfinished, { force: true });
     throw new PimsError("file-unwritable", `${path} cannot be written (${errorCode(cause)})`, { cause });
   }
 }

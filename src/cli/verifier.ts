@@ -22,6 +22,7 @@ export function addVerifier(program: Command): void {
         const config = await readConfig(options.config, verifierConfigSchema);
         const stop = untilSignal();
         const running = await runVerifier(config, (text) => say(`pims: ${text}`));
+        say(`pims: results are signed by ${running.resultsKey}`);
         say(`pims: the verifier listens on ${running.address}`);
         if (!stop.signal.aborted)
           await new Promise((resolve) => stop.signal.addEventListener("abort", resolve, { once: true }));

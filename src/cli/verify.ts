@@ -1,9 +1,11 @@
 import { createReadStream } from "node:fs";
 import type { Command } from "commander";
 import { MAX_BUNDLE_BYTES, parseBundle } from "../attest/bundle.ts";
+import { pinSchema } from "../attest/verifier-address.ts";
 import { type BundleReport, verifyBundle } from "../attest/verify-bundle.ts";
 import { printable } from "../core/bytes.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
+import { readRoots } from "../tpm/certificate/roots.ts";
 import { action, append } from "./command.ts";
 import { describeFinding, shortDigest, shortId } from "./describe.ts";
 import { colourStatus, EXIT, printJson, printLine, table } from "./output.ts";
@@ -11,6 +13,8 @@ import { colourStatus, EXIT, printJson, printLine, table } from "./output.ts";
 interface VerifyOptions {
   readonly ak: string[];
   readonly baseline: string[];
+  readonly verifierKey: string[];
+  readonly roots?: string;
   readonly undated?: boolean;
   readonly json?: boolean;
 }
@@ -22,6 +26,8 @@ export function addVerify(program: Command): void {
     .argument("<bundle>", "file that 'pims bundle export' wrote")
     .option("--ak <name>", "Name of an attestation key that you know to be in a TPM; may be given again", append, [])
     .option("--baseline <root>", "root of a baseline that you know to be good; may be given again", append, [])
+    .option("--verifier-key <pin>", "key of a verifier whose word you take: sha256:…; may be given again", append, [])
+    .option("--roots <folder>", "certificates of TPM makers: the TPM must be of one of them")
     .option("--undated", "do not ask when it was: that the host was so once is enough")
     .option("--json", "print one object (pims.verify/v1)")
     .addHelpText(
@@ -34,6 +40,8 @@ export function addVerify(program: Command): void {
         const report = verifyBundle(bundle, {
           keys: options.ak.map((name) => hexOf(name, /^([0-9a-f]{2}){34,66}$/, "the Name of a key")),
           baselines: options.baseline.map((root) => hexOf(root, /^[0-9a-f]{64}$/, "a Merkle root")),
+          verifiers: options.verifierKey.map(pin),
+          roots: options.roots === undefined ? null : await readRoots(options.roots),
           undated: options.undated === true,
         });
         if (options.json) printJson({ schema: "pims.verify/v1", ...report });
@@ -41,6 +49,13 @@ export function addVerify(program: Command): void {
         return { trusted: EXIT.good, untrusted: EXIT.findings, unknown: EXIT.undetermined }[report.verdict];
       }),
     );
+}
+
+function pin(value: string): string {
+  if (pinSchema.safeParse(value).success) return value;
+  throw new PimsError("usage", `${JSON.stringify(value.slice(0, 80))} is not the pin of a verifier's key`, {
+    hint: "'pims verifier run' prints it: sha256: and 44 characters of base64",
+  });
 }
 
 function hexOf(value: string, form: RegExp, what: string): string {
@@ -66,7 +81,10 @@ async function readBundle(path: string): Promise<Uint8Array> {
   }
 }
 
-function printReport({ verdict, host, checks, trust, links, containers }: BundleReport, acceptedAt: string): void {
+function printReport(
+  { verdict, host, checks, trust, results, links, containers }: BundleReport,
+  acceptedAt: string,
+): void {
   printLine(`evidence of host ${printable(host)}, accepted at ${acceptedAt} as the bundle says`);
   printLine();
   const rows = checks.map(({ check, outcome, text }) => [check, colourStatus(outcome), printable(text)]);
@@ -74,6 +92,7 @@ function printReport({ verdict, host, checks, trust, links, containers }: Bundle
   printLine();
   const words = trust.map(({ trust: what, by, text }) => [what, colourStatus(by), printable(text)]);
   printLine(table([["TRUST IN", "RESTS ON", ""], ...words]));
+  if (results !== null) printLine(`the verifier said at ${results.issuedAt}: ${results.status}`);
   for (const { link, state, text } of links ?? []) printLine(`${link} ${colourStatus(state)}: ${printable(text)}`);
   printLine();
   if (containers.length === 0) printLine("no container");

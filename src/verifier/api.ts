@@ -8,9 +8,12 @@ import {
   revokeRequestSchema,
 } from "../attest/enrollment.ts";
 import { MAX_EVIDENCE_BYTES, parseEvidence, parseRecordsAhead } from "../attest/evidence.ts";
+import { thumbprint } from "../attest/jwt.ts";
 import { brief } from "../core/bytes.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import type { Enrollment } from "./enrollment.ts";
+import { type ExportModules, exportBundle } from "./export-bundle.ts";
+import { gatherResults, signEar } from "./gather-results.ts";
 import type { Verifier } from "./verifier.ts";
 
 const STATUS: Readonly<Record<string, number>> = {
@@ -30,7 +33,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "tpm-changed": 409,
   "records-refused": 409,
   "no-evidence": 409,
-  "bundle-busy": 503,
+  "results-busy": 503,
   "bundle-too-large": 413,
 };
 
@@ -41,7 +44,8 @@ const waitQuery = z.object({ waitMs: z.coerce.number().int().min(0).max(MAX_WAIT
 export interface ApiOptions {
   /** One sentence for the operator. */
   readonly report?: (text: string) => void;
-  readonly bundleOf?: (host: string) => Promise<string>;
+  /** What signed results and bundles are made of; without it there are none. */
+  readonly results?: ExportModules;
   readonly tls?: { readonly key: string; readonly certificate: string } | undefined;
 }
 
@@ -54,7 +58,7 @@ const TLS = { minVersion: "TLSv1.3", ALPNProtocols: ["http/1.1"], handshakeTimeo
  * on loopback unless it is told otherwise. With `tls` it speaks TLS 1.3 and nothing else.
  */
 export function buildApi(verifier: Verifier, enrollment: Enrollment, options: ApiOptions = {}): FastifyInstance {
-  const { report = () => {}, tls, bundleOf } = options;
+  const { report = () => {}, tls, results } = options;
   const app: FastifyInstance = Fastify({
     bodyLimit: MAX_EVIDENCE_BYTES,
     forceCloseConnections: true,
@@ -123,10 +127,17 @@ export function buildApi(verifier: Verifier, enrollment: Enrollment, options: Ap
     const { from } = parse(fromQuery, request.query);
     return { records: verifier.records(hostOf(request), from) };
   });
-  if (bundleOf !== undefined)
+  if (results !== undefined) {
+    app.get("/v1/hosts/:host/ear", async (request) => {
+      const ear = signEar(await gatherResults(hostOf(request), results), results);
+      return { schema: "pims.ear/v1", ear };
+    });
     app.get("/v1/hosts/:host/bundle", byOperator, async (request, reply) =>
-      reply.type("application/json").send(await bundleOf(hostOf(request))),
+      reply.type("application/json").send(await exportBundle(hostOf(request), results)),
     );
+    const { jwk } = results.key;
+    app.get("/v1/keys", async () => ({ keys: [{ ...jwk, kid: thumbprint(jwk), alg: "ES256", use: "sig" }] }));
+  }
   app.get("/v1/hosts/:host/platform", async (request) => {
     const host = hostOf(request);
     const { tpm, notice } = await verifier.reportHost(host);

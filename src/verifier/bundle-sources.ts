@@ -10,7 +10,7 @@ import type { VerifierConfig } from "./config.ts";
 
 const TIMEOUT_MS = 2000;
 
-/** The approved baseline of an image as bundles carry it; null when there is none or the chain does not answer. */
+/** The approved baseline of an image as bundles carry it; null when there is none. */
 export async function bundleBaseline(
   cache: BaselineCache,
   ledger: LedgerConfig,
@@ -19,19 +19,19 @@ export async function bundleBaseline(
   const known = await cache.lookUp(identity);
   if (known.status !== "approved") return null;
   const root = toHex(known.baseline.root);
+  return { identity, root, lines: [...known.baseline.lines], registry: await placeOf(ledger, identity, root) };
+}
+
+/** Null when the chain does not answer, or has another one by now: the verdict then rests on what it said before. */
+async function placeOf(ledger: LedgerConfig, identity: string, root: string): Promise<BundledBaseline["registry"]> {
   try {
     const place = await readProvenance({ ...ledger, timeoutMs: TIMEOUT_MS }, identity);
-    // Another one may have been approved meanwhile.
     if (place?.root !== `0x${root}`) return null;
     const { chainId, contract, block, proposal, approvals } = place;
-    const registry = {
-      chainId: `${chainId}`,
-      contract: contract.toLowerCase(),
-      block: `${block}`,
-      proposal,
-      approvals,
+    return {
+      ...{ chainId: `${chainId}`, contract: contract.toLowerCase(), block: `${block}`, proposal, approvals },
+      proof: null,
     };
-    return { identity, root, lines: [...known.baseline.lines], registry: { ...registry, proof: null } };
   } catch (error) {
     if (error instanceof PimsError) return null;
     throw error;

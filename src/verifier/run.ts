@@ -16,8 +16,8 @@ import { buildApi } from "./api.ts";
 import { bundleBaseline, bundlePolicy } from "./bundle-sources.ts";
 import { ADDRESS_FILE, type VerifierConfig } from "./config.ts";
 import { Enrollment } from "./enrollment.ts";
-import { exportBundle } from "./export-bundle.ts";
 import { Platforms } from "./platforms.ts";
+import { openResultsKey } from "./results-key.ts";
 import { Store } from "./store.ts";
 import { openTlsIdentity } from "./tls.ts";
 import { Verifier } from "./verifier.ts";
@@ -25,6 +25,8 @@ import { Verifier } from "./verifier.ts";
 export interface RunningVerifier {
   /** Its URL with the pin of its key, as `parseVerifierAddress` takes it. */
   readonly address: string;
+  /** Pin of the key that results are signed with. */
+  readonly resultsKey: string;
   close(): Promise<void>;
 }
 
@@ -41,6 +43,7 @@ export async function runVerifier(
   const tls = config.listen.plain ? undefined : await openTlsIdentity(config.state, config.listen.tls);
   const { roots: folder } = config.enrollment;
   const roots = folder === undefined ? [] : await readRoots(folder);
+  const key = await openResultsKey(config.state);
   const store = Store.open(join(config.state, "verifier.sqlite"));
   const cache = new BaselineCache(config.ledger, store.baselines());
   const { host, port } = config.listen;
@@ -56,11 +59,11 @@ export async function runVerifier(
     const { uncertified } = config.enrollment;
     const modules = { verifier, store: store.enrollments, clock: systemClock };
     const enrollment = new Enrollment({ roots, uncertified, joinToken }, modules);
-    const exporting = {
-      ...{ store, verifier, clock: systemClock, roots, pcr: config.pcr, policy: bundlePolicy(config, releases) },
+    const results = {
+      ...{ store, verifier, clock: systemClock, roots, pcr: config.pcr, policy: bundlePolicy(config, releases), key },
       bundleBaseline: (identity: string) => bundleBaseline(cache, config.ledger, identity),
     };
-    app = buildApi(verifier, enrollment, { report, tls, bundleOf: (name) => exportBundle(name, exporting) });
+    app = buildApi(verifier, enrollment, { report, tls, results });
     await app.listen({ host, port });
   } catch (error) {
     store.close();
@@ -79,6 +82,7 @@ export async function runVerifier(
   await replacePrivateFile(join(config.state, ADDRESS_FILE), `${address}\n`);
   return {
     address,
+    resultsKey: key.pin,
     async close() {
       await app.close();
       store.close();
