@@ -182,12 +182,11 @@ function describeMismatch(pcr: number, quoted: Uint8Array, proved: number, fault
 }
 
 /**
- * A fresh quote over an old log proves a living TPM; only a sweep record with the nonce, and with sweeps in it, proves a
- * living sweeper.
+ * A fresh quote over an old log proves a living TPM; only a sweep record with the nonce proves a living agent. What it says
+ * of the sweeper is judged later (`sweeperStanding`).
  */
 function checkFreshSweep(believed: readonly LogRecord[], nonce: string): void {
   const sweep = believed.at(-1)?.events.find((event) => event.type === "sweep" && event.nonce === nonce);
   if (sweep?.type !== "sweep")
     throw new PimsError("coverage-stale", "the quoted log does not end with a sweep record that answers the nonce");
-  if (sweep.sweeps === 0) throw new PimsError("coverage-stale", "the host was not swept since its last evidence");
 }

@@ -5,13 +5,19 @@ import type { HostStanding } from "./verdict.ts";
 const PAUSE_INTERVALS = 10;
 const LEAST_PAUSE_MS = 30_000;
 
-/** Evidence may be fresh while the sweeper under it stood still. Without `maxPauseMs` ten of the agent's intervals, at least 30 s. */
+/**
+ * Evidence may be fresh while the sweeper under it stood still: since the evidence before, or for longer than `maxPauseMs`;
+ * without that ten of the agent's intervals, at least 30 s.
+ */
 export function sweeperStanding(
-  { longestPauseMs, sweepIntervalMs }: Pick<HostState, "longestPauseMs" | "sweepIntervalMs">,
+  { lastSweep, longestPauseMs, sweepIntervalMs }: Pick<HostState, "lastSweep" | "longestPauseMs" | "sweepIntervalMs">,
   maxPauseMs?: number,
 ): HostStanding {
   const allowedMs = maxPauseMs ?? Math.max(LEAST_PAUSE_MS, PAUSE_INTERVALS * (sweepIntervalMs ?? 0));
-  if (longestPauseMs <= allowedMs) return { standing: "good" };
   const [stood, allowed] = [longestPauseMs, allowedMs].map((value) => (value / 1000).toFixed(1));
-  return { standing: "stale", text: `no sweep of the host ended for ${stood} s, and ${allowed} s are allowed` };
+  if (longestPauseMs > allowedMs)
+    return { standing: "stale", text: `no sweep of the host ended for ${stood} s, and ${allowed} s are allowed` };
+  // What such evidence tells of is proved all the same: a sweeper that is made to hang must not keep findings back.
+  if (lastSweep?.sweeps === 0) return { standing: "stale", text: "the host was not swept since its last evidence" };
+  return { standing: "good" };
 }

@@ -119,6 +119,16 @@ export async function verifierChecks(t: Ending): Promise<Check[]> {
         return standing(bench);
       },
     ),
+    check(
+      "a sweeper that has not come back since",
+      ["coverage-stale", /was not swept since its last evidence/],
+      async (bench, isWrong) => {
+        const { nonce, from } = bench.verifier.nonce("node1");
+        await host.append(sweepEvent({ nonce, sweeps: Number(!isWrong) }));
+        await appraise(bench, await host.collect(nonce, from));
+        return standing(bench);
+      },
+    ),
     check("refused evidence since", ["pcr-mismatch", /does not lead to the quoted PCR/], async (bench, isWrong) => {
       const evidence = await bench.evidence(host);
       await appraise(bench, isWrong ? { ...evidence, records: [] } : evidence);
