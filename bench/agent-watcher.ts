@@ -31,13 +31,13 @@ export class AgentWatcher implements Watcher {
 
   /** Comes back when a first sweep is over, attested and found good. Throws at its end when something was found meanwhile. */
   async start(): Promise<Watching> {
-    const { folder, host, tpmAddress, pcr, verifierState, ledger, view } = this.#platform;
+    const { folder, host, tpmAddress, pcr, ledger } = this.#platform;
     const config: z.input<typeof agentConfigSchema> = {
       host,
       state: join(folder, "agent"),
       tpm: tpmAddress,
       pcr,
-      verifier: { url: view.address, joinTokenFile: join(verifierState, "join-token") },
+      verifier: { joinFile: await this.#platform.invite() },
       ledger,
       ...settings(this.#ours),
     };

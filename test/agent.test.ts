@@ -92,7 +92,7 @@ class Site {
       host: "host-1",
       state: join(this.folder, "agent"),
       tpm: this.tpm,
-      verifier: { url: this.view.address, joinTokenFile: join(this.folder, "verifier", "join-token") },
+      verifier: { joinFile: join(this.folder, "join.json") },
       ledger: this.ledger,
       sweepIntervalMs: 200,
       attestIntervalMs: 300,
@@ -100,8 +100,18 @@ class Site {
       ...changes,
     };
     await writeFile(config, JSON.stringify(content));
+    await this.invite();
     this.agent = startPims(["agent", "run", "--config", config]);
     await this.agent.waitFor(/the agent watches/, READY_MS);
+  }
+
+  /** Decides as an operator that the host may come once more. */
+  async invite(): Promise<void> {
+    const operator = join(this.folder, "verifier", "operator-token");
+    const [output, address] = [join(this.folder, "join.json"), this.view.address];
+    const more = ["--output", output, "--verifier", address, "--operator-token", operator];
+    const { status, stderr } = await pimsMeanwhile(["host", "enroll", "host-1", ...more]);
+    assert.equal(status, 0, stderr);
   }
 
   get logPath(): string {
@@ -271,6 +281,8 @@ test("a verifier that lost its memory is given everything anew", async (t) => {
   for (const end of ["", "-wal", "-shm"])
     await rm(join(site.folder, "verifier", `verifier.sqlite${end}`), { force: true });
   await site.startVerifier();
+  await site.agent.waitFor(/a join token that is not used up/, READY_MS);
+  await site.invite();
   await site.view.waitUntil(
     "evidence again",
     READY_MS,

@@ -22,8 +22,9 @@ import { startTestLedger, testActions, testIdentity, testLines } from "../src/le
 import type { LogEvent } from "../src/log/event.ts";
 import { computeName } from "../src/tpm/name.ts";
 import { setUpSwtpm } from "../src/tpm/swtpm-setup.ts";
-import { verifierConfigSchema } from "../src/verifier/config.ts";
-import { JOIN_TOKEN_FILE, runVerifier } from "../src/verifier/run.ts";
+import { OPERATOR_TOKEN_FILE, verifierConfigSchema } from "../src/verifier/config.ts";
+import { runVerifier } from "../src/verifier/run.ts";
+import { joinToken } from "../src/verifier/testing.ts";
 import { pimsMeanwhile, temporaryFolder } from "./pims.ts";
 
 const SCRIPT = join(import.meta.dirname, "../docs/verify-bundle.py");
@@ -94,9 +95,9 @@ async function site(t: TestContext) {
   const config = verifierConfigSchema.parse({ state, ledger: place, listen: { port: 0 }, enrollment: { roots } });
   const verifier = await runVerifier(config);
   t.after(() => verifier.close());
-  const joinTokenFile = join(state, JOIN_TOKEN_FILE);
+  const operatorToken = join(state, OPERATOR_TOKEN_FILE);
   const client = new VerifierClient(verifier.address, "node1");
-  client.useToken(await client.enroll(host, (await readFile(joinTokenFile, "utf8")).trim()));
+  client.useToken(await client.enroll(host, await joinToken(verifier, state, "node1")));
   const attest = async (...events: LogEvent[]) => {
     const { nonce, from } = await client.nonce();
     assert.equal((await client.evidence(await host.answer(nonce, from, ...events))).accepted, true);
@@ -105,7 +106,7 @@ async function site(t: TestContext) {
   await attest(startEvent(web), codeEvent(web, LIBRARY, { object: listed, role: "library" }));
   const file = join(folder, "node1.bundle");
   const take = async () => {
-    const options = ["--verifier", verifier.address, "--join-token", joinTokenFile];
+    const options = ["--verifier", verifier.address, "--operator-token", operatorToken];
     const done = await pimsMeanwhile(["bundle", "export", "node1", "--out", file, ...options]);
     assert.equal(done.status, 0, done.stderr);
     return JSON.parse(await readFile(file, "utf8")) as Bundle;
@@ -268,7 +269,7 @@ test("the verifier's word, where it is taken, and the maker's certificate", asyn
 
   // The same claims in a token of its own, which another library verifies.
   const { status, stdout } = await pimsMeanwhile(
-    ["attest", "node1", "--ear", "--timeout", "1", "--join-token", join(file, "../verifier", JOIN_TOKEN_FILE)],
+    ["attest", "node1", "--ear", "--timeout", "1", "--operator-token", join(file, "../verifier", OPERATOR_TOKEN_FILE)],
     { PIMS_VERIFIER: verifier.address },
   );
   assert.equal(status, 3, "no agent answers in this test");

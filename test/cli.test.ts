@@ -164,8 +164,8 @@ test("a chain or verifier that does not answer is named", () => {
   assertRefused(pims(["status", "--verifier", "http://127.0.0.1:9"]), /no verifier answers at http:\/\/127\.0\.0\.1:9/);
   assertRefused(pims(["status", "--verifier", "localhost"]), /not the address of a verifier/);
   assertRefused(
-    pims(["attest", "web", "--verifier", "http://127.0.0.1:9", "--join-token", "/nowhere"]),
-    /no join token in \/nowhere/,
+    pims(["attest", "web", "--verifier", "http://127.0.0.1:9", "--operator-token", "/nowhere"]),
+    /no operator's token in \/nowhere/,
   );
 });
 
@@ -255,7 +255,7 @@ test("a log of another boot beside a TPM that is in use stops the agent", async 
   assertRefused(pims(["agent", "run", "--config", config]), /the log is of another boot/);
 });
 
-test("a host without a join token is told how to enroll", async (t) => {
+test("a host without a join file is told how to enroll", async (t) => {
   const folder = temporaryFolder(t);
   const swtpm = await startSwtpm({ folder: join(folder, "tpm") });
   t.after(() => swtpm.stop());
@@ -265,7 +265,7 @@ test("a host without a join token is told how to enroll", async (t) => {
     ledger,
     state: join(folder, "agent"),
   });
-  assertRefused(pims(["agent", "run", "--config", config]), /not enrolled.*joinTokenFile/);
+  assertRefused(pims(["agent", "run", "--config", config]), /not enrolled.*joinFile/);
 });
 
 test("log verify checks a log against a quote, with the key in either of its forms, and only with the right nonce", async (t) => {

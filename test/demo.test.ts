@@ -72,12 +72,12 @@ test("a kept demo can be looked around in, and Ctrl-C removes everything", async
   const { child, lines, line } = startKept(t);
   const [, url] = await line(/status --verifier (\S+)/);
   const [, log, address] = await line(/log verify (\S+) --tpm (\S+)/);
-  const [, host, token] = await line(/attest (\S+) --verifier \S+ --join-token (\S+)/);
+  const [, host, token] = await line(/attest (\S+) --verifier \S+ --operator-token (\S+)/);
   const status = pims(["status", "--verifier", url!]);
   assert.equal(status.status, 2, status.stderr);
   assert.match(status.stdout, /web-1 .*trusted/);
   assert.match(status.stdout, /unknown-executable: process \d+ \(\/tmp\/\.cache\/kworker\)/);
-  assert.equal(pims(["attest", host!, "--verifier", url!, "--join-token", token!, "--json"]).status, 2);
+  assert.equal(pims(["attest", host!, "--verifier", url!, "--operator-token", token!, "--json"]).status, 2);
   const unknown = pims(["status", "no-such", "--verifier", url!]);
   assert.equal(unknown.status, 1);
   assert.match(unknown.stderr, /no container "no-such"/);

@@ -6,8 +6,8 @@ import { type TestContext, test } from "node:test";
 import { enrollHost } from "../src/attest/enroll-host.ts";
 import { TestHost } from "../src/attest/testing.ts";
 import { setUpSwtpm } from "../src/tpm/swtpm-setup.ts";
-import { verifierConfigSchema } from "../src/verifier/config.ts";
-import { JOIN_TOKEN_FILE, runVerifier } from "../src/verifier/run.ts";
+import { OPERATOR_TOKEN_FILE, verifierConfigSchema } from "../src/verifier/config.ts";
+import { runVerifier } from "../src/verifier/run.ts";
 import { pimsMeanwhile, temporaryFolder } from "./pims.ts";
 
 const ledger = { url: "http://127.0.0.1:9", registry: `0x${"11".repeat(20)}` };
@@ -22,7 +22,9 @@ async function site(t: TestContext) {
   const verifier = await runVerifier(config);
   t.after(() => verifier.close());
   const pims = async (...words: string[]) => {
-    const deciding = ["enroll", "revoke"].includes(words[1]!) ? ["--join-token", join(state, JOIN_TOKEN_FILE)] : [];
+    const deciding = ["enroll", "revoke"].includes(words[1]!)
+      ? ["--operator-token", join(state, OPERATOR_TOKEN_FILE)]
+      : [];
     const { status, stdout, stderr } = await pimsMeanwhile([...words, ...deciding], {
       PIMS_VERIFIER: verifier.address,
     });
@@ -36,7 +38,7 @@ test("hosts are listed, let in, shown and revoked", async (t) => {
   const none = await pims("host", "list");
   assert.deepEqual([none.status, none.stdout], [3, "no host is enrolled\n"]);
   const invited = async (host: string, ...options: string[]) => {
-    const { status, stdout } = await pims("host", "enroll", host, "--json", ...options);
+    const { status, stdout } = await pims("host", "enroll", host, ...options);
     assert.equal(status, 0);
     return (JSON.parse(stdout) as { token: string }).token;
   };

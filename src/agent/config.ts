@@ -17,14 +17,16 @@ export const agentConfigSchema = z.strictObject({
   /** `device`, `device:PATH`, `unix:PATH` or `tcp:HOST:PORT`. */
   tpm: z.string().default("device"),
   pcr: pcrSchema,
-  verifier: z.strictObject({
-    /** As the verifier prints it: with the pin of its key behind `#`, or without. */
-    url: addressSchema,
-    /** More pins: of the key that the verifier will have next, for one. */
-    pins: z.array(pinSchema).max(MAX_PINS).default([]),
-    /** File with the join token; needed until the host is enrolled. */
-    joinTokenFile: z.string().optional(),
-  }),
+  verifier: z
+    .strictObject({
+      /** As the verifier prints it, with the pin of its key behind `#` or without; else the join file tells. */
+      url: addressSchema.optional(),
+      /** More pins: of the key that the verifier will have next, for one. */
+      pins: z.array(pinSchema).max(MAX_PINS).default([]),
+      /** What the host is enrolled with; needed until it is. */
+      joinFile: z.string().optional(),
+    })
+    .refine(({ url, joinFile }) => url !== undefined || joinFile !== undefined, "give url or joinFile"),
   ledger: ledgerSchema,
   /** Between the starts of two sweeps. */
   sweepIntervalMs: z.int().min(50).max(3_600_000).default(1000),

@@ -1,13 +1,10 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Enrollable } from "../attest/enroll-host.ts";
 import { lookUpBaseline } from "../attest/reference-values.ts";
-import { formatVerifierAddress, parseVerifierAddress } from "../attest/verifier-address.ts";
 import { systemClock } from "../core/clock.ts";
-import { describeError, errorCode, PimsError } from "../core/errors.ts";
+import { describeError, PimsError } from "../core/errors.ts";
 import { lockFolder } from "../core/folder-lock.ts";
 import { lockName } from "../core/lock.ts";
-import { replacePrivateFile } from "../core/private-file.ts";
 import { VERSION } from "../core/version.ts";
 import { PAGE_SIZE } from "../kernel/pagemap.ts";
 import { openProcConnector } from "../kernel/proc-connector.ts";
@@ -20,16 +17,15 @@ import { pauseContainer } from "../respond/pause.ts";
 import { Agent } from "./agent.ts";
 import type { AgentConfig } from "./config.ts";
 import { askRuntime, nameContainer } from "./container-names.ts";
+import { enroll, findVerifier, useHostToken } from "./enrollment.ts";
 import { AgentGate } from "./gate.ts";
 import { reportFault } from "./report-fault.ts";
 import { listenForStarts } from "./start-socket.ts";
 import { openTpmAnchor, type TpmAnchor } from "./tpm-anchor.ts";
 import { VerifierClient } from "./verifier-client.ts";
 
-const ENROLL_RETRY_MS = 1000;
-
 /**
- * Runs the agent until `stop` is aborted. Throws `not-root`, `agent-in-use`, `tpm-unreachable`, `not-enrolled`, and what
+ * Runs the agent until `stop` is aborted. Throws `not-root`, `agent-in-use`, `tpm-unreachable`, `not-enrolled`, `join-invalid`, and what
  * opening the log and appending to it throw; a verifier or chain that does not answer is waited for.
  */
 export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (text: string) => void): Promise<void> {
@@ -41,8 +37,8 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     const anchor = await openTpmAnchor(config.tpm, config.pcr);
     closing.push(() => anchor.close());
     closing.push(await lockRegister(config, anchor));
-    const verifier = new VerifierClient(addressOf(config), config.host);
-    const enrolled = await useToken(config, verifier);
+    const verifier = new VerifierClient(await findVerifier(config), config.host);
+    const enrolled = await useHostToken(config, verifier);
     const { log, records } = await openLog(config, anchor.register).catch(async (error: unknown) => {
       if (enrolled) await reportFault(error, config.state, anchor, verifier);
       throw error;
@@ -63,8 +59,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
         clock: systemClock,
         lookUp: (identity) => lookUpBaseline(cache, identity),
         nameContainer,
-        enrollAgain: async () =>
-          config.verifier.joinTokenFile !== undefined && enroll(config, verifier, anchor, stop, report),
+        enrollAgain: () => enroll(config, verifier, anchor, stop, report),
         pause: pauseContainer,
         report,
       },
@@ -101,64 +96,6 @@ const MAX_SCRUB_PAGES = 16_384;
 function scrubPages({ scrubBytesPerSecond, sweepIntervalMs }: AgentConfig): number {
   const bytes = (scrubBytesPerSecond * sweepIntervalMs) / 1000;
   return Math.min(MAX_SCRUB_PAGES, Math.ceil(bytes / Number(PAGE_SIZE)));
-}
-
-function addressOf({ verifier }: AgentConfig): string {
-  const { url, pins } = parseVerifierAddress(verifier.url);
-  return formatVerifierAddress({ url, pins: [...new Set([...pins, ...verifier.pins])] });
-}
-
-function tokenPath(config: AgentConfig): string {
-  return join(config.state, "host-token");
-}
-
-/** Whether the host was enrolled before. */
-async function useToken(config: AgentConfig, verifier: VerifierClient): Promise<boolean> {
-  const token = await readToken(tokenPath(config));
-  if (token !== null) verifier.useToken(token);
-  return token !== null;
-}
-
-/**
- * Makes the host known to the verifier, once; its token is kept in the state folder. Waits for a verifier that does not
- * answer yet. False when it was told to stop meanwhile.
- */
-async function enroll(
-  config: AgentConfig,
-  verifier: VerifierClient,
-  tpm: Enrollable,
-  stop: AbortSignal,
-  report: (text: string) => void,
-): Promise<boolean> {
-  const path = tokenPath(config);
-  const joinToken = config.verifier.joinTokenFile === undefined ? null : await readToken(config.verifier.joinTokenFile);
-  if (joinToken === null)
-    throw new PimsError("not-enrolled", `the host ${config.host} is not enrolled and there is no join token`, {
-      hint: "copy the file 'join-token' from the verifier's state folder and name it as verifier.joinTokenFile",
-    });
-  for (let told = false; !stop.aborted; told = true) {
-    try {
-      const token = await verifier.enroll(tpm, joinToken);
-      await replacePrivateFile(path, `${token}\n`);
-      verifier.useToken(token);
-      return true;
-    } catch (error) {
-      if (errorCode(error) !== "verifier-unreachable") throw error;
-      if (!told) report(`waiting for the verifier: ${describeError(error)}`);
-      await new Promise((resolve) => setTimeout(resolve, ENROLL_RETRY_MS));
-    }
-  }
-  return false;
-}
-
-async function readToken(path: string): Promise<string | null> {
-  try {
-    const text = (await readFile(path, "utf8")).trim();
-    return /^[0-9a-f]{64}$/.test(text) ? text : null;
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return null;
-    throw error;
-  }
 }
 
 /** Without a gate nothing is prevented; the sweeps find what runs. */

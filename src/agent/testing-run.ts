@@ -5,13 +5,15 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { requestJson } from "../attest/http.ts";
+import { invite, writeJoinFile } from "../attest/operator.ts";
 import { type HostReport, hostReportSchema } from "../attest/report.ts";
 import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
 import { readLog } from "../log/read-log.ts";
 import { type LogRecord, parseRecord } from "../log/record.ts";
 import { startSwtpm } from "../tpm/swtpm.ts";
 import { verifierConfigSchema } from "../verifier/config.ts";
-import { JOIN_TOKEN_FILE, runVerifier } from "../verifier/run.ts";
+import { runVerifier } from "../verifier/run.ts";
+import { operatedBy } from "../verifier/testing.ts";
 import { agentConfigSchema } from "./config.ts";
 import { runAgent } from "./run.ts";
 
@@ -67,6 +69,10 @@ export class AgentSite {
         enrollment: { uncertified: true },
       }),
     );
+    // For several agents, one after the other.
+    const wish = { host: null, uncertified: true, anew: false, uses: 100, hours: 1 };
+    const operated = await operatedBy(verifier, join(folder, "verifier"));
+    await writeJoinFile(join(folder, "join.json"), await invite(operated, wish));
     return new AgentSite(folder, swtpm.address, register, verifier, closing);
   }
 
@@ -77,7 +83,7 @@ export class AgentSite {
       state: join(this.folder, "agent"),
       tpm: this.tpm,
       pcr: this.#register,
-      verifier: { url: this.#address, joinTokenFile: join(this.folder, "verifier", JOIN_TOKEN_FILE) },
+      verifier: { joinFile: join(this.folder, "join.json") },
       ledger: NO_LEDGER,
       sweepIntervalMs: 200,
       attestIntervalMs: 200,

@@ -14,7 +14,8 @@ import { policySchema } from "../respond/policy.ts";
 import { type Fate, startRelay } from "../tpm/relay.ts";
 import { startSwtpm } from "../tpm/swtpm.ts";
 import { type VerifierConfig, verifierConfigSchema } from "../verifier/config.ts";
-import { JOIN_TOKEN_FILE, runVerifier } from "../verifier/run.ts";
+import { runVerifier } from "../verifier/run.ts";
+import { joinToken } from "../verifier/testing.ts";
 import { Agent, type AgentModules, type AgentOptions } from "./agent.ts";
 import { openTpmAnchor, type TpmAnchor } from "./tpm-anchor.ts";
 import { VerifierClient } from "./verifier-client.ts";
@@ -78,8 +79,8 @@ export class TestSite {
     site.log = (await MeasurementLog.open(join(site.folder, "log"), site.anchor.register, bootId)).log;
     site.#closing.push(() => site.log.close());
     site.#client = new VerifierClient(verifier.address, "host-1");
-    const joinToken = (await readFile(join(state, JOIN_TOKEN_FILE), "utf8")).trim();
-    site.#client.useToken(await site.#client.enroll(site.anchor, joinToken));
+    const token = await joinToken(verifier, state, "host-1");
+    site.#client.useToken(await site.#client.enroll(site.anchor, token));
     return site;
   }
 

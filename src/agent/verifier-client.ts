@@ -30,7 +30,7 @@ export class VerifierClient {
     this.#token = token;
   }
 
-  /** Enrolls the host under the join token or an invitation, and gives its own token. */
+  /** Enrolls the host under a join token, and gives its own token. */
   enroll(tpm: Enrollable, token: string): Promise<string> {
     return enrollHost(this.#address, this.#host, tpm, token);
   }

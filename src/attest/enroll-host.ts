@@ -15,7 +15,7 @@ export interface Enrollable {
 }
 
 /**
- * The host's side of being enrolled: shows the TPM's keys under the join token or an invitation, opens the credential that
+ * The host's side of being enrolled: shows the TPM's keys under a join token, opens the credential that
  * the verifier made for them, and gets the host's own token. Throws `verifier-unreachable`, or what the verifier or the TPM
  * refused with.
  */

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { tokenSchema } from "./token.ts";
+import { addressSchema } from "./verifier-address.ts";
 
 const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4);
 
@@ -28,16 +30,32 @@ export const activateRequestSchema = z.strictObject({
   secret: z.string().max(128),
 });
 
-export const enrollAnswerSchema = z.object({ token: z.string().regex(/^[0-9a-f]{64}$/) });
+export const enrollAnswerSchema = z.object({ token: tokenSchema });
 
-/** What an operator decides before a host is enrolled. */
-export const inviteRequestSchema = z.strictObject({
-  /** A TPM without a certificate that its maker's root vouches for will do. */
-  uncertified: z.boolean(),
-  /** The host begins anew, perhaps with another TPM; what was proved of it is forgotten. */
-  anew: z.boolean(),
+export const MAX_JOIN_USES = 10_000;
+export const MAX_JOIN_HOURS = 24 * 30;
+
+/** What an operator decides before a host is enrolled, or several. */
+export const inviteRequestSchema = z
+  .strictObject({
+    /** Null for any host that is not known yet, or comes with the TPM and key that it is known by. */
+    host: z.string().max(63).nullable(),
+    /** A TPM without a certificate that its maker's root vouches for will do. */
+    uncertified: z.boolean(),
+    /** The host begins anew, perhaps with another TPM; what was proved of it is forgotten. */
+    anew: z.boolean(),
+    /** So many enrollments, within so many hours. */
+    uses: z.int().min(1).max(MAX_JOIN_USES),
+    hours: z.number().gt(0).max(MAX_JOIN_HOURS),
+  })
+  .refine(({ host, anew }) => host !== null || !anew, "only a host that is named can begin anew")
+  .refine(({ host, uses }) => host === null || uses === 1, "a host that is named comes once");
+export type InviteRequest = z.infer<typeof inviteRequestSchema>;
+export const inviteAnswerSchema = enrollAnswerSchema.extend({
+  expiresAt: z.string(),
+  /** How hosts reach the verifier, where it is configured. */
+  verifier: addressSchema.nullable(),
 });
-export const inviteAnswerSchema = enrollAnswerSchema.extend({ expiresAt: z.string() });
 
 export const revokeRequestSchema = z.strictObject({ text: z.string().min(1).max(500) });
 export const revokeAnswerSchema = z.object({ revoked: z.string() });

@@ -6,7 +6,7 @@ import { errorCode, PimsError } from "../core/errors.ts";
 import { replacePrivateFile } from "../core/private-file.ts";
 import { action } from "./command.ts";
 import { EXIT, say } from "./output.ts";
-import { readJoinToken, verifierAddress } from "./verifier-address.ts";
+import { OPERATOR_TOKEN, type OperatorOptions, operated } from "./verifier-address.ts";
 
 const TIMEOUT_MS = 120_000;
 
@@ -18,11 +18,10 @@ export function addBundle(program: Command): void {
     .argument("<host>", "the host's name at the verifier")
     .option("--out <file>", "where to write it; standard output without it")
     .option("--verifier <address>", "address of the verifier (or PIMS_VERIFIER)")
-    .option("--join-token <file>", "the verifier's join token", "/var/lib/pims/verifier/join-token")
+    .option("--operator-token <file>", "the operator's token", OPERATOR_TOKEN)
     .action(
-      action(async (host: string, options: { out?: string; verifier?: string; joinToken: string }) => {
-        const token = await readJoinToken(options.joinToken);
-        const address = await verifierAddress(options.verifier);
+      action(async (host: string, options: OperatorOptions & { out?: string }) => {
+        const { address, token } = await operated(options);
         const path = `/v1/hosts/${encodeURIComponent(host)}/bundle`;
         const request = { method: "GET", token, timeoutMs: TIMEOUT_MS, maxBytes: MAX_BUNDLE_BYTES } as const;
         const text = JSON.stringify(await requestJson(address, path, z.unknown(), request));

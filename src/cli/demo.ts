@@ -70,7 +70,7 @@ async function lookAround(
   say("It goes on running. In another terminal:");
   say(`  bin/pims status --verifier ${platform.view.address}`);
   say(
-    `  bin/pims attest ${platform.host} --verifier ${platform.view.address} --join-token ${platform.verifierState}/join-token`,
+    `  bin/pims attest ${platform.host} --verifier ${platform.view.address} --operator-token ${platform.verifierState}/operator-token`,
   );
   say(`  bin/pims log show ${platform.logPath}`);
   say(`  bin/pims log verify ${platform.logPath} --tpm ${platform.tpmAddress} --pcr ${platform.pcr}`);

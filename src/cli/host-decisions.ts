@@ -1,20 +1,25 @@
 import type { Command } from "commander";
-import { inviteAnswerSchema, revokeAnswerSchema } from "../attest/enrollment.ts";
+import { describeIssue } from "../attest/api.ts";
+import { inviteRequestSchema, revokeAnswerSchema } from "../attest/enrollment.ts";
 import { requestJson } from "../attest/http.ts";
+import { invite, operate, writeJoinFile } from "../attest/operator.ts";
 import { type HostReport, statusSchema } from "../attest/report.ts";
+import { hostOf, isLoopback, parseVerifierAddress } from "../attest/verifier-address.ts";
 import { printable } from "../core/bytes.ts";
+import { PimsError } from "../core/errors.ts";
 import { action } from "./command.ts";
 import { describeNotice, describeTpm } from "./describe-tpm.ts";
 import { colourStatus, EXIT, printJson, printLine, say, table } from "./output.ts";
-import { readJoinToken, verifierAddress } from "./verifier-address.ts";
+import { OPERATOR_TOKEN, type OperatorOptions, operated, verifierAddress } from "./verifier-address.ts";
 
 const TIMEOUT_MS = 10_000;
-const JOIN_TOKEN = "/var/lib/pims/verifier/join-token";
 
-interface Decision {
-  readonly verifier?: string;
-  readonly joinToken: string;
-  readonly json?: boolean;
+interface Wish extends OperatorOptions {
+  readonly uncertified?: boolean;
+  readonly anew?: boolean;
+  readonly uses: string;
+  readonly hours: string;
+  readonly output?: string;
 }
 
 export function addHostList(host: Command): void {
@@ -50,22 +55,37 @@ function rowOf({ host, evidence, tpm, notice }: HostReport): string[] {
 export function addHostEnroll(host: Command): void {
   host
     .command("enroll")
-    .description("decide that a host may come: a token for one enrollment")
-    .argument("<host>", "the name under which it will come")
+    .description("decide that a host may come: a join file for it, with the verifier's address, its pin and a token")
+    .argument("[host]", "the name under which it will come; without it the file is for any host")
     .option("--uncertified", "its TPM needs no certificate of a known maker")
     .option("--anew", "it begins anew, perhaps with another TPM; what was proved of it is forgotten")
+    .option("--uses <number>", "without a name: so many hosts", "1")
+    .option("--hours <number>", "how long the token is good", "1")
+    .option("--output <file>", "write it there, for its owner's eyes only, instead of printing it")
     .option("--verifier <address>", "address of the verifier (or PIMS_VERIFIER)")
-    .option("--join-token <file>", "the verifier's join token", JOIN_TOKEN)
-    .option("--json", "print one object (pims.host-enroll/v1)")
+    .option("--operator-token <file>", "the operator's token", OPERATOR_TOKEN)
+    .addHelpText(
+      "after",
+      "\nPrints one object (pims.join/v1): put it into the file that the agent's verifier.joinFile names.",
+    )
     .action(
-      action(async (name: string, options: Decision & { uncertified?: boolean; anew?: boolean }) => {
-        const body = { uncertified: options.uncertified === true, anew: options.anew === true };
-        const { token, expiresAt } = await decide(name, "invite", options, body, inviteAnswerSchema);
-        if (options.json) printJson({ schema: "pims.host-enroll/v1", host: name, token, expiresAt });
-        else {
-          printLine(token);
-          say(`pims: with this token ${printable(name)} may be enrolled once, until ${expiresAt}`);
-        }
+      action(async (name: string | undefined, options: Wish) => {
+        const wish = inviteRequestSchema.safeParse({
+          host: name ?? null,
+          uncertified: options.uncertified === true,
+          anew: options.anew === true,
+          uses: Number(options.uses),
+          hours: Number(options.hours),
+        });
+        if (!wish.success) throw new PimsError("usage", `that cannot be decided (${describeIssue(wish.error)})`);
+        const joined = await invite(await operated(options), wish.data);
+        if (options.output === undefined) printJson(joined);
+        else await writeJoinFile(options.output, joined);
+        const whom = name === undefined ? `${wish.data.uses} hosts` : `${printable(name)}, once,`;
+        say(`pims: with this ${whom} may be enrolled until ${joined.expiresAt}`);
+        const { url } = parseVerifierAddress(joined.verifier);
+        if (isLoopback(hostOf(new URL(url))))
+          say(`pims: it names the verifier ${url}, which only this machine reaches: listen.url tells how others do`);
         return EXIT.good;
       }),
     );
@@ -78,31 +98,16 @@ export function addHostRevoke(host: Command): void {
     .argument("<host>", "its name")
     .requiredOption("--reason <text>", "why, for whoever reads the verdicts")
     .option("--verifier <address>", "address of the verifier (or PIMS_VERIFIER)")
-    .option("--join-token <file>", "the verifier's join token", JOIN_TOKEN)
+    .option("--operator-token <file>", "the operator's token", OPERATOR_TOKEN)
     .option("--json", "print one object (pims.host-revoke/v1)")
     .action(
-      action(async (name: string, options: Decision & { reason: string }) => {
-        const { revoked } = await decide(name, "revoke", options, { text: options.reason }, revokeAnswerSchema);
+      action(async (name: string, options: OperatorOptions & { reason: string; json?: boolean }) => {
+        const path = `/v1/hosts/${encodeURIComponent(name)}/revoke`;
+        const body = { text: options.reason };
+        const { revoked } = await operate(await operated(options), path, revokeAnswerSchema, { body });
         if (options.json) printJson({ schema: "pims.host-revoke/v1", host: revoked });
         else printLine(`${printable(revoked)} is revoked`);
         return EXIT.good;
       }),
     );
-}
-
-async function decide<T>(
-  host: string,
-  what: "invite" | "revoke",
-  options: Decision,
-  body: unknown,
-  schema: Parameters<typeof requestJson<T>>[2],
-): Promise<T> {
-  const token = await readJoinToken(options.joinToken);
-  const address = await verifierAddress(options.verifier);
-  return requestJson(address, `/v1/hosts/${encodeURIComponent(host)}/${what}`, schema, {
-    method: "POST",
-    token,
-    body,
-    timeoutMs: TIMEOUT_MS,
-  });
 }

@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
+import { type Operated, readOperatorToken } from "../attest/operator.ts";
 import { formatVerifierAddress, parseVerifierAddress } from "../attest/verifier-address.ts";
-import { errorCode, PimsError } from "../core/errors.ts";
-import { ADDRESS_FILE } from "../verifier/config.ts";
+import { PimsError } from "../core/errors.ts";
+import { ADDRESS_FILE, OPERATOR_TOKEN_FILE } from "../verifier/config.ts";
 
 /** Where a verifier on this machine keeps its state, unless it is told otherwise. */
 export const VERIFIER_STATE = "/var/lib/pims/verifier";
@@ -24,15 +25,15 @@ async function ownAddress(): Promise<string> {
   }
 }
 
-/** The join token in a file, for requests that only an operator may make. */
-export async function readJoinToken(path: string): Promise<string> {
-  try {
-    const token = (await readFile(path, "utf8")).trim();
-    if (/^[0-9a-f]{64}$/.test(token)) return token;
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error;
-  }
-  throw new PimsError("token-invalid", `there is no join token in ${path}`, {
-    hint: "it is the file 'join-token' in the verifier's state folder; give it with --join-token",
-  });
+export const OPERATOR_TOKEN = `${VERIFIER_STATE}/${OPERATOR_TOKEN_FILE}`;
+
+export interface OperatorOptions {
+  readonly verifier?: string;
+  readonly operatorToken: string;
+}
+
+/** The verifier as an operator's command talks to it. */
+export async function operated(options: OperatorOptions): Promise<Operated> {
+  const token = await readOperatorToken(options.operatorToken);
+  return { address: await verifierAddress(options.verifier), token };
 }

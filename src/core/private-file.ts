@@ -7,7 +7,7 @@ import { errorCode } from "./errors.ts";
  * also after a power failure; of several that make it at the same time one wins, and all get its content.
  */
 export async function makePrivateFile(path: string, make: () => string): Promise<string> {
-  const found = await readIfThere(path);
+  const found = await readPrivateFile(path);
   if (found !== null) return found;
   const draft = await writeDraft(path, make());
   try {
@@ -37,7 +37,8 @@ async function writeDraft(path: string, content: string): Promise<string> {
   return draft;
 }
 
-async function readIfThere(path: string): Promise<string | null> {
+/** Null when there is none. */
+export async function readPrivateFile(path: string): Promise<string | null> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentConfig } from "../agent/config.ts";
+import { invite, readOperatorToken, writeJoinFile } from "../attest/operator.ts";
 import { buildFromDockerArchive, buildFromFolder } from "../baseline/build.ts";
 import type { Baseline } from "../baseline/lines.ts";
 import { PimsError } from "../core/errors.ts";
@@ -16,6 +17,7 @@ import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
 import { pcrReset } from "../tpm/commands/pcr-reset.ts";
 import { startSwtpm } from "../tpm/swtpm.ts";
 import { openTpm } from "../tpm/tpm.ts";
+import { OPERATOR_TOKEN_FILE } from "../verifier/config.ts";
 import type { DemoRuntime } from "./containers.ts";
 import type { RootImage } from "./images.ts";
 import { type PimsProcess, startPims } from "./pims-process.ts";
@@ -133,14 +135,22 @@ export class Platform {
         ledger: this.ledger,
         pcr: this.pcr,
         staleAfterMs: 15_000,
-        // A software TPM without a maker: the demo decides that it will do.
-        enrollment: { uncertified: true },
       }),
     );
     const verifier = startPims(["verifier", "run", "--config", config]);
     this.#closing.push(() => verifier.stop());
     const [, address] = await verifier.waitFor(/listens on (\S+)/, READY_MS);
     this.#view = new VerifierView(address!, this.host);
+  }
+
+  /** Decides as an operator that this host may come, once. Returns the path of its join file. */
+  async invite(): Promise<string> {
+    const path = join(this.folder, "join.json");
+    const token = await readOperatorToken(join(this.verifierState, OPERATOR_TOKEN_FILE));
+    // A software TPM without a maker: the demo decides that it will do.
+    const wish = { host: this.host, uncertified: true, anew: false, uses: 1, hours: 1 };
+    await writeJoinFile(path, await invite({ address: this.view.address, token }, wish));
+    return path;
   }
 
   /** Starts the agent, or starts it again on the log that it left. It may act on containers whose name matches `actOn`. */
@@ -151,7 +161,7 @@ export class Platform {
       state: join(this.folder, "agent"),
       tpm: this.tpmAddress,
       pcr: this.pcr,
-      verifier: { url: this.view.address, pins: [], joinTokenFile: join(this.verifierState, "join-token") },
+      verifier: { joinFile: await this.invite(), pins: [] },
       ledger: this.ledger,
       sweepIntervalMs: 1000,
       attestIntervalMs: 2000,

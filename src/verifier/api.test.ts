@@ -12,7 +12,7 @@ import { TestHost } from "../attest/testing.ts";
 import { printable, toHex } from "../core/bytes.ts";
 import { buildApi } from "./api.ts";
 import { Store } from "./store.ts";
-import { Bench, enrolled, JOIN, TPM, web } from "./testing.ts";
+import { Bench, enrolled, invitationOf, JOIN, OPERATOR, TPM, web } from "./testing.ts";
 
 const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
 
@@ -48,7 +48,7 @@ function refused({ status, json }: Awaited<ReturnType<typeof ask>>, expected: nu
   assert.deepEqual(Object.keys(json), ["error", "text"]);
 }
 
-test("a host is enrolled with the join token only", async (t) => {
+test("a host is enrolled with a join token only", async (t) => {
   const bench = await Bench.open(t);
   const app = apiOf(t, bench);
   const host = await TestHost.start(t);
@@ -83,12 +83,12 @@ test("a host is enrolled with the join token only", async (t) => {
   refused(await ask(app, "POST", "/v1/hosts", { body: key, token: JOIN }), 400, "quote-invalid");
 });
 
-test("nonce, evidence and waiting take the host's own token, not another host's and not the join token", async (t) => {
+test("nonce, evidence and waiting take the host's own token and no other", async (t) => {
   const { bench, host, token } = await enrolled(t);
   const app = apiOf(t, bench);
   const neighbour = bench.verifier.enroll("node2", host.akPublic, TPM);
   const evidence = await bench.evidence(host);
-  for (const wrong of [undefined, "", neighbour, JOIN, token.slice(2), `${token} `]) {
+  for (const wrong of [undefined, "", neighbour, JOIN, OPERATOR, token.slice(2), `${token} `]) {
     const shown = wrong === undefined ? {} : { token: wrong };
     refused(await ask(app, "POST", "/v1/hosts/node1/nonce", { ...shown, body: {} }), 401, "not-authorized");
     refused(await ask(app, "POST", "/v1/hosts/node1/evidence", { ...shown, body: evidence }), 401, "not-authorized");
@@ -104,11 +104,14 @@ test("nonce, evidence and waiting take the host's own token, not another host's 
 test("an invitation opens the enrollment of its host and nothing else", async (t) => {
   const { bench, host, token } = await enrolled(t);
   const app = apiOf(t, bench);
-  const decision = { uncertified: true, anew: false };
-  const { json } = await ask(app, "POST", "/v1/hosts/node2/invite", { token: JOIN, body: decision });
-  const invitation = String(json.token);
-  for (const wrong of [invitation, token]) {
-    refused(await ask(app, "POST", "/v1/hosts/node3/invite", { token: wrong, body: decision }), 401, "not-authorized");
+  const invited = await ask(app, "POST", "/v1/invitations", { token: OPERATOR, body: invitationOf("node2") });
+  const invitation = String(invited.json.token);
+  for (const wrong of [invitation, token, JOIN, OPERATOR.slice(1), `${OPERATOR}0`]) {
+    refused(
+      await ask(app, "POST", "/v1/invitations", { token: wrong, body: invitationOf("node3") }),
+      401,
+      "not-authorized",
+    );
     refused(
       await ask(app, "POST", "/v1/hosts/node1/revoke", { token: wrong, body: { text: "x" } }),
       401,
@@ -120,9 +123,27 @@ test("an invitation opens the enrollment of its host and nothing else", async (t
   const ek = base64((await host.showEk()).publicArea);
   const shown = { host: "node3", akPublic: base64(host.akPublic), ekPublic: ek, ekCertificate: null };
   refused(await ask(app, "POST", "/v1/hosts", { token: invitation, body: shown }), 401, "not-authorized");
-  for (const body of [{}, { ...decision, extra: 1 }, { uncertified: 1, anew: 1 }])
-    refused(await ask(app, "POST", "/v1/hosts/node2/invite", { token: JOIN, body }), 400, "request-malformed");
-  refused(await ask(app, "POST", "/v1/hosts/nobody/revoke", { token: JOIN, body: { text: "x" } }), 404, "host-unknown");
+  refused(await ask(app, "POST", "/v1/hosts", { token: OPERATOR, body: shown }), 401, "not-authorized");
+  for (const change of [
+    { extra: 1 },
+    { uncertified: 1 },
+    { host: undefined },
+    { host: "x".repeat(64) },
+    { uses: 2 },
+    { hours: 0 },
+    { hours: 1e9 },
+    { host: null, anew: true },
+    { host: null, uses: 0 },
+    { host: null, uses: 1e9 },
+  ]) {
+    const body = { ...invitationOf("node2"), ...change };
+    refused(await ask(app, "POST", "/v1/invitations", { token: OPERATOR, body }), 400, "request-malformed");
+  }
+  refused(
+    await ask(app, "POST", "/v1/hosts/nobody/revoke", { token: OPERATOR, body: { text: "x" } }),
+    404,
+    "host-unknown",
+  );
   assert.deepEqual(await bench.statuses(), ["good", "trusted"]);
 });
 
@@ -205,7 +226,7 @@ test("a stranger's body is not even read", async (t) => {
   for (const url of [
     "/v1/hosts",
     "/v1/hosts/node1/activate",
-    "/v1/hosts/node1/invite",
+    "/v1/invitations",
     "/v1/hosts/node1/nonce",
     "/v1/hosts/node1/evidence",
     "/v1/hosts/node1/attest",
@@ -263,7 +284,7 @@ test("the agent's request for what is wanted is held until somebody asks for an 
   for (let trips = 0; trips < 20; trips++) await (await fetch(`${url}/v1/status`)).text();
   assert.equal(answered, false);
 
-  const asked = { method: "POST", headers: { authorization: `Bearer ${JOIN}` } };
+  const asked = { method: "POST", headers: { authorization: `Bearer ${OPERATOR}` } };
   const attested = fetch(`${url}/v1/hosts/node1/attest?waitMs=30000`, asked).then((response) => response.json());
   assert.deepEqual(await wanted, { wanted: true });
   await bench.attest(host);
@@ -314,9 +335,9 @@ test("closing ends what is held", async (t) => {
 test("asking for an attestation of a host that does not answer ends with none, and its report", async (t) => {
   const { bench } = await enrolled(t);
   const app = apiOf(t, bench);
-  const { status, json } = await ask(app, "POST", "/v1/hosts/node1/attest?waitMs=0", { token: JOIN });
+  const { status, json } = await ask(app, "POST", "/v1/hosts/node1/attest?waitMs=0", { token: OPERATOR });
   assert.equal(status, 200);
   assert.equal(attestSchema.parse(json).outcome, null);
-  refused(await ask(app, "POST", "/v1/hosts/nobody/attest", { token: JOIN }), 404, "host-unknown");
+  refused(await ask(app, "POST", "/v1/hosts/nobody/attest", { token: OPERATOR }), 404, "host-unknown");
   assert.deepEqual(await bench.statuses(), ["good", "trusted"]);
 });

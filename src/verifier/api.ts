@@ -46,6 +46,8 @@ export interface ApiOptions {
   readonly report?: (text: string) => void;
   /** What signed results and bundles are made of; without it there are none. */
   readonly results?: ExportModules;
+  /** How hosts reach it, with its pin. */
+  readonly publicAddress?: string | undefined;
   readonly tls?: { readonly key: string; readonly certificate: string } | undefined;
 }
 
@@ -53,9 +55,9 @@ export interface ApiOptions {
 const TLS = { minVersion: "TLSv1.3", ALPNProtocols: ["http/1.1"], handshakeTimeout: 10_000 } as const;
 
 /**
- * The verifier's HTTP interface. Agents show their host's token; enrolling takes the join token or a host's invitation,
- * asking for an attestation and deciding on hosts the join token; reading verdicts takes neither, so the service listens
- * on loopback unless it is told otherwise. With `tls` it speaks TLS 1.3 and nothing else.
+ * The verifier's HTTP interface. Agents show their host's token; enrolling takes a join token, deciding on hosts and asking
+ * for an attestation the operator's. None of the three is any of the others. Reading verdicts takes none, so the service
+ * listens on loopback unless it is told otherwise. With `tls` it speaks TLS 1.3 and nothing else.
  */
 export function buildApi(verifier: Verifier, enrollment: Enrollment, options: ApiOptions = {}): FastifyInstance {
   const { report = () => {}, tls, results } = options;
@@ -81,12 +83,13 @@ export function buildApi(verifier: Verifier, enrollment: Enrollment, options: Ap
   };
   const byOperator = {
     async onRequest(request: FastifyRequest) {
-      if (!enrollment.isJoinToken(bearer(request))) throw notAuthorized("the join token");
+      if (!enrollment.isOperatorToken(bearer(request))) throw notAuthorized("the operator's token");
     },
   };
   const byJoiner = {
     async onRequest(request: FastifyRequest) {
-      if (!enrollment.mayJoin(bearer(request))) throw notAuthorized("the join token or an invitation");
+      if (!enrollment.mayJoin(bearer(request)))
+        throw notAuthorized("a join token that is not used up and has not expired");
     },
   };
 
@@ -97,9 +100,10 @@ export function buildApi(verifier: Verifier, enrollment: Enrollment, options: Ap
     const answer = parse(activateRequestSchema, request.body);
     return { token: enrollment.activate(bearer(request), hostOf(request), answer) };
   });
-  app.post("/v1/hosts/:host/invite", byOperator, async (request) =>
-    enrollment.invite(hostOf(request), parse(inviteRequestSchema, request.body)),
-  );
+  app.post("/v1/invitations", byOperator, async (request) => {
+    const invitation = enrollment.invite(parse(inviteRequestSchema, request.body));
+    return { ...invitation, verifier: options.publicAddress ?? null };
+  });
   app.post("/v1/hosts/:host/revoke", byOperator, async (request) => {
     const host = hostOf(request);
     verifier.refuseTpm(host, "host-revoked", parse(revokeRequestSchema, request.body).text);

@@ -2,20 +2,24 @@ import { z } from "zod";
 import { platformPolicySchema } from "../attest/judge-platform.ts";
 import { listenerPolicySchema } from "../attest/listener-policy.ts";
 import { startPolicySchema } from "../attest/start-policy.ts";
-import { isLoopback } from "../attest/verifier-address.ts";
+import { addressSchema, isLoopback } from "../attest/verifier-address.ts";
 import { ledgerSchema } from "../ledger/config.ts";
 import { pcrSchema } from "../log/pcr.ts";
 
-/** Name of the file in the state folder that tells commands on the same machine where the verifier is, and its pin. */
+/** In the state folder: what tells commands on the same machine where the verifier is, and its pin. */
 export const ADDRESS_FILE = "address";
+/** The same for the operator's token. */
+export const OPERATOR_TOKEN_FILE = "operator-token";
 
 export const verifierConfigSchema = z.strictObject({
-  /** Folder for the database, the TLS key and the join token. */
+  /** Folder for the database, the TLS key and the operator's token. */
   state: z.string().default("/var/lib/pims/verifier"),
   listen: z
     .strictObject({
       host: z.string().default("127.0.0.1"),
       port: z.int().min(0).max(65535).default(7467),
+      /** How hosts reach it, for their join files; pins besides its own may stand behind `#`. */
+      url: addressSchema.optional(),
       /** PEM files; without them the verifier makes its own. */
       tls: z.strictObject({ certificate: z.string(), key: z.string() }).optional(),
       /** No TLS, for requests of this machine itself. */

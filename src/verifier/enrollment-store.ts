@@ -18,21 +18,25 @@ CREATE TABLE IF NOT EXISTS notices (
   host TEXT PRIMARY KEY REFERENCES hosts(name) ON DELETE CASCADE,
   notice TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS invitations (
+CREATE TABLE IF NOT EXISTS join_tokens (
   token_digest TEXT PRIMARY KEY,
-  host TEXT NOT NULL,
+  host TEXT,
   uncertified INTEGER NOT NULL,
   anew INTEGER NOT NULL,
+  uses INTEGER NOT NULL,
   expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 `;
 
-/** An operator's decision about one host, worth one enrollment. */
+/** An operator's decision about one host, or about any that comes: worth so many enrollments. */
 export interface Invitation {
   readonly tokenDigest: string;
-  readonly host: string;
+  /** Null for any host. */
+  readonly host: string | null;
   readonly uncertified: boolean;
   readonly anew: boolean;
+  /** Enrollments that are left, at least 1. */
+  readonly uses: number;
   /** Wall clock, milliseconds. */
   readonly expiresAt: number;
 }
@@ -103,27 +107,31 @@ export class EnrollmentStore {
   }
 
   /** Keeps an invitation; an earlier one of the same host and those that have expired are gone. */
-  invite({ tokenDigest, host, uncertified, anew, expiresAt }: Invitation, nowMs: number): void {
-    this.#database.prepare("DELETE FROM invitations WHERE host = ? OR expires_at < ?").run(host, nowMs);
+  invite({ tokenDigest, host, uncertified, anew, uses, expiresAt }: Invitation, nowMs: number): void {
+    this.#database.prepare("DELETE FROM join_tokens WHERE host = ? OR expires_at < ?").run(host, nowMs);
     this.#database
-      .prepare("INSERT INTO invitations (token_digest, host, uncertified, anew, expires_at) VALUES (?, ?, ?, ?, ?)")
-      .run(tokenDigest, host, Number(uncertified), Number(anew), expiresAt);
+      .prepare(
+        "INSERT OR REPLACE INTO join_tokens (token_digest, host, uncertified, anew, uses, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+      )
+      .run(tokenDigest, host, Number(uncertified), Number(anew), uses, expiresAt);
   }
 
   invitation(tokenDigest: string): Invitation | null {
-    const row = this.#database.prepare("SELECT * FROM invitations WHERE token_digest = ?").get(tokenDigest);
+    const row = this.#database.prepare("SELECT * FROM join_tokens WHERE token_digest = ?").get(tokenDigest);
     if (row === undefined) return null;
     return {
       tokenDigest,
-      host: String(row.host),
+      host: row.host === null ? null : String(row.host),
       uncertified: row.uncertified === 1,
       anew: row.anew === 1,
+      uses: Number(row.uses),
       expiresAt: Number(row.expires_at),
     };
   }
 
-  /** It is worth nothing afterwards. */
-  takeInvitation(tokenDigest: string): void {
-    this.#database.prepare("DELETE FROM invitations WHERE token_digest = ?").run(tokenDigest);
+  /** It is worth one enrollment less afterwards, and nothing after its last. */
+  useInvitation(tokenDigest: string): void {
+    this.#database.prepare("UPDATE join_tokens SET uses = uses - 1 WHERE token_digest = ?").run(tokenDigest);
+    this.#database.prepare("DELETE FROM join_tokens WHERE uses < 1").run();
   }
 }

@@ -15,7 +15,7 @@ import { computeName } from "../tpm/name.ts";
 import { setUpSwtpm } from "../tpm/swtpm-setup.ts";
 import { attestationTemplate, storageTemplate } from "../tpm/templates.ts";
 import type { Enrollment } from "./enrollment.ts";
-import { Bench, JOIN, reasonOf } from "./testing.ts";
+import { Bench, invitationOf, JOIN, OPERATOR, reasonOf } from "./testing.ts";
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
 const bytesOf = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, "base64"));
@@ -73,7 +73,7 @@ test("a maker's certificate is enough; without one only by decision, and marked"
     message: /holds no certificate/,
     hint: /--uncertified/,
   });
-  const decided = strict.invite("node2", { uncertified: true, anew: false });
+  const decided = strict.invite(invitationOf("node2"));
   await come(strict, plain, "node2", decided.token);
   assert.equal((await bench.verifier.reportHost("node2")).tpm?.certified, null);
   // A certificate of nobody whom we know is none.
@@ -140,7 +140,7 @@ test("a challenge is for one host, one token, one answer and some minutes", asyn
   const first = await answered();
   assert.throws(() => enrollment.activate(JOIN, "node2", first), invalid);
   assert.throws(() => enrollment.activate(JOIN, "node1", first), invalid, "it was taken");
-  const { token } = enrollment.invite("node1", { uncertified: true, anew: false });
+  const { token } = enrollment.invite(invitationOf("node1"));
   assert.throws(() => enrollment.activate(token, "node1", { challenge: "00".repeat(16), secret: "" }), invalid);
   const second = await answered();
   assert.throws(() => enrollment.activate(token, "node1", second), invalid);
@@ -162,22 +162,22 @@ test("an invitation is for one host, one enrollment and an hour", async (t) => {
   const bench = await Bench.open(t);
   const host = await TestHost.start(t);
   const strict = bench.enrollment({ uncertified: false });
-  const { token } = strict.invite("node1", { uncertified: true, anew: false });
+  const { token } = strict.invite(invitationOf("node1"));
   assert.equal(strict.mayJoin(token), true);
-  assert.equal(strict.isJoinToken(token), false);
+  assert.equal(strict.isOperatorToken(token), false);
   await assert.rejects(come(strict, host, "node2", token), { code: "not-authorized" });
   bench.restart();
   const again = bench.enrollment({ uncertified: false });
   await come(again, host, "node1", token);
   assert.equal(again.mayJoin(token), false);
   await assert.rejects(come(again, host, "node1", token), { code: "not-authorized" });
-  const late = again.invite("node3", { uncertified: true, anew: false });
+  const late = again.invite(invitationOf("node3"));
   bench.clock.pass(60 * 60_000 + 1);
   assert.equal(again.mayJoin(late.token), false);
-  const replaced = again.invite("node3", { uncertified: true, anew: false });
-  again.invite("node3", { uncertified: true, anew: false });
+  const replaced = again.invite(invitationOf("node3"));
+  again.invite(invitationOf("node3"));
   assert.equal(again.mayJoin(replaced.token), false, "the later decision counts");
-  assert.throws(() => again.invite("../x", { uncertified: true, anew: false }), { code: "host-invalid" });
+  assert.throws(() => again.invite(invitationOf("../x")), { code: "host-invalid" });
 });
 
 test("one TPM under two names is host-cloned until an operator decides", async (t) => {
@@ -197,9 +197,46 @@ test("one TPM under two names is host-cloned until an operator decides", async (
   assert.deepEqual([evidence, reason, notice?.reason], ["refused", "host-cloned", "host-cloned"]);
   assert.match(text, /also shown by node2/);
   assert.throws(() => bench.verifier.nonce("node1"), { code: "host-cloned" });
-  enrollment.invite("node1", { uncertified: true, anew: false });
+  enrollment.invite(invitationOf("node1"));
   assert.equal((await bench.verifier.reportHost("node1")).notice, null);
   assert.ok(bench.verifier.nonce("node1"));
+});
+
+test("a token for any host is worth so many enrollments, and no decision on a host that is known", async (t) => {
+  const bench = await Bench.open(t);
+  const hosts = [await TestHost.start(t), await TestHost.start(t), await TestHost.start(t)] as const;
+  const strict = bench.enrollment({ uncertified: false });
+  const forAny = { host: null, uncertified: true, anew: false, uses: 2, hours: 1 };
+  const { token } = strict.invite(forAny);
+  await come(strict, hosts[0], "node1", token);
+  // What is refused does not count.
+  await assert.rejects(come(strict, hosts[1], "node1", token), { code: "tpm-changed" });
+  await assert.rejects(come(strict, hosts[0], "node2", token), { code: "host-cloned" });
+  bench.verifier.refuseTpm("node1", "host-revoked", "sold");
+  await assert.rejects(come(strict, hosts[0], "node1", token), { code: "host-revoked" });
+  // Neither does another invitation take it away, nor a restart.
+  strict.invite(invitationOf("node3"));
+  strict.invite(forAny);
+  bench.restart();
+  const again = bench.enrollment({ uncertified: false });
+  assert.equal(again.isOperatorToken(OPERATOR) && !again.isOperatorToken(token) && !again.mayJoin(OPERATOR), true);
+  // Both were let in by the last use: only one of them comes.
+  const answers: [string, { challenge: string; secret: string }][] = [];
+  for (const [index, name] of ["node2", "node3"].entries()) {
+    const host = hosts[index + 1]!;
+    const { challenge, idObject, encryptedSecret } = again.challenge(token, await shownBy(host, name));
+    const secret = await host.openCredential({
+      idObject: bytesOf(idObject),
+      encryptedSecret: bytesOf(encryptedSecret),
+    });
+    answers.push([name, { challenge, secret: toHex(secret) }]);
+  }
+  assert.ok(again.activate(token, ...answers[0]!));
+  assert.throws(() => again.activate(token, ...answers[1]!), { code: "not-authorized" });
+  assert.equal(again.mayJoin(token), false);
+  const late = again.invite({ ...forAny, hours: 0.5 });
+  bench.clock.pass(30 * 60_000 + 1);
+  await assert.rejects(come(again, hosts[2], "node3", late.token), { code: "not-authorized" });
 });
 
 test("a revoked host stays out, under its name and any other, until it is invited", async (t) => {
@@ -222,7 +259,7 @@ test("a revoked host stays out, under its name and any other, until it is invite
   await assert.rejects(come(after, other, "node1"), { code: "host-revoked" });
   bench.verifier.refuseTpm("node1", "tpm-changed", "something less");
   assert.throws(() => bench.verifier.nonce("node1"), { code: "host-revoked" });
-  const { token } = after.invite("node1", { uncertified: true, anew: false });
+  const { token } = after.invite(invitationOf("node1"));
   assert.throws(() => bench.verifier.nonce("node1"), { code: "host-revoked" }, "an invitation alone changes nothing");
   await come(after, host, "node1", token);
   assert.equal(reasonOf(await bench.attest(host)), "accepted");
@@ -252,7 +289,7 @@ test("another TPM under a host's name is tpm-changed, noted, and let in by decis
   // The enrolled TPM is still the one that counts, and the note stays for the operator.
   assert.equal(reasonOf(await bench.attest(host)), "accepted");
   assert.deepEqual([(await report()).evidence, (await report()).notice?.reason], ["good", "tpm-changed"]);
-  const { token } = enrollment.invite("node1", { uncertified: true, anew: true });
+  const { token } = enrollment.invite(invitationOf("node1", { anew: true }));
   await come(enrollment, other, "node1", token);
   const { records, notice, evidence } = await report();
   assert.deepEqual([records, notice, evidence], [0, null, "none"]);

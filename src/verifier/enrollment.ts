@@ -1,5 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import type { Challenge, EnrollRequest, TpmIdentity } from "../attest/enrollment.ts";
+import type { Challenge, EnrollRequest, InviteRequest, TpmIdentity } from "../attest/enrollment.ts";
+import { hasDigest, makeToken, tokenDigest } from "../attest/token.ts";
 import { toHex } from "../core/bytes.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
@@ -17,8 +18,8 @@ export interface EnrollmentOptions {
   readonly roots: readonly Certificate[];
   /** TPMs that none of them vouches for are taken, too. */
   readonly uncertified: boolean;
-  /** Opens enrollment for any host. */
-  readonly joinToken: string;
+  /** SHA-256 of the operator's token, hexadecimal. */
+  readonly operator: string;
 }
 
 interface OpenChallenge {
@@ -35,7 +36,7 @@ interface OpenChallenge {
 /** An RSA key takes a slow TPM the better part of a minute. */
 const CHALLENGE_MS = 5 * 60_000;
 const MAX_CHALLENGES = 256;
-const INVITATION_MS = 60 * 60_000;
+const HOUR_MS = 3_600_000;
 
 /**
  * Enrolls hosts: a TPM's maker vouches for the endorsement key, and a credential proves that the attestation key lives in
@@ -55,14 +56,14 @@ export class Enrollment {
     this.#clock = modules.clock;
   }
 
-  /** Whether a token is the join token, which is also the operator's. */
-  isJoinToken(token: string): boolean {
-    return timingSafeEqual(Buffer.from(digestOf(token), "hex"), Buffer.from(digestOf(this.#options.joinToken), "hex"));
+  /** Whether a token is the operator's. It decides on hosts, and enrolls none. */
+  isOperatorToken(token: string): boolean {
+    return hasDigest(token, this.#options.operator);
   }
 
   /** Whether a token opens enrollment, of any host or of one. */
   mayJoin(token: string): boolean {
-    return this.isJoinToken(token) || this.#invitation(token) !== null;
+    return this.#invitation(token) !== null;
   }
 
   /**
@@ -77,7 +78,7 @@ export class Enrollment {
     if (!isEkPublic(ekPublic))
       throw new PimsError("ek-untrusted", "the endorsement key is not of TCG's template (RSA 2048 or ECC P-256)");
     const certificate = request.ekCertificate === null ? null : fromBase64(request.ekCertificate);
-    const uncertified = this.#options.uncertified || invitation?.uncertified === true;
+    const uncertified = this.#options.uncertified || invitation.uncertified;
     const identity = {
       ekName: toHex(computeName(ekPublic)),
       certified: this.#certified(certificate, ekPublic, uncertified),
@@ -90,7 +91,15 @@ export class Enrollment {
     const untilMs = this.#clock.monotonicMs() + CHALLENGE_MS;
     while (this.#open.size >= MAX_CHALLENGES) this.#open.delete(this.#open.keys().next().value!);
     const endorsement = { ekPublic, certificate };
-    this.#open.set(challenge, { host, tokenDigest: digestOf(token), akPublic, endorsement, identity, secret, untilMs });
+    this.#open.set(challenge, {
+      host,
+      tokenDigest: tokenDigest(token),
+      akPublic,
+      endorsement,
+      identity,
+      secret,
+      untilMs,
+    });
     const [idObject, encryptedSecret] = [blob.idObject, blob.encryptedSecret].map(toBase64) as [string, string];
     return { challenge, idObject, encryptedSecret };
   }
@@ -107,42 +116,51 @@ export class Enrollment {
       .update(toHex(open?.secret ?? new Uint8Array(0)))
       .digest();
     const fits = timingSafeEqual(given, expected);
-    if (open === undefined || !fits || open.host !== host || open.tokenDigest !== digestOf(token) || this.#isLate(open))
+    if (
+      open === undefined ||
+      !fits ||
+      open.host !== host ||
+      open.tokenDigest !== tokenDigest(token) ||
+      this.#isLate(open)
+    )
       throw new PimsError("credential-invalid", "the credential was not opened by the TPM that it was made for");
     const invitation = this.#permission(token, host);
     const { akPublic, endorsement, identity } = open;
     this.#refuseRevoked(host, identity.ekName, invitation);
     this.#refuseClone(host, identity.ekName);
-    const own = this.#verifier.enroll(host, akPublic, identity, { anew: invitation?.anew === true });
-    this.#store.setEndorsement(host, endorsement);
-    if (invitation !== null) {
-      this.#store.takeInvitation(invitation.tokenDigest);
-      this.#store.clearNotice(host);
+    // Before the host is enrolled: whatever ends this process in between, it is never worth two.
+    this.#store.useInvitation(invitation.tokenDigest);
+    try {
+      const own = this.#verifier.enroll(host, akPublic, identity, { anew: invitation.anew });
+      this.#store.setEndorsement(host, endorsement);
+      if (invitation.host !== null) this.#store.clearNotice(host);
+      return own;
+    } catch (error) {
+      this.#store.invite(invitation, this.#clock.now());
+      throw error;
     }
-    return own;
   }
 
-  /** An operator's decision on one host: a token for one enrollment within an hour. What was noticed of it is settled. */
-  invite(host: string, decision: { uncertified: boolean; anew: boolean }): { token: string; expiresAt: string } {
-    this.#verifier.checkHostName(host);
-    const token = randomBytes(32).toString("hex");
+  /** An operator's decision: a token for enrollments. What was noticed of a host that is named is settled. */
+  invite({ host, uncertified, anew, uses, hours }: InviteRequest): { token: string; expiresAt: string } {
+    if (host !== null) this.#verifier.checkHostName(host);
+    const token = makeToken();
     const now = this.#clock.now();
-    const expiresAt = now + INVITATION_MS;
-    this.#store.invite({ tokenDigest: digestOf(token), host, ...decision, expiresAt }, now);
+    const expiresAt = Math.round(now + hours * HOUR_MS);
+    this.#store.invite({ tokenDigest: tokenDigest(token), host, uncertified, anew, uses, expiresAt }, now);
     // A revoked host stays so until it comes with the token.
-    if (this.#store.notice(host)?.reason !== "host-revoked") this.#store.clearNotice(host);
+    if (host !== null && this.#store.notice(host)?.reason !== "host-revoked") this.#store.clearNotice(host);
     return { token, expiresAt: rfc3339(expiresAt) };
   }
 
-  #permission(token: string, host: string): Invitation | null {
-    if (this.isJoinToken(token)) return null;
+  #permission(token: string, host: string): Invitation {
     const invitation = this.#invitation(token);
-    if (invitation?.host === host) return invitation;
+    if (invitation !== null && (invitation.host === null || invitation.host === host)) return invitation;
     throw new PimsError("not-authorized", `the token shown does not open the enrollment of ${host}`);
   }
 
   #invitation(token: string): Invitation | null {
-    const invitation = this.#store.invitation(digestOf(token));
+    const invitation = this.#store.invitation(tokenDigest(token));
     return invitation !== null && this.#clock.now() <= invitation.expiresAt ? invitation : null;
   }
 
@@ -163,12 +181,12 @@ export class Enrollment {
   }
 
   /** Revoked is the machine, not its name: under another it needs an operator's decision as well. */
-  #refuseRevoked(host: string, ekName: string, invitation: Invitation | null): void {
-    if (invitation !== null) return;
+  #refuseRevoked(host: string, ekName: string, invitation: Invitation): void {
+    if (invitation.host !== null) return;
     for (const name of new Set([host, ...this.#store.hostsWith(ekName)]))
       if (this.#store.notice(name)?.reason === "host-revoked")
         throw new PimsError("host-revoked", `${name} was revoked`, {
-          hint: "'pims host enroll' gives a token with which it may come again",
+          hint: "'pims host enroll HOST' gives a token with which it may come again",
         });
   }
 
@@ -187,10 +205,6 @@ export class Enrollment {
   #isLate({ untilMs }: OpenChallenge): boolean {
     return this.#clock.monotonicMs() > untilMs;
   }
-}
-
-function digestOf(token: string): string {
-  return createHash("sha256").update(token).digest("hex");
 }
 
 const toBase64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");

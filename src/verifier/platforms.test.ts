@@ -56,10 +56,7 @@ test("what is below an agent is asked for once, kept, and leaves nothing trusted
   assert.match(after.text, /\/usr\/sbin\/runc/);
 
   const modules = { verifier, store: store.enrollments, clock: new TestClock() };
-  const app = buildApi(
-    verifier,
-    new Enrollment({ roots: [], uncertified: false, joinToken: "00".repeat(32) }, modules),
-  );
+  const app = buildApi(verifier, new Enrollment({ roots: [], uncertified: false, operator: "00".repeat(32) }, modules));
   t.after(() => app.close());
   const answer = await app.inject({ method: "GET", url: "/v1/hosts/node1/platform" });
   assert.equal(answer.json().platform.state.firmware.secureBoot, "on");

@@ -14,8 +14,9 @@ import { hostReportSchema, statusSchema } from "../attest/report.ts";
 import { containerOf, gapEvent, startEvent } from "../attest/sample-events.ts";
 import { TestHost, temporaryFolder } from "../attest/testing.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
-import { type VerifierConfig, verifierConfigSchema } from "./config.ts";
-import { JOIN_TOKEN_FILE, type RunningVerifier, runVerifier } from "./run.ts";
+import { OPERATOR_TOKEN_FILE, type VerifierConfig, verifierConfigSchema } from "./config.ts";
+import { type RunningVerifier, runVerifier } from "./run.ts";
+import { joinToken } from "./testing.ts";
 
 /** Nobody listens on port 1: a chain that does not answer. */
 const ledger = { url: "http://127.0.0.1:1", registry: `0x${"0".repeat(40)}` };
@@ -29,7 +30,7 @@ async function run(t: TestContext, config: VerifierConfig): Promise<RunningVerif
   return running;
 }
 
-const tokenIn = async (state: string) => (await readFile(join(state, JOIN_TOKEN_FILE), "utf8")).trim();
+const tokenIn = async (state: string) => (await readFile(join(state, OPERATOR_TOKEN_FILE), "utf8")).trim();
 
 /** One sentence and what to do about it. */
 const fails = (code: string) => (error: unknown) => {
@@ -38,13 +39,13 @@ const fails = (code: string) => (error: unknown) => {
   return true;
 };
 
-test("the first start makes folder and join token, for root's eyes only; the second finds them", async (t) => {
+test("the first start makes folder and operator's token, for root's eyes only; the second finds them", async (t) => {
   const state = join(await temporaryFolder(t), "deep", "state");
   const first = await run(t, configOf(state));
   const token = await tokenIn(state);
   assert.match(token, /^[0-9a-f]{64}$/);
   assert.equal((await stat(state)).mode & 0o777, 0o700);
-  assert.equal((await stat(join(state, JOIN_TOKEN_FILE))).mode & 0o777, 0o600);
+  assert.equal((await stat(join(state, OPERATOR_TOKEN_FILE))).mode & 0o777, 0o600);
   const status = await requestJson(first.address, "/v1/status", statusSchema, get);
   assert.deepEqual(status, { schema: "pims.status/v1", hosts: [] });
   await first.close();
@@ -64,9 +65,9 @@ test("a port in use, an address that is not ours, a damaged token or database: o
   await assert.rejects(runVerifier(foreign), fails("port-in-use"));
 
   const token = await tokenIn(state);
-  await writeFile(join(state, JOIN_TOKEN_FILE), "short");
+  await writeFile(join(state, OPERATOR_TOKEN_FILE), "short");
   await assert.rejects(runVerifier(configOf(state)), fails("token-invalid"));
-  await writeFile(join(state, JOIN_TOKEN_FILE), `${token}\n`);
+  await writeFile(join(state, OPERATOR_TOKEN_FILE), `${token}\n`);
   await (await run(t, configOf(state))).close();
 
   const other = join(folder, "other");
@@ -79,7 +80,7 @@ test("a chain that does not answer stops nothing; its containers are unknown", a
   const state = await temporaryFolder(t);
   const { address } = await run(t, configOf(state));
   const host = await TestHost.start(t);
-  const agent = await enroll(address, await tokenIn(state), host);
+  const agent = await enroll(address, state, host);
   const { nonce, from } = await agent.nonce();
   const evidence = await host.answer(nonce, from, startEvent(containerOf("web")));
   assert.deepEqual(await agent.send(evidence), { accepted: true, records: 3 });
@@ -104,12 +105,12 @@ function agentOf(address: string, token: string): Agent {
   };
 }
 
-async function enrollToken(address: string, joinToken: string, host: TestHost): Promise<string> {
-  return enrollHost(address, "node1", host, joinToken);
+async function enrollToken(address: string, state: string, host: TestHost): Promise<string> {
+  return enrollHost(address, "node1", host, await joinToken({ address }, state, "node1"));
 }
 
-async function enroll(address: string, joinToken: string, host: TestHost): Promise<Agent> {
-  return agentOf(address, await enrollToken(address, joinToken, host));
+async function enroll(address: string, state: string, host: TestHost): Promise<Agent> {
+  return agentOf(address, await enrollToken(address, state, host));
 }
 
 const PROGRAM = `
@@ -146,7 +147,7 @@ test("killed at any instant, it goes on where the proof stood, and loses nothing
   const state = await temporaryFolder(t);
   const host = await TestHost.start(t);
   let verifier = await spawnVerifier(t, configOf(state));
-  const token = await enrollToken(verifier.address, await tokenIn(state), host);
+  const token = await enrollToken(verifier.address, state, host);
   let proved = 0;
   for (let round = 0; round < 8; round++) {
     const agent = agentOf(verifier.address, token);

@@ -1,11 +1,11 @@
-import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { lookUpBaseline } from "../attest/reference-values.ts";
 import { type Releases, readReleases } from "../attest/release-manifest.ts";
-import { formatVerifierAddress } from "../attest/verifier-address.ts";
+import { isToken, makeToken, tokenDigest } from "../attest/token.ts";
+import { formatVerifierAddress, parseVerifierAddress } from "../attest/verifier-address.ts";
 import { systemClock } from "../core/clock.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { makePrivateFile, replacePrivateFile } from "../core/private-file.ts";
@@ -14,7 +14,7 @@ import { readRoots } from "../tpm/certificate/roots.ts";
 import { IMA_PCR } from "../tpm/event-log/ima.ts";
 import { buildApi } from "./api.ts";
 import { bundleBaseline, bundlePolicy } from "./bundle-sources.ts";
-import { ADDRESS_FILE, type VerifierConfig } from "./config.ts";
+import { ADDRESS_FILE, OPERATOR_TOKEN_FILE, type VerifierConfig } from "./config.ts";
 import { Enrollment } from "./enrollment.ts";
 import { Platforms } from "./platforms.ts";
 import { openResultsKey } from "./results-key.ts";
@@ -30,17 +30,15 @@ export interface RunningVerifier {
   close(): Promise<void>;
 }
 
-/** Name of the file in the state folder that holds the token with which hosts are enrolled. */
-export const JOIN_TOKEN_FILE = "join-token";
-
 /** Starts the service. Throws `port-in-use`, `store-unusable`, `tls-invalid`. A chain that does not answer does not stop it. */
 export async function runVerifier(
   config: VerifierConfig,
   report: (text: string) => void = () => {},
 ): Promise<RunningVerifier> {
   await mkdir(config.state, { recursive: true, mode: 0o700 });
-  const joinToken = await readOrMakeToken(join(config.state, JOIN_TOKEN_FILE));
+  const operator = tokenDigest(await readOrMakeToken(join(config.state, OPERATOR_TOKEN_FILE)));
   const tls = config.listen.plain ? undefined : await openTlsIdentity(config.state, config.listen.tls);
+  const pins = tls === undefined ? [] : [tls.pin];
   const { roots: folder } = config.enrollment;
   const roots = folder === undefined ? [] : await readRoots(folder);
   const key = await openResultsKey(config.state);
@@ -58,12 +56,13 @@ export async function runVerifier(
     });
     const { uncertified } = config.enrollment;
     const modules = { verifier, store: store.enrollments, clock: systemClock };
-    const enrollment = new Enrollment({ roots, uncertified, joinToken }, modules);
+    const enrollment = new Enrollment({ roots, uncertified, operator }, modules);
     const results = {
       ...{ store, verifier, clock: systemClock, roots, pcr: config.pcr, policy: bundlePolicy(config, releases), key },
       bundleBaseline: (identity: string) => bundleBaseline(cache, config.ledger, identity),
     };
-    app = buildApi(verifier, enrollment, { report, tls, results });
+    const publicAddress = config.listen.url === undefined ? undefined : withPins(config.listen.url, pins);
+    app = buildApi(verifier, enrollment, { report, tls, results, publicAddress });
     await app.listen({ host, port });
   } catch (error) {
     store.close();
@@ -78,7 +77,7 @@ export async function runVerifier(
   }
   const place = `${host.includes(":") ? `[${host}]` : host}:${(app.server.address() as AddressInfo).port}`;
   const url = `${tls === undefined ? "http" : "https"}://${place}`;
-  const address = formatVerifierAddress({ url, pins: tls === undefined ? [] : [tls.pin] });
+  const address = formatVerifierAddress({ url, pins });
   await replacePrivateFile(join(config.state, ADDRESS_FILE), `${address}\n`);
   return {
     address,
@@ -88,6 +87,11 @@ export async function runVerifier(
       store.close();
     },
   };
+}
+
+function withPins(address: string, own: readonly string[]): string {
+  const { url, pins } = parseVerifierAddress(address);
+  return formatVerifierAddress({ url, pins: [...new Set([...own, ...pins])] });
 }
 
 /** Null where what is below the agents is not judged. */
@@ -102,9 +106,9 @@ async function openReleases({ platform, pcr }: VerifierConfig): Promise<Releases
 }
 
 async function readOrMakeToken(path: string): Promise<string> {
-  const token = (await makePrivateFile(path, () => `${randomBytes(32).toString("hex")}\n`)).trim();
-  if (!/^[0-9a-f]{64}$/.test(token))
-    throw new PimsError("token-invalid", `the join token in ${path} is damaged`, {
+  const token = (await makePrivateFile(path, () => `${makeToken()}\n`)).trim();
+  if (!isToken(token))
+    throw new PimsError("token-invalid", `the operator's token in ${path} is damaged`, {
       hint: "delete the file to get a new one",
     });
   return token;

@@ -3,21 +3,26 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { TestContext } from "node:test";
-import type { TpmIdentity } from "../attest/enrollment.ts";
+import type { InviteRequest, TpmIdentity } from "../attest/enrollment.ts";
 import type { Evidence } from "../attest/evidence.ts";
+import { invite, type Operated, readOperatorToken } from "../attest/operator.ts";
 import { codeEvent, containerOf, digestOf, startEvent } from "../attest/sample-events.ts";
 import { PCR, TestHost, temporaryFolder } from "../attest/testing.ts";
+import { tokenDigest } from "../attest/token.ts";
 import type { BaselineLookup } from "../attest/verdict.ts";
 import type { Clock } from "../core/clock.ts";
 import type { LogEvent } from "../log/event.ts";
 import type { Certificate } from "../tpm/certificate/certificate.ts";
+import { OPERATOR_TOKEN_FILE } from "./config.ts";
 import { Enrollment } from "./enrollment.ts";
 import { Store } from "./store.ts";
 import { type Outcome, Verifier } from "./verifier.ts";
 
 /** Some TPM that no maker vouches for. */
 export const TPM: TpmIdentity = { ekName: `000b${"11".repeat(32)}`, certified: null };
+/** Opens enrollment for any host, as often as a test likes. */
 export const JOIN = "1f".repeat(32);
+export const OPERATOR = "2e".repeat(32);
 export const STALE_MS = 60_000;
 export const web = containerOf("web");
 export const listed = "/usr/bin/server";
@@ -71,8 +76,10 @@ export class Bench {
 
   /** How hosts come to this verifier: any TPM will do unless it is said otherwise. */
   enrollment(options: { roots?: readonly Certificate[]; uncertified?: boolean } = {}): Enrollment {
+    const forAny = { host: null, uncertified: false, anew: false, uses: 1000, expiresAt: Date.parse("2100-01-01") };
+    this.store.enrollments.invite({ tokenDigest: tokenDigest(JOIN), ...forAny }, this.clock.now());
     return new Enrollment(
-      { roots: options.roots ?? [], uncertified: options.uncertified ?? true, joinToken: JOIN },
+      { roots: options.roots ?? [], uncertified: options.uncertified ?? true, operator: tokenDigest(OPERATOR) },
       { verifier: this.verifier, store: this.store.enrollments, clock: this.clock },
     );
   }
@@ -108,6 +115,21 @@ export class Bench {
     const { evidence, containers } = await this.verifier.reportHost("node1");
     return [evidence, ...containers.map(({ status }) => status)];
   }
+}
+
+/** An operator's decision on one host. */
+export function invitationOf(host: string, decision: { uncertified?: boolean; anew?: boolean } = {}): InviteRequest {
+  return { host, uncertified: true, anew: false, uses: 1, hours: 1, ...decision };
+}
+
+/** A token for one enrollment at a running verifier, from its operator. */
+export async function joinToken(verifier: { address: string }, state: string, host: string): Promise<string> {
+  return (await invite(await operatedBy(verifier, state), invitationOf(host))).token;
+}
+
+/** A running verifier as its operator talks to it. */
+export async function operatedBy({ address }: { address: string }, state: string): Promise<Operated> {
+  return { address, token: await readOperatorToken(join(state, OPERATOR_TOKEN_FILE)) };
 }
 
 /** A bench with an enrolled host that has one trusted container. */

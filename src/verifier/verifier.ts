@@ -1,4 +1,3 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { NonceAnswer } from "../attest/api.ts";
 import { appraise } from "../attest/appraise.ts";
 import type { TpmIdentity, TpmNotice } from "../attest/enrollment.ts";
@@ -8,6 +7,7 @@ import type { PlatformVerdict } from "../attest/judge-platform.ts";
 import type { PlatformState } from "../attest/platform-state.ts";
 import type { ContainerReport, HostReport } from "../attest/report.ts";
 import { sweeperStanding } from "../attest/sweeper-standing.ts";
+import { hasDigest, makeToken, tokenDigest } from "../attest/token.ts";
 import { type BaselineLookup, decide, type HostStanding, type JudgingPolicy, NO_IDENTITY } from "../attest/verdict.ts";
 import { bytesEqual } from "../core/bytes.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
@@ -105,7 +105,7 @@ export class Verifier {
    */
   enroll(host: string, akPublic: Uint8Array, tpm: TpmIdentity, expected: { anew: boolean } = { anew: false }): string {
     this.checkEnrollable(host, akPublic);
-    const token = randomBytes(32).toString("hex");
+    const token = makeToken();
     const { store } = this.#modules;
     const known = store.host(host);
     if (known === null || expected.anew) {
@@ -141,7 +141,7 @@ export class Verifier {
   /** Whether a token is the host's. */
   isHostToken(host: string, token: string): boolean {
     const row = this.#modules.store.host(host);
-    return row !== null && timingSafeEqual(Buffer.from(row.tokenDigest, "hex"), Buffer.from(tokenDigest(token), "hex"));
+    return row !== null && hasDigest(token, row.tokenDigest);
   }
 
   /** A nonce for the next evidence, and the number of the first record that the verifier lacks. */
@@ -352,10 +352,6 @@ function memoryOf(state: HostState): HostMemory {
     waiters: new Set(),
     ahead: new RecordsAhead(),
   };
-}
-
-function tokenDigest(token: string): string {
-  return createHash("sha256").update(token).digest("hex");
 }
 
 function unknownHost(host: string): PimsError {

@@ -10,14 +10,13 @@ import { TPM_RH_ENDORSEMENT } from "../../src/tpm/constants.ts";
 import { setUpSwtpm } from "../../src/tpm/swtpm-setup.ts";
 import { storageTemplate } from "../../src/tpm/templates.ts";
 import type { Enrollment } from "../../src/verifier/enrollment.ts";
-import { Bench, JOIN } from "../../src/verifier/testing.ts";
+import { Bench, invitationOf, JOIN } from "../../src/verifier/testing.ts";
 import { type Check, type Outcome, outcomeOf } from "./check.ts";
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
 const bytesOf = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, "base64"));
 const CHALLENGE_MS = 5 * 60_000;
 const INVITATION_MS = 60 * 60_000;
-const DECISION = { uncertified: true, anew: false };
 
 async function shownBy(host: TestHost, name: string): Promise<EnrollRequest> {
   const { publicArea, certificate } = await host.showEk();
@@ -89,19 +88,19 @@ export async function enrollmentChecks(t: Ending): Promise<Check[]> {
       /does not open the enrollment of node1/,
       async (bench, isWrong) => {
         const enrollment = strict(bench);
-        const { token } = enrollment.invite(isWrong ? "node2" : "node1", DECISION);
+        const { token } = enrollment.invite(invitationOf(isWrong ? "node2" : "node1"));
         return come(enrollment, plain, {}, token);
       },
     ),
     check("an invitation that is too old", "not-authorized", /does not open the enrollment/, async (bench, isWrong) => {
       const enrollment = strict(bench);
-      const { token } = enrollment.invite("node1", DECISION);
+      const { token } = enrollment.invite(invitationOf("node1"));
       bench.clock.pass(INVITATION_MS + Number(isWrong));
       return come(enrollment, plain, {}, token);
     }),
     check("an invitation that was used", "not-authorized", /does not open the enrollment/, async (bench, isWrong) => {
       const enrollment = strict(bench);
-      const { token } = enrollment.invite("node1", DECISION);
+      const { token } = enrollment.invite(invitationOf("node1"));
       if (isWrong) await come(enrollment, plain, {}, token);
       return come(enrollment, plain, {}, token);
     }),
@@ -173,7 +172,7 @@ export async function enrollmentChecks(t: Ending): Promise<Check[]> {
     ),
     credential("a credential of another host", (enrollment, answer) => enrollment.activate(JOIN, "node2", answer)),
     credential("a credential of another token", (enrollment, answer) =>
-      enrollment.activate(enrollment.invite("node1", DECISION).token, "node1", answer),
+      enrollment.activate(enrollment.invite(invitationOf("node1")).token, "node1", answer),
     ),
     credential("a credential that is too old", (enrollment, answer, bench) => {
       bench.clock.pass(CHALLENGE_MS + 1);

@@ -1,10 +1,11 @@
 import { randomInt } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describeError } from "../../src/core/errors.ts";
 import { type PimsProcess, startPims } from "../../src/demo/pims-process.ts";
 import { VerifierView } from "../../src/demo/verifier-view.ts";
+import { joinToken } from "../../src/verifier/testing.ts";
 import { Machine } from "./machine.ts";
 
 const READY_MS = 30_000;
@@ -59,8 +60,9 @@ export class KillSuite {
 
   async #runMachine(number: number, kills: number, stop: AbortSignal): Promise<void> {
     await this.#restarting;
-    const joinToken = (await readFile(join(this.#folder, "verifier", "join-token"), "utf8")).trim();
-    const machine = await Machine.start(`host-${number}`, join(this.#folder, `m${number}`), this.#address, joinToken);
+    const host = `host-${number}`;
+    const token = await joinToken({ address: this.#address }, join(this.#folder, "verifier"), host);
+    const machine = await Machine.start(host, join(this.#folder, `m${number}`), this.#address, token);
     // Kills that no start has judged yet: those that came before the log was open again.
     let unjudged = 0;
     try {

@@ -1,10 +1,11 @@
 // A real kernel's boot and files, in a virtual machine: what a verifier outside makes of it. Ends with `N passed, N failed`.
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeReleaseManifest } from "../../src/agent/make-release.ts";
+import { invite, readOperatorToken } from "../../src/attest/operator.ts";
 import type { HostReport } from "../../src/attest/report.ts";
 import { buildFromFolder } from "../../src/baseline/build.ts";
 import { toHex } from "../../src/core/bytes.ts";
@@ -110,7 +111,8 @@ async function run(): Promise<void> {
   closing.push(() => verifier.stop());
   const [, address] = await verifier.waitFor(/listens on (\S+)/, WAIT_MS);
   const view = new VerifierView(address!, "vm");
-  const token = join(state, "join-token");
+  const operator = { address: address!, token: await readOperatorToken(join(state, "operator-token")) };
+  const invited = await invite(operator, { host: "vm", uncertified: false, anew: false, uses: 1, hours: 1 });
 
   const machine = new Machine(folder);
   closing.push(() => machine.stop());
@@ -122,12 +124,12 @@ async function run(): Promise<void> {
   );
   const outside = (address: string) => address.replace(/127\.0\.0\.1|localhost/, OUTSIDE);
   await machine.run("mkdir -p /etc/pims");
-  await machine.write("/etc/pims/join-token", await readFile(token, "utf8"));
+  await machine.write("/etc/pims/join.json", JSON.stringify({ ...invited, verifier: outside(invited.verifier) }));
   await machine.write(
     "/etc/pims/agent.json",
     JSON.stringify({
       host: "vm",
-      verifier: { url: outside(address!), joinTokenFile: "/etc/pims/join-token" },
+      verifier: { joinFile: "/etc/pims/join.json" },
       ledger: { ...ledger, url: outside(ledger.url) },
       sweepIntervalMs: 2000,
       attestIntervalMs: 3000,
