@@ -13,9 +13,9 @@ import { type CodeFact, refusedFinding, unlistedProgram } from "./events.ts";
 
 /** What becomes of what the gate tells. */
 export interface GateListener {
-  onRefused(container: ContainerRef, finding: (name: ContainerName) => Finding): Promise<void>;
+  onRefused(container: ContainerRef, finding: (name: ContainerName) => Finding): void;
   /** A program was executed that the image does not have. */
-  onUnlisted(fact: CodeFact): Promise<void>;
+  onUnlisted(fact: CodeFact): void;
   onGateStates(states: readonly GateState[]): void;
   onGap(text: string): Promise<void>;
 }
@@ -160,7 +160,7 @@ export class AgentGate {
   async #tell(refusal: Refusal, listener: GateListener): Promise<void> {
     if (refusal.allowed) {
       const fact = unlistedProgram(refusal);
-      if (fact !== null) await listener.onUnlisted(fact);
+      if (fact !== null) listener.onUnlisted(fact);
       return;
     }
     const image = this.#known.get(containerKey(refusal.container))?.info.image ?? null;
@@ -169,7 +169,7 @@ export class AgentGate {
       state?.status === "approved"
         ? (prepare(state.baseline).index.byPath.get(pathKey(refusal.path))?.sha256 ?? null)
         : undefined;
-    await listener.onRefused(refusal.container, (name) => refusedFinding(refusal, name, listed));
+    listener.onRefused(refusal.container, (name) => refusedFinding(refusal, name, listed));
   }
 }
 

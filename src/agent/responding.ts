@@ -1,0 +1,63 @@
+import { type HostState, keyOf } from "../attest/host-state.ts";
+import type { ContainerRef } from "../container/types.ts";
+import { type Clock, rfc3339 } from "../core/clock.ts";
+import { describeError } from "../core/errors.ts";
+import type { ActionEvent } from "../log/event.ts";
+import type { Finding } from "../log/finding.ts";
+import { ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
+
+/** A finding, and processes of its container that are known. */
+export interface Culprit {
+  readonly finding: Finding;
+  readonly pids: readonly number[];
+}
+
+/** Does what the policy says about violations, once for each container. */
+export class Responding {
+  readonly #state: HostState;
+  readonly #policy: Policy;
+  readonly #limit: ActionLimit;
+  readonly #clock: Clock;
+  readonly #pause: (container: ContainerRef, pids: readonly number[]) => Promise<string>;
+
+  constructor(
+    state: HostState,
+    policy: Policy,
+    modules: { readonly clock: Clock; pause(container: ContainerRef, pids: readonly number[]): Promise<string> },
+  ) {
+    this.#state = state;
+    this.#policy = policy;
+    this.#limit = new ActionLimit(policy.maxActionsPerMinute);
+    this.#clock = modules.clock;
+    this.#pause = modules.pause;
+  }
+
+  /** Whether anything is to be done about this. */
+  concerns({ container, reason }: Finding): boolean {
+    return container !== null && actionFor(this.#policy, reason, container.name) === "pause";
+  }
+
+  /** Acts, unless the container was acted on before. What was done, or why not; null for nothing. */
+  async respond({ finding, pids }: Culprit): Promise<ActionEvent | null> {
+    const { container, reason } = finding;
+    if (container === null || !this.concerns(finding)) return null;
+    const known = this.#state.containers.get(keyOf(container));
+    if (known?.actions.some(({ outcome }) => outcome === "done")) return null;
+    const [outcome, text] = await this.#pauseContainer(container, [finding.pid, ...pids]);
+    const time = rfc3339(this.#clock.now());
+    return { type: "action", time, action: "pause", container, reason, by: "policy", outcome, text };
+  }
+
+  async #pauseContainer(
+    container: ContainerRef,
+    pids: readonly number[],
+  ): Promise<["done" | "failed" | "suppressed", string]> {
+    if (!this.#limit.take(this.#clock.monotonicMs()))
+      return ["suppressed", "not paused, the limit of actions in a minute is reached"];
+    try {
+      return ["done", await this.#pause(container, pids)];
+    } catch (error) {
+      return ["failed", describeError(error)];
+    }
+  }
+}
