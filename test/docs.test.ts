@@ -30,13 +30,13 @@ function blocks(path: string, info: string): string[] {
 
 const EVIDENCE = "docs/checking-evidence.md";
 
-/** A software TPM with a log in its PCR 13, and a shell that runs lines of the document on it. */
-async function measuredHost(t: TestContext) {
+/** A software TPM with a log in its PCR 13, or another register, and a shell that runs lines of the document on it. */
+async function measuredHost(t: TestContext, register = 13) {
   const folder = await mkdtemp(join(tmpdir(), "pims-docs-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const swtpm = await startSwtpm({ folder: join(folder, "tpm") });
   t.after(() => swtpm.stop());
-  const anchor = await openTpmAnchor(swtpm.address, 13);
+  const anchor = await openTpmAnchor(swtpm.address, register);
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
   const { log } = await MeasurementLog.open(join(folder, "log"), anchor.register, bootId);
   const time = "2025-01-31T12:00:00.000Z";
@@ -88,6 +88,24 @@ test("the document's lines check a log and a quote of a real TPM", async (t) => 
   const other = run(`${prepare}NONCE=${"0".repeat(64)}\n${check}`);
   assert.notEqual(other.status, 0, "tpm2_checkquote accepts another nonce");
   assert.match(other.stderr, /nonce|qualification|extraData/i);
+});
+
+test("the document's lines check a log in an NV index", async (t) => {
+  const { folder, run } = await measuredHost(t, 0x01800020);
+  await writeFile(join(folder, "name.py"), blocks(EVIDENCE, "python nv")[0]!);
+  const prepare = blocks(EVIDENCE, "sh").find((block) => block.startsWith("NONCE="))!;
+  const key = prepare.slice(0, prepare.indexOf("node_modules/.bin/node"));
+  const [check] = blocks(EVIDENCE, "sh nv");
+  const { status, stdout, stderr } = run(key + check);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /Verified OK/);
+  const [, certified, replayed] = /^([0-9a-f]{64})\n([0-9a-f]{64})\n/m.exec(stdout) ?? [];
+  assert.equal(certified, replayed, stdout);
+  assert.match(stdout, /3 records replay to [0-9a-f]{64}\nthe log agrees/);
+  const name = (index: string, nonce: string) =>
+    run(`${key}python3 "$OUT/name.py" "$LOG" "$OUT/certified" ${index} ${nonce}`);
+  assert.match(name("0x1800020", "0".repeat(64)).stderr, /not made for the nonce/);
+  assert.match(name("0x1800022", "0".repeat(64)).stderr, /another NV index/);
 });
 
 test("the document's ten lines find an altered log", async (t) => {

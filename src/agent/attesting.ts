@@ -124,22 +124,15 @@ export class Attesting {
     if (coverage.sweeps === 0 && !(await within(waitMs, sweep(), stopping)))
       say("sweep", `a sweep takes longer than ${waitMs / 1000} s; the verifier is told so`);
     if (stopping.aborted) return;
-    const quoted = await this.#sealAndQuote(nonce, platform);
-    if (quoted === null) return;
-    const { wrong, quote } = quoted;
+    const quote = await this.#sealAndQuote(nonce, platform);
+    if (quote === null) return;
     const evidence = await collectEvidence({
       logPath: log.path,
       from,
       start: log.before(from),
       nonce: new Uint8Array(Buffer.from(nonce, "hex")),
       quote: async () => quote,
-      ...(wrong === null ? {} : { fault: wrong.fault }),
     });
-    if (wrong !== null) {
-      // The verifier shall know why it hears no more.
-      await verifier.evidence(evidence).catch(() => {});
-      throw wrong;
-    }
     const outcome = await verifier.evidence(evidence);
     say(
       "attest",
@@ -151,17 +144,18 @@ export class Attesting {
 
   /**
    * The sweep record, last in the log for as long as it is quoted, with the facts of its sweeps before it. Null when the
-   * agent has stopped.
+   * agent has stopped. Throws what somebody else did to the register.
    */
   async #sealAndQuote(nonce: string, platform: PlatformWanted | undefined) {
     const { log, clock } = this.#modules;
     const { turns, queue, coverage } = this.#agent;
     const taken = await turns.take(async () => {
       const event = coverage.take(nonce, rfc3339(clock.now()), clock.monotonicMs());
-      const sealed = queue.seal(event, async () => ({
-        wrong: await log.checkRegister(),
-        quote: await this.#quoter(platform)(new Uint8Array(Buffer.from(nonce, "hex"))),
-      }));
+      const sealed = queue.seal(event, async () => {
+        const wrong = await log.checkRegister();
+        if (wrong !== null) throw wrong;
+        return this.#quoter(platform)(new Uint8Array(Buffer.from(nonce, "hex")));
+      });
       // Others may take their turns meanwhile.
       return { sealed };
     });

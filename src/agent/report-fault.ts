@@ -11,8 +11,8 @@ import { within } from "./within.ts";
 const REPORT_WAIT_MS = 5000;
 
 /**
- * Tells the verifier why the agent does not start on its log: with evidence as it is, which the verifier refuses with a
- * reason, instead of silence. Does nothing for other errors, and gives up soon when the verifier does not answer.
+ * Tells the verifier why the agent does not start on its log, or ends: with evidence as it is, which the verifier refuses with
+ * a reason, instead of silence. Does nothing for other errors, and gives up soon when the verifier does not answer.
  */
 export async function reportFault(
   error: unknown,

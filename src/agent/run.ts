@@ -70,7 +70,10 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     closing.push(connector);
     closing.push(await openGate(config, cache, agent, report));
     report(`the agent watches ${config.host}, ${records.length} records in its log`);
-    await agent.run();
+    await agent.run().catch(async (error: unknown) => {
+      await reportFault(error, config.state, anchor, verifier);
+      throw error;
+    });
   } finally {
     for (const close of closing.reverse()) await close();
   }

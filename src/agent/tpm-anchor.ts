@@ -2,14 +2,19 @@ import type { Quoter } from "../attest/collect.ts";
 import type { Enrollable } from "../attest/enroll-host.ts";
 import { BOOT_PCRS, type PlatformWanted, platformPcrs } from "../attest/platform-evidence.ts";
 import { fromHex, toHex } from "../core/bytes.ts";
+import { PimsError } from "../core/errors.ts";
+import { isNvIndex } from "../log/pcr.ts";
 import type { Register } from "../log/register.ts";
 import { createAk } from "../tpm/attestation-key.ts";
+import type { Attestation } from "../tpm/commands/certify.ts";
+import type { LoadedKey } from "../tpm/commands/create-primary.ts";
 import { pcrExtend } from "../tpm/commands/pcr-extend.ts";
 import { pcrRead } from "../tpm/commands/pcr-read.ts";
 import { quote } from "../tpm/commands/quote.ts";
 import { findEndorsementKey, openCredential, withEk } from "../tpm/endorsement-key.ts";
+import { NvRegister } from "../tpm/nv-register.ts";
 import { responseName } from "../tpm/response-code.ts";
-import { openTpm } from "../tpm/tpm.ts";
+import { openTpm, type Tpm } from "../tpm/tpm.ts";
 import { PlatformLogs } from "./platform-logs.ts";
 
 /** The TPM as the agent uses it: one register, and one key that quotes it. */
@@ -25,30 +30,29 @@ export interface TpmAnchor extends Enrollable {
 
 /**
  * Opens a TPM and makes its attestation key. The key comes from a template and the TPM's endorsement seed, so it is the
- * same at every start. Throws `tpm-unreachable`, `tpm-error`.
+ * same at every start. `pcr` is the register's handle, as the setting says. Throws `tpm-unreachable`, `tpm-error`.
  */
 export async function openTpmAnchor(address: string, pcr: number): Promise<TpmAnchor> {
   const tpm = await openTpm(address);
   try {
     let ak = await createAk(tpm);
     const logs = new PlatformLogs();
-    const quotePcrs = async (nonce: Uint8Array, pcrs: readonly number[]) => {
+    const withAk = async (work: (key: LoadedKey) => Promise<Attestation>) => {
       try {
-        return await quote(tpm, { keyHandle: ak.handle, nonce, pcrs });
+        return await work(ak);
       } catch (error) {
         if (responseName(error) !== "TPM_RC_REFERENCE_H0") throw error;
         // Another program made room in the TPM by flushing the key.
         ak = await createAk(tpm);
-        return await quote(tpm, { keyHandle: ak.handle, nonce, pcrs });
+        return await work(ak);
       }
     };
+    const quotePcrs = (nonce: Uint8Array, pcrs: readonly number[]) =>
+      withAk(({ handle }) => quote(tpm, { keyHandle: handle, nonce, pcrs }));
+    const nv = isNvIndex(pcr) ? new NvRegister(tpm, pcr) : null;
     return {
       identity: toHex(ak.name),
-      register: {
-        pcr,
-        read: async () => (await pcrRead(tpm, "sha256", [pcr])).get(pcr)!,
-        extend: (digest) => pcrExtend(tpm, "sha256", pcr, fromHex(digest)),
-      },
+      register: nv === null ? pcrRegister(tpm, pcr) : nvRegister(nv),
       akPublic: ak.publicArea,
       async showEk() {
         const { kind, certificate } = await findEndorsementKey(tpm);
@@ -59,8 +63,13 @@ export async function openTpmAnchor(address: string, pcr: number): Promise<TpmAn
         ak = await createAk(tpm);
         return openCredential(tpm, kind, ak, blob);
       },
-      quote: (nonce) => quotePcrs(nonce, [pcr]),
+      quote: (nonce) => (nv === null ? quotePcrs(nonce, [pcr]) : withAk((key) => nv.certify(key, nonce))),
       async quotePlatform(nonce, wanted) {
+        if (nv !== null)
+          throw new PimsError(
+            "config-invalid",
+            "the verifier wants what is below the agent proved, which takes a PCR as the register",
+          );
         // Nobody changes these meanwhile: the boot is over, and the agent's own is read in its turn.
         const values = await pcrRead(tpm, "sha256", [...BOOT_PCRS, pcr]);
         const quoted = await quotePcrs(nonce, platformPcrs(pcr));
@@ -75,4 +84,22 @@ export async function openTpmAnchor(address: string, pcr: number): Promise<TpmAn
     await tpm.close();
     throw error;
   }
+}
+
+function pcrRegister(tpm: Tpm, pcr: number): Register {
+  return {
+    pcr,
+    read: async () => (await pcrRead(tpm, "sha256", [pcr])).get(pcr)!,
+    extend: (digest) => pcrExtend(tpm, "sha256", pcr, fromHex(digest)),
+  };
+}
+
+function nvRegister(nv: NvRegister): Register {
+  return {
+    pcr: nv.index,
+    read: () => nv.read(),
+    extend: (digest) => nv.extend(fromHex(digest)),
+    begin: async () => ({ count: String(await nv.begin()) }),
+    goOn: ({ count }) => nv.goOn(BigInt(count)),
+  };
 }

@@ -3,16 +3,16 @@ import { sha256 } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
 import type { Reason } from "../log/finding.ts";
 import { type LogRecord, parseRecord } from "../log/record.ts";
-import { registerName } from "../log/register.ts";
+import { recordOfAnother, registerName } from "../log/register.ts";
 import { describeFault, type RegisterFault } from "../log/register-fault.ts";
 import { extendValue, ZERO_PCR } from "../log/replay.ts";
 import { TPM_RH_ENDORSEMENT } from "../tpm/constants.ts";
 import { primaryQualifiedName } from "../tpm/name.ts";
-import { verifyQuote } from "../tpm/quote-verification.ts";
 import { appraisePlatform } from "./appraise-platform.ts";
 import type { Evidence } from "./evidence.ts";
 import { platformPcrs } from "./platform-evidence.ts";
 import type { PlatformState } from "./platform-state.ts";
+import { type ShowsValue, showsNv, showsPcr, verifyRegister } from "./quoted-register.ts";
 import type { Releases } from "./release-manifest.ts";
 
 /** What earlier accepted quotes of a host have proved. Replay goes on from here, or from zero. */
@@ -48,32 +48,43 @@ export function appraise(
   expected: {
     readonly akPublic: Uint8Array;
     readonly nonce: string;
+    /** Handle of the register. */
     readonly pcr: number;
+    /** The first record of the proved log, which says of an NV index which one it is. */
+    readonly first?: LogRecord | undefined;
     /** Set where the quote must cover what is below the agent, too. */
     readonly platform?: { readonly before: PlatformState | null; readonly releases: Releases } | undefined;
   },
   before: Proved,
 ): Appraisal {
   try {
-    const quote = verifyQuote({
-      publicArea: expected.akPublic,
-      attest: new Uint8Array(Buffer.from(evidence.attest, "base64")),
-      signature: new Uint8Array(Buffer.from(evidence.signature, "base64")),
-      nonce: fromHex(expected.nonce),
-      pcrs: expected.platform === undefined ? [expected.pcr] : platformPcrs(expected.pcr),
-    });
+    const quote = verifyRegister(
+      {
+        publicArea: expected.akPublic,
+        attest: new Uint8Array(Buffer.from(evidence.attest, "base64")),
+        signature: new Uint8Array(Buffer.from(evidence.signature, "base64")),
+        nonce: fromHex(expected.nonce),
+      },
+      expected.pcr,
+      expected.platform === undefined ? [expected.pcr] : platformPcrs(expected.pcr),
+    );
     checkHierarchy(quote.qualifiedSigner, expected.akPublic);
     checkClock(quote, before);
     checkContinuity(evidence, before);
+    if (expected.platform !== undefined && quote.nv !== null)
+      throw new PimsError("quote-invalid", "what an NV index holds says nothing of what is below the agent");
     const platform =
-      expected.platform === undefined
+      expected.platform === undefined || quote.nv !== null
         ? null
         : appraisePlatform(evidence.platform, quote, expected.platform.before, expected.platform.releases);
     const records = parseRecords(evidence, expected.pcr);
-    const ownDigest = platform === null ? quote.pcrDigest : sha256(fromHex(platform.own));
-    const quoted = findQuoted(records, fromHex(before.value), ownDigest);
+    const shows =
+      quote.nv === null
+        ? showsPcr(platform === null ? quote.pcrDigest : sha256(fromHex(platform.own)))
+        : showsNv(expected.pcr, quote.nv, before.length === 0 ? records[0] : expected.first);
+    const quoted = findQuoted(records, before, shows);
     if (quoted === undefined)
-      throw new PimsError("pcr-mismatch", describeMismatch(expected.pcr, ownDigest, before.length, evidence.fault));
+      throw new PimsError("pcr-mismatch", describeMismatch(expected.pcr, shows, before.length, evidence.fault));
     const { count, value } = quoted;
     const believed = records.slice(0, count);
     checkFreshSweep(believed, expected.nonce);
@@ -125,8 +136,7 @@ function checkContinuity(evidence: Evidence, before: Proved): void {
 function parseRecords(evidence: Evidence, pcr: number): LogRecord[] {
   return evidence.records.map((line, index) => {
     const record = parseRecord(line, evidence.from + index);
-    if (record.pcr !== pcr)
-      throw new PimsError("log-broken", `record ${record.recnum} is of PCR ${record.pcr}, not ${pcr}`);
+    if (record.pcr !== pcr) throw new PimsError("log-broken", recordOfAnother(record, pcr));
     return record;
   });
 }
@@ -152,19 +162,19 @@ function checkClock(now: { resetCount: number; restartCount: number; clock: bigi
 
 /**
  * Finds the record whose replayed value the quote shows. Later ones may have been appended between quote and sending:
- * they are not believed yet. The digest in a quote is over the concatenated PCR values, here one.
+ * they are not believed yet.
  */
 function findQuoted(
   records: readonly LogRecord[],
-  start: Uint8Array,
-  pcrDigest: Uint8Array,
+  before: Proved,
+  shows: ShowsValue,
 ): { count: number; value: Uint8Array } | undefined {
-  let value = start;
+  let value = fromHex(before.value);
   let found: { count: number; value: Uint8Array } | undefined;
-  if (bytesEqual(sha256(value), pcrDigest)) found = { count: 0, value };
+  if (shows(value, before.length)) found = { count: 0, value };
   for (const [index, record] of records.entries()) {
     value = extendValue(value, record.digest);
-    if (bytesEqual(sha256(value), pcrDigest)) found = { count: index + 1, value };
+    if (shows(value, before.length + index + 1)) found = { count: index + 1, value };
   }
   return found;
 }
@@ -173,10 +183,10 @@ function findQuoted(
  * What is known of a log that does not lead to the quote. An extend by another program and an altered log look the same
  * from here; the agent, which knows what it extended itself, tells which, and since when. It may lie: that only changes the words.
  */
-function describeMismatch(pcr: number, quoted: Uint8Array, proved: number, fault: RegisterFault | undefined): string {
+function describeMismatch(pcr: number, shows: ShowsValue, proved: number, fault: RegisterFault | undefined): string {
   const what = "the log does not lead to the quoted PCR value";
   if (fault !== undefined) return `${what}: the agent says that ${describeFault(pcr, fault)}`;
-  if (bytesEqual(sha256(ZERO_PCR), quoted)) return `${what}: ${registerName(pcr)} was set back to zero`;
+  if (shows(ZERO_PCR, 0)) return `${what}: ${registerName(pcr)} was set back to zero`;
   const since = proved === 0 ? "" : `after record ${proved - 1}, the last that was proved, `;
   return `${what}: ${since}records were altered or left out, or another program extended ${registerName(pcr)}`;
 }

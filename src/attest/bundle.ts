@@ -2,7 +2,7 @@ import { z } from "zod";
 import { MAX_ENTRIES } from "../baseline/format.ts";
 import { PimsError } from "../core/errors.ts";
 import { digestSchema } from "../log/finding.ts";
-import { pcrSchema } from "../log/pcr.ts";
+import { pcrIndexSchema } from "../log/pcr.ts";
 import { MAX_LINE_BYTES } from "../log/record.ts";
 import { describeIssue } from "./api.ts";
 import { jwkSchema } from "./jwt.ts";
@@ -38,7 +38,7 @@ const endorsementSchema = z.strictObject({
 
 const evidenceSchema = z.strictObject({
   /** The PCR that the log is extended into. */
-  pcr: pcrSchema.unwrap(),
+  pcr: pcrIndexSchema,
   nonce: z.string().regex(/^([0-9a-f]{2}){8,64}$/),
   /** TPMS_ATTEST and TPMT_SIGNATURE. */
   attest: base64(4096),

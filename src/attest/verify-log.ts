@@ -1,11 +1,11 @@
 import { bytesEqual, toHex } from "../core/bytes.ts";
-import { sha256 } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
 import type { Reason } from "../log/finding.ts";
 import { readLog } from "../log/read-log.ts";
 import { parseRecord } from "../log/record.ts";
+import { recordOfAnother } from "../log/register.ts";
 import { extendValue, ZERO_PCR } from "../log/replay.ts";
-import { verifyQuote } from "../tpm/quote-verification.ts";
+import { type ShowsValue, showsNv, showsPcr, verifyRegister } from "./quoted-register.ts";
 
 /** What a log must lead to: the value of a PCR, or what a quote shows of it. */
 export type Expectation =
@@ -48,16 +48,16 @@ export async function verifyLog(path: string, pcr: number, expectation: Expectat
     ...fields,
   });
   try {
-    const matches = expected(expectation, pcr);
-    if (matches(value)) agreedAt = 0;
     const log = await readLog(path);
     torn = log.torn;
+    const matches = expected(expectation, pcr, log.lines[0]);
+    if (matches(value, 0)) agreedAt = 0;
     for (const [index, line] of log.lines.entries()) {
       const record = parseRecord(line, index);
-      if (record.pcr !== pcr) throw new PimsError("log-broken", `record ${index} is of PCR ${record.pcr}, not ${pcr}`);
+      if (record.pcr !== pcr) throw new PimsError("log-broken", recordOfAnother(record, pcr));
       value = extendValue(value, record.digest);
       records = index + 1;
-      if (matches(value)) agreedAt = records;
+      if (matches(value, records)) agreedAt = records;
     }
   } catch (error) {
     if (error instanceof PimsError && isDisagreement(error.code))
@@ -88,9 +88,10 @@ function isDisagreement(code: string): code is "log-broken" | "quote-invalid" | 
   return ["log-broken", "quote-invalid", "nonce-mismatch"].includes(code);
 }
 
-function expected(expectation: Expectation, pcr: number): (value: Uint8Array) => boolean {
+function expected(expectation: Expectation, pcr: number, firstLine: string | undefined): ShowsValue {
   if (expectation.kind === "value") return (value) => bytesEqual(value, expectation.value);
   const { ak, attest, signature, nonce } = expectation;
-  const { pcrDigest } = verifyQuote({ publicArea: ak, attest, signature, nonce, pcrs: [pcr] });
-  return (value) => bytesEqual(sha256(value), pcrDigest);
+  const quote = verifyRegister({ publicArea: ak, attest, signature, nonce }, pcr);
+  if (quote.nv === null) return showsPcr(quote.pcrDigest);
+  return showsNv(pcr, quote.nv, firstLine === undefined ? undefined : parseRecord(firstLine, 0));
 }

@@ -5,9 +5,11 @@ import type { Command } from "commander";
 import { type LogReport, verifyLog } from "../attest/verify-log.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
 import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
+import { isNvIndex, parseRegister } from "../log/pcr.ts";
 import { logLines } from "../log/read-log.ts";
 import { parseRecord } from "../log/record.ts";
 import { pcrRead } from "../tpm/commands/pcr-read.ts";
+import { NvRegister } from "../tpm/nv-register.ts";
 import { unwrapPublic } from "../tpm/public.ts";
 import { openTpm } from "../tpm/tpm.ts";
 import { action } from "./command.ts";
@@ -46,23 +48,21 @@ export function addLog(program: Command): void {
     );
   log
     .command("verify")
-    .description("replay a log against the value of a PCR or against a quote, and say where it first disagrees")
+    .description("replay a log against the value of its register or against a quote, and say where it first disagrees")
     .argument("[file]", "the log, or the agent's state folder", DEFAULT_LOG)
-    .option("--value <hex>", "the PCR's value, 64 hexadecimal digits")
+    .option("--value <hex>", "the register's value, 64 hexadecimal digits")
     .option("--tpm <address>", "read the value from this TPM: device, device:PATH, unix:PATH or tcp:HOST:PORT")
     .option("--quote <file>", "a quote (TPMS_ATTEST), with --signature and --ak")
     .option("--signature <file>", "its signature (TPMT_SIGNATURE)")
     .option("--ak <file>", "the attestation key (TPMT_PUBLIC or TPM2B_PUBLIC)")
     .option("--nonce <hex>", "the nonce that the quote must answer")
-    .option("--pcr <number>", "which PCR", "13")
+    .option("--pcr <register>", "which PCR, or an NV index as nv:0x01800000", "13")
     .option("--json", "print one object (pims.log-verify/v1)")
     .addHelpText("after", "\nExit status: 0 it agrees, 1 could not be checked, 2 it disagrees")
     .action(
       action(async (file: string, options: VerifyOptions) => {
         const path = await logPath(file);
-        const pcr = Number(options.pcr);
-        if (!Number.isInteger(pcr) || pcr < 0 || pcr > 23)
-          throw new PimsError("usage", "a PCR is a number from 0 to 23");
+        const pcr = parseRegister(options.pcr);
         const report = await verify(path, pcr, options);
         if (options.json) printJson({ schema: "pims.log-verify/v1", ...report });
         else {
@@ -103,13 +103,16 @@ async function expectation(options: VerifyOptions, pcr: number): Promise<Paramet
     throw new PimsError("usage", "a log is checked against exactly one of --value, --tpm and --quote");
   if (options.value !== undefined) {
     if (!/^[0-9a-fA-F]{64}$/.test(options.value))
-      throw new PimsError("usage", "the value of a PCR is 64 hexadecimal digits");
+      throw new PimsError("usage", "the value of a register is 64 hexadecimal digits");
     return { kind: "value", value: new Uint8Array(Buffer.from(options.value, "hex")) };
   }
   if (options.tpm !== undefined) {
     const tpm = await openTpm(options.tpm);
     try {
-      return { kind: "value", value: (await pcrRead(tpm, "sha256", [pcr])).get(pcr)! };
+      const value = isNvIndex(pcr)
+        ? await new NvRegister(tpm, pcr).read()
+        : (await pcrRead(tpm, "sha256", [pcr])).get(pcr)!;
+      return { kind: "value", value };
     } finally {
       await tpm.close();
     }

@@ -24,6 +24,8 @@ const boot = z.strictObject({
   bootId: z.uuid(),
   /** The last record of the log before this boot, null on the first. */
   previous: z.strictObject({ bootId: z.uuid(), recnum: count, digest: digestSchema, pcr: digestSchema }).nullable(),
+  /** Where the log is extended into an NV index: the count at which that began. */
+  nv: z.strictObject({ count: z.string().regex(/^(0|[1-9]\d{0,18})$/) }).optional(),
 });
 
 const agentStart = z.strictObject({
@@ -176,6 +178,7 @@ export const eventSchema = z.discriminatedUnion("type", [
 ]);
 /** One event of the measurement log. */
 export type LogEvent = z.infer<typeof eventSchema>;
+export type BootEvent = z.infer<typeof boot>;
 export type CodeEvent = z.infer<typeof code>;
 export type ProcessStartEvent = z.infer<typeof processStart>;
 export type ListenerEvent = z.infer<typeof listener>;

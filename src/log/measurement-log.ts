@@ -8,7 +8,7 @@ import { diskFiles, type LogFile, type LogFiles } from "./log-files.ts";
 import { formatRecord, type LogRecord } from "./record.ts";
 import { type RecoveredLog, recoverLog } from "./recover.ts";
 import type { Register } from "./register.ts";
-import type { RegisterError } from "./register-fault.ts";
+import { RegisterError } from "./register-fault.ts";
 import { placeOf, RegisterWatch } from "./register-watch.ts";
 
 /** Names of the log in an agent's state folder. */
@@ -87,7 +87,7 @@ export class MeasurementLog {
 
   /**
    * Appends one record: it is on the disk and in the register when this comes back. Throws `log-unwritable`,
-   * `extend-undecided` or `pcr-mismatch`, and after any of them `log-failed`; `event-invalid` or `log-too-large` for what
+   * `extend-undecided`, and after either of them `log-failed`; `pcr-mismatch`, and so for ever; `event-invalid` or `log-too-large` for what
    * cannot be a record, which leaves the log as it was.
    */
   append(events: readonly LogEvent[]): Promise<{ recnum: number; digest: string }> {
@@ -119,6 +119,7 @@ export class MeasurementLog {
 
   async #append(events: readonly LogEvent[]): Promise<{ recnum: number; digest: string }> {
     const cause = this.#failure;
+    if (cause instanceof RegisterError) throw cause;
     if (cause !== undefined)
       throw new PimsError("log-failed", `the log takes no more records, since one failed (${describeError(cause)})`, {
         cause,

@@ -2,10 +2,12 @@ import { z } from "zod";
 import { sha256Hex } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
 import { eventSchema, type LogEvent } from "./event.ts";
+import { isNvIndex } from "./pcr.ts";
 
 /** A record of the measurement log: TCG Canonical Event Log in its JSON form, content type `pims`. */
 export interface LogRecord {
   readonly recnum: number;
+  /** Handle of the register: the index of a PCR, or of an NV index. */
   readonly pcr: number;
   /** SHA-256 over the exact bytes of `content`: what is extended into the PCR. */
   readonly digest: string;
@@ -16,7 +18,7 @@ export const MAX_LINE_BYTES = 1024 * 1024;
 export const MAX_EVENTS = 256;
 
 const LINE =
-  /^\{"recnum":(0|[1-9]\d{0,14}),"pcr":(0|[1-9]\d?),"digests":\[\{"hashAlg":"sha256","digest":"([0-9a-f]{64})"\}\],"content_type":"pims","content":([^\n]*)\}$/;
+  /^\{"recnum":(0|[1-9]\d{0,14}),"(?:pcr":(0|[1-9]\d?)|nv_index":([1-9]\d{7})),"digests":\[\{"hashAlg":"sha256","digest":"([0-9a-f]{64})"\}\],"content_type":"pims","content":([^\n]*)\}$/;
 
 const contentSchema = z.strictObject({ events: z.array(eventSchema).min(1).max(MAX_EVENTS) });
 
@@ -32,7 +34,8 @@ export function formatRecord(
     throw new PimsError("event-invalid", `log record ${recnum} would hold ${firstIssue(checked.error)}`);
   const content = JSON.stringify({ events });
   const digest = sha256Hex(content);
-  const line = `{"recnum":${recnum},"pcr":${pcr},"digests":[{"hashAlg":"sha256","digest":"${digest}"}],"content_type":"pims","content":${content}}`;
+  const register = isNvIndex(pcr) ? "nv_index" : "pcr";
+  const line = `{"recnum":${recnum},"${register}":${pcr},"digests":[{"hashAlg":"sha256","digest":"${digest}"}],"content_type":"pims","content":${content}}`;
   if (Buffer.byteLength(line) > MAX_LINE_BYTES)
     throw new PimsError("log-too-large", `log record ${recnum} would be longer than ${MAX_LINE_BYTES} bytes`);
   return { line, digest };
@@ -47,7 +50,9 @@ export function parseRecord(line: string, expectedRecnum: number): LogRecord {
   if (line.length > MAX_LINE_BYTES) throw broken("is too long");
   const match = LINE.exec(line);
   if (!match) throw broken("has another shape than a log record");
-  const [, recnum, pcr, digest, content] = match;
+  const [, recnum, pcr, nvIndex, digest, content] = match;
+  if (nvIndex !== undefined && !isNvIndex(Number(nvIndex)))
+    throw broken("is of an NV index that is none of the owner's");
   if (Number(recnum) !== expectedRecnum) throw broken(`is missing: record ${recnum} stands in its place`);
   if (sha256Hex(content!) !== digest) throw broken("has another content than its digest says");
   let parsed: unknown;
@@ -60,7 +65,7 @@ export function parseRecord(line: string, expectedRecnum: number): LogRecord {
   const checked = contentSchema.safeParse(parsed);
   if (!checked.success) throw broken(`holds ${firstIssue(checked.error)}`);
   if (JSON.stringify(parsed) !== content) throw broken("is not in the form that the log is written in");
-  return { recnum: expectedRecnum, pcr: Number(pcr), digest: digest!, events: checked.data.events };
+  return { recnum: expectedRecnum, pcr: Number(nvIndex ?? pcr), digest: digest!, events: checked.data.events };
 }
 
 function firstIssue({ issues: [issue] }: z.ZodError): string {

@@ -1,12 +1,12 @@
 import { dirname, join } from "node:path";
 import { bytesEqual, toHex } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
-import type { LogEvent } from "./event.ts";
+import type { BootEvent, LogEvent } from "./event.ts";
 import { extendOnce } from "./extend-once.ts";
 import type { LogFile, LogFiles } from "./log-files.ts";
 import { readLog } from "./read-log.ts";
 import { formatRecord, type LogRecord, parseRecord } from "./record.ts";
-import type { Register } from "./register.ts";
+import type { NvBeginning, Register } from "./register.ts";
 import { inUse, mismatch, ofAnotherRegister } from "./register-fault.ts";
 import { replay, ZERO_PCR } from "./replay.ts";
 
@@ -46,6 +46,12 @@ export async function recoverLog(place: LogPlace): Promise<RecoveredLog> {
   const first = records[0]?.events[0];
   if (first !== undefined && first.type !== "boot")
     throw new PimsError("log-broken", `the log ${path} does not begin with a boot event`);
+  const goesOn = first?.bootId === bootId;
+  if (goesOn) {
+    const foreign = records.find(({ pcr }) => pcr !== register.pcr);
+    if (foreign !== undefined) throw ofAnotherRegister(foreign, register, path);
+    register.goOn?.(nvBeginning(first, path));
+  }
   const actual = await register.read();
   if (first === undefined || first.bootId !== bootId) {
     if (!bytesEqual(actual, ZERO_PCR))
@@ -53,8 +59,6 @@ export async function recoverLog(place: LogPlace): Promise<RecoveredLog> {
     return beginLog(place, records);
   }
 
-  const foreign = records.find(({ pcr }) => pcr !== register.pcr);
-  if (foreign !== undefined) throw ofAnotherRegister(foreign, register, path);
   const digests = records.map(({ digest }) => digest);
   const before = replay(digests.slice(0, -1));
   let value = replay(digests);
@@ -82,7 +86,8 @@ async function beginLog(place: LogPlace, before: readonly LogRecord[]): Promise<
   const { path, register, bootId, time, files } = place;
   const folder = dirname(path);
   const previous = endOf(before);
-  const boot: LogEvent = { type: "boot", time, bootId, previous };
+  const nv = await register.begin?.();
+  const boot: LogEvent = { type: "boot", time, bootId, previous, ...(nv === undefined ? {} : { nv }) };
   const { line, digest } = formatRecord(0, register.pcr, [boot]);
   const draft = `${path}.new`;
   await files.write(draft, `${line}\n`);
@@ -103,4 +108,10 @@ function endOf(records: readonly LogRecord[]) {
   if (first?.type !== "boot" || last === undefined) return null;
   const pcr = toHex(replay(records.map(({ digest }) => digest)));
   return { bootId: first.bootId, recnum: last.recnum, digest: last.digest, pcr };
+}
+
+function nvBeginning({ nv }: BootEvent, path: string): NvBeginning {
+  if (nv === undefined)
+    throw new PimsError("log-broken", `the log ${path} does not say at which count its NV index began`);
+  return nv;
 }

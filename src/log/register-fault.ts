@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { bytesEqual } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
+import { isNvIndex } from "./pcr.ts";
 import type { LogRecord } from "./record.ts";
 import { type Register, registerName } from "./register.ts";
 import { extendValue, replay, ZERO_PCR } from "./replay.ts";
@@ -68,7 +69,8 @@ const WORDS = {
 /** "PCR 13 of the TPM was extended by another program after record 41 (2026-01-02T03:04:05.678Z)" */
 export function describeFault(pcr: number, { kind, since }: RegisterFault): string {
   const after = since === null ? "" : ` after record ${since.recnum} (${since.time})`;
-  return `${registerName(pcr)} ${WORDS[kind]}${after}`;
+  const what = kind === "reset" && isNvIndex(pcr) ? "was deleted, or defined anew, by another program" : WORDS[kind];
+  return `${registerName(pcr)} ${what}${after}`;
 }
 
 /** The register was used, and there is no log of this boot that could have led there. */

@@ -73,19 +73,17 @@ export class NvRegister {
     if (!written) await this.#raiseCounter(count);
   }
 
-  /** TPM2_NV_Certify over all of it. */
+  /** TPM2_NV_Certify over all of the index that is there now, be it the one that was begun or not: its Name tells. */
   async certify(signer: Handle, nonce: Uint8Array): Promise<Attestation> {
-    const { index } = await this.#begun();
+    const index = await nvReadPublic(this.#tpm, this.index);
+    if (index === undefined) throw gone(this.index);
     return nvCertify(this.#tpm, { index, signer, nonce });
   }
 
   async #begun(): Promise<{ index: NvIndex; count: bigint }> {
     const there = await this.#find();
     if (there !== undefined && there.count === (this.#count ?? there.count)) return there;
-    throw new PimsError(
-      "pcr-mismatch",
-      `the NV index ${hex(this.index)} was deleted, or defined anew, by another program`,
-    );
+    throw gone(this.index);
   }
 
   async #extend(index: NvIndex, count: bigint, written: boolean, digest: Uint8Array): Promise<void> {
@@ -115,10 +113,8 @@ export class NvRegister {
     if (index === undefined) return undefined;
     if (this.#count !== null && isPublic(index, extendPublic(this.index, this.#count)))
       return { index, count: this.#count };
-    // What is not ours has no counter of ours beside it, and none is made there.
-    if ((await nvReadPublic(this.#tpm, counterPublic(this.index).index)) === undefined)
-      throw taken(this.index, "is of another kind, or its counter was deleted,");
-    const latest = await this.#readCounter();
+    const latest = await this.#peekCounter();
+    if (latest === undefined) throw taken(this.index, "is of another kind, or its counter was deleted,");
     for (let count = latest; count >= 0n && count > latest - MAX_COUNTS_BACK; count--)
       if (isPublic(index, extendPublic(this.index, count))) return { index, count };
     throw taken(this.index, "is of another kind");
@@ -137,6 +133,14 @@ export class NvRegister {
     return (await nvReadPublic(this.#tpm, wanted.index))!;
   }
 
+  /** Undefined where there is none of ours. */
+  async #peekCounter(): Promise<bigint | undefined> {
+    const wanted = counterPublic(this.index);
+    const counter = await nvReadPublic(this.#tpm, wanted.index);
+    return counter !== undefined && isPublic(counter, wanted) && isWritten(counter) ? this.#readCounter() : undefined;
+  }
+
+  /** Made where there is none. */
   async #readCounter(): Promise<bigint> {
     return new WireReader(await nvRead(this.#tpm, await this.#counter()), "counter").u64();
   }
@@ -173,6 +177,10 @@ function isWritten({ nvPublic }: NvIndex): boolean {
 function isPublic({ nvPublic }: NvIndex, wanted: NvPublic): boolean {
   const attributes = nvPublic.attributes & ~TPMA_NV.written;
   return bytesEqual(writeNvPublic({ ...nvPublic, attributes }), writeNvPublic(wanted));
+}
+
+function gone(index: number): PimsError {
+  return new PimsError("pcr-mismatch", `the NV index ${hex(index)} was deleted, or defined anew, by another program`);
 }
 
 function taken(index: number, what: string): PimsError {

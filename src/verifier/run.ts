@@ -10,6 +10,7 @@ import { systemClock } from "../core/clock.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { makePrivateFile, replacePrivateFile } from "../core/private-file.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
+import { isNvIndex } from "../log/pcr.ts";
 import { readRoots } from "../tpm/certificate/roots.ts";
 import { IMA_PCR } from "../tpm/event-log/ima.ts";
 import { buildApi } from "./api.ts";
@@ -97,6 +98,10 @@ function withPins(address: string, own: readonly string[]): string {
 /** Null where what is below the agents is not judged. */
 async function openReleases({ platform, pcr }: VerifierConfig): Promise<Releases | null> {
   if (platform === undefined) return null;
+  if (isNvIndex(pcr))
+    throw new PimsError("config-invalid", "with 'platform', 'pcr' must be a PCR: one quote covers it and those below", {
+      hint: `take a PCR above ${IMA_PCR} that nothing else extends, or leave 'platform' out`,
+    });
   if (pcr <= IMA_PCR)
     throw new PimsError(
       "config-invalid",

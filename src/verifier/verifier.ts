@@ -14,6 +14,8 @@ import { type Clock, rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
 import type { SweepEvent } from "../log/event.ts";
 import { type Reason, reasonSchema } from "../log/finding.ts";
+import { isNvIndex } from "../log/pcr.ts";
+import { parseRecord } from "../log/record.ts";
 import { isRestrictedSigningKey, parsePublic } from "../tpm/public.ts";
 import { publicKeyOf } from "../tpm/public-key.ts";
 import { Nonces } from "./nonces.ts";
@@ -23,7 +25,7 @@ import { RecordsAhead } from "./records-ahead.ts";
 import type { HostRow, Store, VerdictRow } from "./store.ts";
 
 export interface VerifierOptions {
-  /** Index of the PCR that agents extend. */
+  /** Handle of the register that agents extend: a PCR or an NV index. */
   readonly pcr: number;
   /** Without accepted evidence for so long, a host's containers are `stale`. */
   readonly staleAfterMs: number;
@@ -191,7 +193,9 @@ export class Verifier {
     if (ousted !== null) return this.#refuse(host, ousted.reason, ousted.text);
     const { akPublic, proved } = this.#row(host);
     const whole = memory.ahead.complete(evidence);
-    const expected = { akPublic, nonce: evidence.nonce, pcr: this.#options.pcr, platform: platforms?.expected(host) };
+    const { pcr } = this.#options;
+    const first = isNvIndex(pcr) ? store.records(host, 0, 1).map((line) => parseRecord(line, 0))[0] : undefined;
+    const expected = { akPublic, nonce: evidence.nonce, pcr, first, platform: platforms?.expected(host) };
     const result = appraise(whole, expected, proved);
     if (!result.accepted) return this.#refuse(host, result.reason, result.text);
     store.accept(host, proved.length, result.lines, result.proved, clock.now(), result.platform, whole);
