@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentConfig } from "../src/agent/config.ts";
 import type { HostReport } from "../src/attest/report.ts";
+import type { BundleReport } from "../src/attest/verify-bundle.ts";
 import { buildFromFolder } from "../src/baseline/build.ts";
 import { sha256Hex } from "../src/core/digest.ts";
 import { type DemoContainer, type DemoRuntime, openDemoRuntime } from "../src/demo/containers.ts";
@@ -189,6 +191,29 @@ test("no baseline, one signature, two signatures: unknown, unknown, trusted", as
   await site.until("trusted", container, ({ status }) => status === "trusted");
   const trusted = await site.status(container.ref.id);
   assert.equal(trusted.status, 0, trusted.stdout + trusted.stderr);
+
+  // What the verifier says of it a bundle shows to others: by the same rules, and by a script that has none of them.
+  const file = join(site.folder, "host-1.bundle");
+  const operator = [
+    "--verifier",
+    site.view.address,
+    "--operator-token",
+    join(site.folder, "verifier", "operator-token"),
+  ];
+  const exported = await pimsMeanwhile(["bundle", "export", "host-1", "--out", file, ...operator]);
+  assert.equal(exported.status, 0, exported.stderr);
+  const [, pin] = await site.verifier.waitFor(/results are signed by (\S+)/, READY_MS);
+  const verified = await pimsMeanwhile(["verify", file, "--verifier-key", pin!, "--json"]);
+  const report = JSON.parse(verified.stdout) as BundleReport;
+  assert.deepEqual(
+    report.checks.filter(({ outcome }) => outcome !== "ok"),
+    [],
+  );
+  assert.equal(report.containers.find((one) => one.container.id === container.ref.id)?.status, "trusted");
+  const script = join(import.meta.dirname, "../docs/verify-bundle.py");
+  const checked = spawnSync("python3", [script, "--verifier-key", pin!, file], { encoding: "utf8", timeout: 60_000 });
+  assert.match(checked.stdout, /^results: .*of this bundle$/m, checked.stderr);
+  assert.match(checked.stdout, new RegExp(`^runc:${container.ref.id} .*: trusted$`, "m"));
 });
 
 test("a killed agent goes on with log and PCR in agreement; a killed verifier with its verdicts", async (t) => {

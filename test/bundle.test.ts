@@ -239,6 +239,16 @@ test("both checkers refuse a bundle that was altered, whatever the anchors", asy
     assert.deepEqual(statuses, [1, 1], name);
     for (const text of [ours, theirs]) assert.match(text, /^[^\n]*no bundle of evidence[^\n]*\n?$/, name);
   }
+  const bytes = Buffer.from(text);
+  const altered: Record<string, Uint8Array> = {};
+  for (let at = 3; at < bytes.length; at += Math.ceil(bytes.length / 80)) {
+    altered[`byte ${at}`] = new Uint8Array(bytes);
+    altered[`byte ${at}`]![at]! ^= 1 << (at % 8);
+  }
+  for (const { name, statuses, ours, theirs } of await checkAll(altered, anchors)) {
+    assert.ok(!statuses.includes(0), `${name}: ${ours} ${theirs}`);
+    assert.deepEqual(statuses[0], statuses[1], `${name}: ${ours} ${theirs}`);
+  }
   await writeFile(file, text.slice(1));
   const refused = await pimsMeanwhile(["verify", file]);
   assert.deepEqual([refused.status, refused.stdout], [1, ""]);

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { MAX_ENTRIES } from "../baseline/format.ts";
+import { sha256Hex } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
 import { digestSchema } from "../log/finding.ts";
 import { pcrIndexSchema } from "../log/pcr.ts";
@@ -106,13 +107,20 @@ export const bundleSchema = z.strictObject({
 });
 export type Bundle = z.infer<typeof bundleSchema>;
 
+/** What the verifier's results name a bundle by: SHA-256 over its bytes as they would be without the results. */
+export function bundleDigest(bundle: Omit<Bundle, "results">): string {
+  return sha256Hex(JSON.stringify({ ...bundle, results: undefined }));
+}
+
 /** The bytes of a bundle. Throws `bundle-too-large`. */
 export function formatBundle(bundle: Bundle): string {
-  const formatted = JSON.stringify(bundle);
+  const tooLarge = (why: string) =>
+    new PimsError("bundle-too-large", `what is known of ${bundle.host} is too much for one file (${why})`);
+  const checked = bundleSchema.safeParse(bundle);
+  if (!checked.success) throw tooLarge(describeIssue(checked.error));
+  const formatted = JSON.stringify(checked.data);
   if (Buffer.byteLength(formatted) <= MAX_BUNDLE_BYTES) return formatted;
-  throw new PimsError("bundle-too-large", `a bundle of ${bundle.host} would be larger than ${MAX_BUNDLE_BYTES} bytes`, {
-    hint: "the log of this boot is too long to be carried as one file",
-  });
+  throw tooLarge(`more than ${MAX_BUNDLE_BYTES} bytes`);
 }
 
 /**
@@ -133,6 +141,7 @@ export function parseBundle(bytes: Uint8Array): Bundle {
   // The shape first: comparing would follow any depth of nesting.
   const checked = bundleSchema.safeParse(parsed);
   if (!checked.success) throw malformed(describeIssue(checked.error));
-  if (JSON.stringify(parsed) !== json) throw malformed("it is not in the form that bundles are written in");
+  // Also the order of members: the schema's.
+  if (JSON.stringify(checked.data) !== json) throw malformed("it is not in the form that bundles are written in");
   return checked.data;
 }

@@ -43,7 +43,7 @@ const FACTS = {
   issuedAtMs: 1_700_000_000_999,
   policyId: "urn:pims:policy:sha256:00",
   nonce: NONCE,
-  host: { attestationKey: "000b22", evidence: null },
+  host: { attestationKey: "000b22", evidence: null, bundle: null },
   baselines: new Map(),
 };
 

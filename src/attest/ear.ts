@@ -43,6 +43,8 @@ const hostClaimsSchema = z.object({
     })
     .nullable(),
   links: z.array(linkSchema).nullable(),
+  /** The bundle that these results are in (`bundleDigest`); null where they stand alone. */
+  bundle: digestSchema.nullable(),
 });
 export type HostClaims = z.infer<typeof hostClaimsSchema>;
 
@@ -116,7 +118,7 @@ export interface EarFacts {
   readonly policyId: string;
   /** Hexadecimal; of the last accepted evidence. */
   readonly nonce: string | null;
-  readonly host: Pick<HostClaims, "attestationKey" | "evidence">;
+  readonly host: Pick<HostClaims, "attestationKey" | "evidence" | "bundle">;
   /** By image. */
   readonly baselines: ReadonlyMap<string, NonNullable<ContainerClaims["baseline"]>>;
 }

@@ -69,15 +69,14 @@ export function verifyBundle(bundle: Bundle, anchors: Anchors): BundleReport {
       const lookup = identity === null ? NO_IDENTITY : (references.get(identity) ?? noBaseline(identity));
       return decide(state, container, lookup, standing, policy);
     });
-  const { length, value } = appraisal.proved;
-  const checked = checkResults(bundle, { value, records: length, containers });
+  const checked = checkResults(bundle, containers);
   const results = "results" in checked ? checked.results : null;
   const key = results === null ? "" : pinOf(keyOfJwk(bundle.results.key));
   const problem = "problem" in checked ? checked.problem : null;
   checks.push({
     check: "results",
     outcome: problem === null ? "ok" : "failed",
-    text: problem ?? `${results?.status}, signed by ${key}, of just what the bundle shows`,
+    text: problem ?? `${results?.status}, signed by ${key}, of this bundle`,
   });
   const said = anchors.verifiers.includes(key) ? results : null;
   if (anchors.roots !== null) checks.push(checkEndorsement(bundle, anchors.roots));

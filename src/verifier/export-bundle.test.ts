@@ -321,7 +321,7 @@ test("a verifier's word stands for what the caller does not know, if it is that 
   );
   const lie = signJwt({ ...claims, ear_status: "affirming", submods: good }, keys.privateKey);
   const lied = verifyBundle({ ...bad, results: { ...bad.results, ear: lie } }, known);
-  assert.match(lied.checks.at(-1)?.text ?? "", /better for web than what the bundle shows/);
+  assert.match(lied.checks.at(-1)?.text ?? "", /better for web than what is found/);
   assert.deepEqual(nobody(lied), ["key", "baselines", "time"]);
 
   // Worse: what the verifier knows from elsewhere counts.
@@ -341,4 +341,29 @@ test("evidence that was refused since leaves the last accepted in the bundle, an
   const report = verifyBundle(bundle, anchors);
   assert.deepEqual([report.verdict, report.results?.status], ["untrusted", "contraindicated"]);
   bench.clock.pass(2 * STALE_MS);
+});
+
+test("no byte of a bundle can be altered without being noticed", async (t) => {
+  const { take, anchors } = await exported(t);
+  const bytes = new Uint8Array(Buffer.from(await take()));
+  const known: Anchors = { ...anchors, verifiers: [KEY.pin] };
+  const verdictOf = (given: Uint8Array): string => {
+    try {
+      return verifyBundle(parseBundle(given), known).verdict;
+    } catch (error) {
+      assert.equal((error as { code?: string }).code, "bundle-malformed");
+      return "malformed";
+    }
+  };
+  assert.equal(verdictOf(bytes), "trusted");
+  // Each byte in one of a few ways: another digit, another letter, a bit.
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at]!;
+    const other =
+      at % 3 === 0 ? byte ^ (1 << (at % 8)) : byte === 0x30 ? 0x31 : byte === 0x41 ? 0x42 : 0x30 + (at % 2) * 0x11;
+    if (other === byte) continue;
+    const altered = bytes.slice();
+    altered[at] = other;
+    assert.notEqual(verdictOf(altered), "trusted", `byte ${at} (${bytes.slice(at - 20, at + 20)})`);
+  }
 });

@@ -1,4 +1,4 @@
-import { type Bundle, formatBundle } from "../attest/bundle.ts";
+import { type Bundle, bundleDigest, formatBundle } from "../attest/bundle.ts";
 import { rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
 import { isNvIndex } from "../log/pcr.ts";
@@ -32,7 +32,7 @@ function assemble(results: Results & { evidence: AcceptedEvidence }, modules: Ex
   const { store, clock, roots, pcr, policy } = modules;
   const { nonce, attest, signature, from, acceptedAt, platform } = evidence;
   const kept = store.enrollments.endorsement(row.name);
-  return {
+  const rest: Omit<Bundle, "results"> = {
     format: "pims.bundle/v1",
     host: row.name,
     exportedAt: rfc3339(clock.now()),
@@ -56,8 +56,8 @@ function assemble(results: Results & { evidence: AcceptedEvidence }, modules: Ex
     log: { start: null, records: store.records(row.name, 0, row.proved.length) },
     baselines: [...baselines],
     policy,
-    results: { key: modules.key.jwk, ear: signEar(results, modules) },
   };
+  return { ...rest, results: { key: modules.key.jwk, ear: signEar(results, modules, bundleDigest(rest)) } };
 }
 
 /** The key's certificate and what leads from it to a root; the root is what others bring themselves. */

@@ -1,6 +1,5 @@
 import type { BundledBaseline } from "../attest/bundle.ts";
 import { policyId } from "../attest/bundle-policy.ts";
-import { placeOf } from "../attest/check-results.ts";
 import { type Ear, earOf } from "../attest/ear.ts";
 import { signJwt } from "../attest/jwt.ts";
 import type { HostReport } from "../attest/report.ts";
@@ -61,12 +60,16 @@ export async function gatherResults(host: string, modules: ResultsModules): Prom
   });
 }
 
-/** The verdicts as an EAT Attestation Result (draft-ietf-rats-ear), a JSON Web Token signed by this verifier. */
-export function signEar(results: Results, modules: ResultsModules): string {
-  return signJwt(claimsOf(results, modules), modules.key.privateKey);
+/**
+ * The verdicts as an EAT Attestation Result (draft-ietf-rats-ear), a JSON Web Token signed by this verifier. `bundle` is the
+ * digest of the bundle that it goes into.
+ */
+export function signEar(results: Results, modules: ResultsModules, bundle: string | null = null): string {
+  return signJwt(claimsOf(results, modules, bundle), modules.key.privateKey);
 }
 
-function claimsOf({ row, report, evidence, baselines }: Results, { clock, pcr, policy }: ResultsModules): Ear {
+function claimsOf(results: Results, { clock, pcr, policy }: ResultsModules, bundle: string | null): Ear {
+  const { row, report, evidence, baselines } = results;
   return earOf(report, {
     issuedAtMs: clock.now(),
     policyId: policyId(policy),
@@ -83,7 +86,16 @@ function claimsOf({ row, report, evidence, baselines }: Results, { clock, pcr, p
               value: row.proved.value,
               records: row.proved.length,
             },
+      bundle,
     },
-    baselines: new Map(baselines.map((baseline) => [baseline.identity, placeOf(baseline)])),
+    baselines: new Map(
+      baselines.map(({ identity, root, registry }) => [identity, { root, registry: placeOf(registry) }]),
+    ),
   });
+}
+
+function placeOf(registry: BundledBaseline["registry"]) {
+  if (registry === null) return null;
+  const { chainId, contract, block, proposal, approvals } = registry;
+  return { chainId, contract, block, proposal, approvals };
 }

@@ -14,7 +14,7 @@ import { isNvIndex } from "../log/pcr.ts";
 import { readRoots } from "../tpm/certificate/roots.ts";
 import { IMA_PCR } from "../tpm/event-log/ima.ts";
 import { buildApi } from "./api.ts";
-import { bundleBaseline, bundlePolicy } from "./bundle-sources.ts";
+import { BundleBaselines, bundlePolicy } from "./bundle-sources.ts";
 import { ADDRESS_FILE, OPERATOR_TOKEN_FILE, type VerifierConfig } from "./config.ts";
 import { Enrollment } from "./enrollment.ts";
 import { Platforms } from "./platforms.ts";
@@ -58,9 +58,10 @@ export async function runVerifier(
     const { uncertified } = config.enrollment;
     const modules = { verifier, store: store.enrollments, clock: systemClock };
     const enrollment = new Enrollment({ roots, uncertified, operator }, modules);
+    const baselines = new BundleBaselines(cache, config.ledger, systemClock);
     const results = {
       ...{ store, verifier, clock: systemClock, roots, pcr: config.pcr, policy: bundlePolicy(config, releases), key },
-      bundleBaseline: (identity: string) => bundleBaseline(cache, config.ledger, identity),
+      bundleBaseline: (identity: string) => baselines.of(identity),
     };
     const publicAddress = config.listen.url === undefined ? undefined : withPins(config.listen.url, pins);
     app = buildApi(verifier, enrollment, { report, tls, results, publicAddress });

@@ -74,6 +74,24 @@ test("evidence is taken in whole or not at all", (t) => {
   assert.equal(store.records("a", 0, 9).length, 3);
 });
 
+test("evidence is kept with what it proves, and only then", (t) => {
+  const store = open(t);
+  store.enroll("a", key, "t");
+  assert.equal(store.evidence.last("a"), null);
+  const evidence = (nonce: string, from: number) => ({ nonce, from, records: [], attest: "AAAA", signature: "BBBB" });
+  store.accept("a", 0, ["zero", "one"], proved, 1, null, evidence("01", 0));
+  const first = { nonce: "01", from: 0, attest: "AAAA", signature: "BBBB", acceptedAt: 1, platform: null };
+  assert.deepEqual(store.evidence.last("a"), first);
+  assert.throws(() => store.accept("a", 1, ["one"], proved, 2, null, evidence("02", 1)));
+  const unwritable = { ...evidence("02", 2), attest: null as unknown as string };
+  assert.throws(() => store.accept("a", 2, ["two"], { ...proved, length: 3 }, 2, null, unwritable));
+  assert.deepEqual([store.evidence.last("a"), store.host("a")?.proved.length], [first, 2]);
+  store.accept("a", 2, ["two"], { ...proved, length: 3 }, 3, null, evidence("03", 2));
+  assert.deepEqual(store.evidence.last("a"), { ...first, nonce: "03", from: 2, acceptedAt: 3 });
+  store.enroll("a", key, "t");
+  assert.equal(store.evidence.last("a"), null);
+});
+
 test("a host that is enrolled anew has proved nothing and leaves its neighbour alone", (t) => {
   const store = open(t);
   for (const host of ["a", "b"]) {
