@@ -90,6 +90,32 @@ test("the document's lines check a log and a quote of a real TPM", async (t) => 
   assert.match(other.stderr, /nonce|qualification|extraData/i);
 });
 
+test("the document's lines check a quote of more PCRs than the log's", async (t) => {
+  const { folder, run } = await measuredHost(t);
+  assert.equal(run("tpm2_pcrextend 7:sha256=$(printf '5a%.0s' $(seq 32))").status, 0);
+  const prepare = blocks(EVIDENCE, "sh").find((block) => block.startsWith("NONCE="))!;
+  const key = prepare.slice(0, prepare.indexOf("node_modules/.bin/node"));
+  const [check] = blocks(EVIDENCE, "sh platform");
+  const { status, stdout, stderr } = run(`${key}printf %s "$NONCE" > "$OUT/nonce"\n${check}`);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /3 records replay to [0-9a-f]{64}\nthe log agrees/);
+  const verify = check!.slice(check!.indexOf("bin/pims log verify"));
+  const withOthers = async (text: string) => {
+    await writeFile(join(folder, "others"), text);
+    return run(`NONCE=$(cat "$OUT/nonce")\n${verify}`);
+  };
+  const others = await readFile(join(folder, "others"), "utf8");
+  const seventh = /^\s+7\s*: 0x[0-9A-F]{64}\n/m;
+  assert.match(others, seventh);
+  const altered = await withOthers(others.replace(seventh, `  7 : 0x${"5A".repeat(32)}\n`));
+  assert.equal(altered.status, 2, altered.stderr);
+  assert.match(altered.stderr, /pcr-mismatch/);
+  const fewer = await withOthers(others.replace(seventh, ""));
+  assert.equal(fewer.status, 2);
+  assert.match(fewer.stderr, /quote-invalid: .*not of exactly PCR/);
+  assert.equal((await withOthers("nothing")).status, 1);
+});
+
 test("the document's lines check a log in an NV index", async (t) => {
   const { folder, run } = await measuredHost(t, 0x01800020);
   await writeFile(join(folder, "name.py"), blocks(EVIDENCE, "python nv")[0]!);

@@ -80,7 +80,7 @@ export function appraise(
     const records = parseRecords(evidence, expected.pcr);
     const shows =
       quote.nv === null
-        ? showsPcr(platform === null ? quote.pcrDigest : sha256(fromHex(platform.own)))
+        ? showsPcr(expected.pcr, platform === null ? quote.pcrDigest : sha256(fromHex(platform.own)))
         : showsNv(expected.pcr, quote.nv, before.length === 0 ? records[0] : expected.first);
     const quoted = findQuoted(records, before, shows);
     if (quoted === undefined)

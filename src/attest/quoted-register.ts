@@ -36,9 +36,15 @@ export function verifyRegister(
 /** A test whether the register held a value, after so many records since it began. */
 export type ShowsValue = (value: Uint8Array, records: number) => boolean;
 
-/** A quote's digest is over the concatenated PCR values, here one. */
-export function showsPcr(pcrDigest: Uint8Array): ShowsValue {
-  return (value) => bytesEqual(sha256(value), pcrDigest);
+/** A quote's digest is over the values of its PCRs in the order of their indexes: this one's, and those of `others`. */
+export function showsPcr(
+  pcr: number,
+  pcrDigest: Uint8Array,
+  others: ReadonlyMap<number, Uint8Array> = new Map(),
+): ShowsValue {
+  const indexes = [...others.keys(), pcr].sort((a, b) => a - b);
+  return (value) =>
+    bytesEqual(sha256(...indexes.map((index) => (index === pcr ? value : others.get(index)!))), pcrDigest);
 }
 
 /**

@@ -16,6 +16,8 @@ export type Expectation =
       readonly signature: Uint8Array;
       readonly ak: Uint8Array;
       readonly nonce: Uint8Array;
+      /** Values of the PCRs that are quoted besides the log's. */
+      readonly others?: ReadonlyMap<number, Uint8Array>;
     };
 
 export interface LogReport {
@@ -90,8 +92,8 @@ function isDisagreement(code: string): code is "log-broken" | "quote-invalid" | 
 
 function expected(expectation: Expectation, pcr: number, firstLine: string | undefined): ShowsValue {
   if (expectation.kind === "value") return (value) => bytesEqual(value, expectation.value);
-  const { ak, attest, signature, nonce } = expectation;
-  const quote = verifyRegister({ publicArea: ak, attest, signature, nonce }, pcr);
-  if (quote.nv === null) return showsPcr(quote.pcrDigest);
+  const { ak, attest, signature, nonce, others = new Map() } = expectation;
+  const quote = verifyRegister({ publicArea: ak, attest, signature, nonce }, pcr, [...others.keys(), pcr]);
+  if (quote.nv === null) return showsPcr(pcr, quote.pcrDigest, others);
   return showsNv(pcr, quote.nv, firstLine === undefined ? undefined : parseRecord(firstLine, 0));
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { type LogReport, verifyLog } from "../attest/verify-log.ts";
+import { fromHex } from "../core/bytes.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
 import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
 import { isNvIndex, parseRegister } from "../log/pcr.ts";
@@ -56,6 +57,7 @@ export function addLog(program: Command): void {
     .option("--signature <file>", "its signature (TPMT_SIGNATURE)")
     .option("--ak <file>", "the attestation key (TPMT_PUBLIC or TPM2B_PUBLIC)")
     .option("--nonce <hex>", "the nonce that the quote must answer")
+    .option("--others <file>", "where the quote is of more PCRs: the values of the others, as tpm2_pcrread prints them")
     .option("--pcr <register>", "which PCR, or an NV index as nv:0x01800000", "13")
     .option("--json", "print one object (pims.log-verify/v1)")
     .addHelpText("after", "\nExit status: 0 it agrees, 1 could not be checked, 2 it disagrees")
@@ -85,6 +87,7 @@ interface VerifyOptions {
   signature?: string;
   ak?: string;
   nonce?: string;
+  others?: string;
   pcr: string;
   json?: boolean;
 }
@@ -128,7 +131,21 @@ async function expectation(options: VerifyOptions, pcr: number): Promise<Paramet
     signature: await read(options.signature),
     ak: bareKey(await read(options.ak)),
     nonce: new Uint8Array(Buffer.from(options.nonce, "hex")),
+    ...(options.others === undefined ? {} : { others: readValues(await readSmall(options.others), pcr) }),
   };
+}
+
+/** A line for each PCR, "  7 : 0x…" or "7 …"; lines without a value, as the bank's name, are left out. */
+function readValues(file: Buffer, own: number): Map<number, Uint8Array> {
+  const values = new Map<number, Uint8Array>();
+  for (const line of file.toString("latin1").split("\n")) {
+    const [, index, value] = /^\s*(\d{1,2})\s*:?\s*(?:0x)?([0-9a-fA-F]{64})\s*$/.exec(line) ?? [];
+    if (index !== undefined && Number(index) < 24) values.set(Number(index), fromHex(value!));
+  }
+  // The log says what this one is.
+  values.delete(own);
+  if (values.size === 0) throw new PimsError("usage", "the file of --others has no value of another PCR");
+  return values;
 }
 
 /** A TPM2B_PUBLIC begins with the size of the TPMT_PUBLIC in it; a TPMT_PUBLIC with its type, which is no such number. */
