@@ -5,10 +5,10 @@ import { createPrimary, type LoadedKey } from "./commands/create-primary.ts";
 import { activateCredential } from "./commands/credential.ts";
 import { nvRead, nvReadPublic } from "./commands/nv.ts";
 import { policySecret } from "./commands/policy.ts";
-import { startSession } from "./commands/start-session.ts";
 import { TPM_RH_ENDORSEMENT, TPM_RH_OWNER, TPMA_NV } from "./constants.ts";
 import type { CredentialBlob } from "./credential.ts";
 import { findLoadedPrimary } from "./loaded-primary.ts";
+import { startPolicySession } from "./policy-session.ts";
 import { responseName } from "./response-code.ts";
 import { bySession } from "./session.ts";
 import { ekTemplate } from "./templates.ts";
@@ -73,7 +73,7 @@ export async function openCredential(
   blob: CredentialBlob,
 ): Promise<Uint8Array> {
   return withEk(tpm, kind, async (decrypter) => {
-    const session = await startSession(tpm, { kind: "policy" });
+    const session = await startPolicySession(tpm);
     try {
       await policySecret(tpm, session, TPM_RH_ENDORSEMENT);
       return await activateCredential(tpm, { object, decrypter, blob, authorization: bySession(session) });

@@ -4,11 +4,11 @@ import { type Attestation, nvCertify } from "./commands/certify.ts";
 import { flushContext } from "./commands/context.ts";
 import { type NvIndex, nvDefine, nvExtend, nvIncrement, nvRead, nvReadPublic, nvUndefine } from "./commands/nv.ts";
 import { policyNv, policyNvWritten, policyOr } from "./commands/policy.ts";
-import { startSession } from "./commands/start-session.ts";
 import { TPM_EO, TPMA_NV } from "./constants.ts";
 import { beginPolicy, countBytes, counterPublic, extendPublic, goOnPolicy } from "./extend-index.ts";
 import type { Handle } from "./handle.ts";
 import { type NvPublic, writeNvPublic } from "./nv-public.ts";
+import { startPolicySession } from "./policy-session.ts";
 import { responseName } from "./response-code.ts";
 import { bySession } from "./session.ts";
 import type { Tpm } from "./tpm.ts";
@@ -87,7 +87,7 @@ export class NvRegister {
   }
 
   async #extend(index: NvIndex, count: bigint, written: boolean, digest: Uint8Array): Promise<void> {
-    const session = await startSession(this.#tpm, { kind: "policy" });
+    const session = await startPolicySession(this.#tpm);
     try {
       const operation = written ? TPM_EO.UNSIGNED_GT : TPM_EO.EQ;
       await policyNvWritten(this.#tpm, session, written);
