@@ -243,40 +243,72 @@ def openssl_verifies(spki, signature, message):
 
 
 def check_quote(bundle, policy):
-    """Returns the digest over the quoted registers, and the Name of the key, hexadecimal."""
+    """Returns what the TPM shows of the registers, and the Name of the key, hexadecimal."""
     evidence = bundle["evidence"]
+    is_nv = evidence["pcr"] in NV_INDEXES
     name, scheme, spki = read_key(base64.b64decode(bundle["attestationKey"]))
     attest = base64.b64decode(evidence["attest"])
     signature = read_signature(base64.b64decode(evidence["signature"]), scheme)
     if not openssl_verifies(spki, signature, attest):
         raise Bad("quote", "its signature is not the attestation key's")
     read = Reader(attest, "quote")
-    if (read.bytes(4), read.number(2)) != (b"\xffTCG", 0x8018):
-        raise Bad("quote", "what was signed is not a quote that a TPM made")
+    if (read.bytes(4), read.number(2)) != (b"\xffTCG", 0x8014 if is_nv else 0x8018):
+        raise Bad("quote", "what was signed is not what a TPM says of such a register")
     signer, nonce = read.sized(), read.sized()
-    clock, resets, restarts, safe, firmware = (read.number(size) for size in (8, 4, 4, 1, 8))
-    selections, bank, select = read.number(4), read.number(2), int.from_bytes(read.bytes(read.number(1)), "little")
-    digest = read.sized()
-    read.end()
+    clock, resets, restarts, safe, _firmware = (read.number(size) for size in (8, 4, 4, 1, 8))
     # A key of another hierarchy would have its counters obfuscated (part 1, "Names": H(handle of the hierarchy, Name)).
     hashed = hashlib.new(HASHES[int.from_bytes(name[:2], "big")], struct.pack(">I", 0x4000000B) + name).digest()
     if signer != name[:2] + hashed:
         raise Bad("quote", "the attestation key is not a primary key of the endorsement hierarchy")
     if nonce.hex() != evidence["nonce"]:
         raise Bad("quote", "it was not made for this nonce")
-    if (evidence["platform"] is None) != (policy["platform"] is None):
+    if (evidence["platform"] is None) != (policy["platform"] is None) or (is_nv and policy["platform"]):
         raise Bad("quote", "the policy and the quote differ on whether what is below the agent is proved")
-    pcrs = {evidence["pcr"]} | (set(range(11)) if evidence["platform"] else set())
-    if selections != 1 or bank != SHA256 or select != sum(1 << pcr for pcr in pcrs) or len(digest) != 32 or safe > 1:
-        raise Bad("quote", f"it is not of exactly PCR {sorted(pcrs)} of SHA-256")
-    say("quote", f"signed by {name.hex()}; reset {resets}, restart {restarts}, clock {clock} ms, firmware {firmware:#x}")
-    return digest, name.hex()
+    if is_nv:
+        index_name, offset, shown = read.sized(), read.number(2), read.sized()
+        if offset != 0 or len(shown) != 32:
+            raise Bad("quote", "it does not show all of the NV index")
+        check_nv_name(bundle, index_name)
+    else:
+        selections, bank, select = read.number(4), read.number(2), int.from_bytes(read.bytes(read.number(1)), "little")
+        shown = read.sized()
+        pcrs = {evidence["pcr"]} | (set(range(11)) if evidence["platform"] else set())
+        if selections != 1 or bank != SHA256 or select != sum(1 << pcr for pcr in pcrs) or len(shown) != 32:
+            raise Bad("quote", f"it is not of exactly PCR {sorted(pcrs)} of SHA-256")
+    read.end()
+    if safe > 1:
+        raise Bad("quote", "it is malformed")
+    say("quote", f"signed by {name.hex()}; reset {resets}, restart {restarts}, clock {clock} ms")
+    return shown, name.hex()
+
+
+NV_INDEXES = range(0x01800000, 0x01BFFFFF)
+
+
+def check_nv_name(bundle, shown):
+    """That the index is the one that the log began with: its Name holds its policy, and that a count which never comes again
+    (decisions/0023). Policies are those of the TPM 2.0 Library, part 3; attributes those of part 2."""
+    index, records = bundle["evidence"]["pcr"], bundle["log"]["records"]
+    boot = whole("log", lambda: json.loads(records[0])["content"]["events"][0])
+    count = struct.pack(">Q", whole("log", lambda: int(boot["nv"]["count"])))
+    sha256 = lambda *parts: hashlib.sha256(b"".join(parts)).digest()
+    public = lambda handle, attributes, policy, size: struct.pack(">IHIH", handle, SHA256, attributes, len(policy)) + policy + struct.pack(">H", size)
+    name = lambda area: struct.pack(">H", SHA256) + sha256(area)
+    counter = name(public(index + 1, 0x22060014, b"", 8))
+
+    def policy(written, operation):
+        was = sha256(bytes(32), struct.pack(">IB", 0x18F, written))
+        return sha256(was, struct.pack(">I", 0x149), sha256(count, struct.pack(">HH", 0, operation)), counter)
+
+    either = sha256(bytes(32), struct.pack(">I", 0x171), policy(0, 0), policy(1, 3))
+    if boot.get("type") != "boot" or len(records) < 2 or shown != name(public(index, 0x2E060048, either, 32)):
+        raise Bad("log", "the NV index is not the one that the log began with")
 
 
 # --- the log, and what is below the agent ---
 
 LINE = re.compile(
-    r'\{"recnum":(0|[1-9]\d{0,14}),"pcr":(0|[1-9]\d?),"digests":\[\{"hashAlg":"sha256","digest":"([0-9a-f]{64})"\}\],'
+    r'\{"recnum":(0|[1-9]\d{0,14}),"(pcr|nv_index)":(0|[1-9]\d{0,7}),"digests":\[\{"hashAlg":"sha256","digest":"([0-9a-f]{64})"\}\],'
     r'"content_type":"pims","content":([^\n]*)\}'
 )
 
@@ -284,13 +316,13 @@ LINE = re.compile(
 def check_log(bundle, quoted):
     """Replays the records from zero to the quoted value; returns their events."""
     evidence, records = bundle["evidence"], bundle["log"]["records"]
-    value, events, last = bytes(32), [], []
+    value, events, last, is_nv = bytes(32), [], [], evidence["pcr"] in NV_INDEXES
     for number, line in enumerate(records):
         match = LINE.fullmatch(line)
         if match is None:
             raise Bad("log", f"record {number} has another shape than a log record")
-        recnum, pcr, digest, content = match.groups()
-        if int(recnum) != number or int(pcr) != evidence["pcr"]:
+        recnum, kind, register, digest, content = match.groups()
+        if int(recnum) != number or int(register) != evidence["pcr"] or (kind == "nv_index") != is_nv:
             raise Bad("log", f"record {number} is missing, or of another register")
         if hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest() != digest:
             raise Bad("log", f"record {number} has another content than its digest says")
@@ -300,7 +332,7 @@ def check_log(bundle, quoted):
     registers = value
     if evidence["platform"]:
         registers = b"".join(map(bytes.fromhex, evidence["platform"]["pcrs"])) + check_ima(evidence["platform"], value, quoted) + value
-    if hashlib.sha256(registers).digest() != quoted:
+    if (value if is_nv else hashlib.sha256(registers).digest()) != quoted:
         raise Bad("log", "the log does not lead to the quoted register")
     say("log", f"{len(records)} records from number 0 lead to the quoted value {value.hex()}")
     fresh = [event for event in last if event.get("type") == "sweep" and event.get("nonce") == evidence["nonce"]]

@@ -11,16 +11,21 @@ import { createLocalJWKSet, jwtVerify } from "jose";
 import { z } from "zod";
 import { VerifierClient } from "../src/agent/verifier-client.ts";
 import { type Bundle, parseBundle } from "../src/attest/bundle.ts";
+import { collectEvidence } from "../src/attest/collect.ts";
 import { requestJson } from "../src/attest/http.ts";
 import { jwkOf } from "../src/attest/jwt.ts";
-import { codeEvent, containerOf, startEvent } from "../src/attest/sample-events.ts";
+import { codeEvent, containerOf, startEvent, sweepEvent } from "../src/attest/sample-events.ts";
 import { TestHost } from "../src/attest/testing.ts";
 import { type BundleReport, verifyBundle } from "../src/attest/verify-bundle.ts";
+import { fromHex } from "../src/core/bytes.ts";
 import { sha256Hex } from "../src/core/digest.ts";
 import type { PimsError } from "../src/core/errors.ts";
 import { startTestLedger, testActions, testIdentity, testLines } from "../src/ledger/testing.ts";
 import type { LogEvent } from "../src/log/event.ts";
+import { MeasurementLog } from "../src/log/measurement-log.ts";
+import { createAk } from "../src/tpm/attestation-key.ts";
 import { computeName } from "../src/tpm/name.ts";
+import { NvRegister } from "../src/tpm/nv-register.ts";
 import { setUpSwtpm } from "../src/tpm/swtpm-setup.ts";
 import { OPERATOR_TOKEN_FILE, verifierConfigSchema } from "../src/verifier/config.ts";
 import { runVerifier } from "../src/verifier/run.ts";
@@ -81,8 +86,31 @@ async function verdictOf(path: string, anchors: readonly string[]): Promise<{ st
   }
 }
 
+const NV_INDEX = 0x01800040;
+
+/** A host's log in an NV index instead of a PCR: answers nonces as `TestHost` does. */
+async function inNvIndex(t: TestContext, { tpm }: TestHost, folder: string): Promise<TestHost["answer"]> {
+  const nv = new NvRegister(tpm, NV_INDEX);
+  const ak = await createAk(tpm);
+  const register = {
+    pcr: NV_INDEX,
+    read: () => nv.read(),
+    extend: (digest: string) => nv.extend(fromHex(digest)),
+    begin: async () => ({ count: String(await nv.begin()) }),
+    goOn: ({ count }: { count: string }) => nv.goOn(BigInt(count)),
+  };
+  const { log } = await MeasurementLog.open(join(folder, "log"), register, "00000000-0000-4000-8000-000000000001");
+  t.after(() => log.close());
+  return async (nonce, from, ...events) => {
+    if (events.length > 0) await log.append(events);
+    await log.append([sweepEvent({ nonce })]);
+    const quote = (given: Uint8Array) => nv.certify(ak, given);
+    return collectEvidence({ logPath: log.path, from, nonce: fromHex(nonce), quote });
+  };
+}
+
 /** A verifier with a chain, and a host with a certified TPM and one container whose image has an approved baseline. */
-async function site(t: TestContext) {
+async function site(t: TestContext, pcr: "nv" | "pcr" = "pcr") {
   const folder = temporaryFolder(t);
   const { place, publishers } = await startTestLedger(t);
   const actions = testActions(place);
@@ -92,7 +120,12 @@ async function site(t: TestContext) {
   const host = await TestHost.start(t, (path) => setUpSwtpm(path, ["--create-ek-cert"], ca));
   mkdirSync(roots);
   for (const name of ["issuercert.pem", "swtpm-localca-rootca-cert.pem"]) cpSync(join(ca, name), join(roots, name));
-  const config = verifierConfigSchema.parse({ state, ledger: place, listen: { port: 0 }, enrollment: { roots } });
+  const config = verifierConfigSchema.parse({
+    ...{ state, ledger: place, listen: { port: 0 }, enrollment: { roots } },
+    pcr: pcr === "nv" ? `nv:0x0${NV_INDEX.toString(16)}` : 13,
+  });
+  const answer: TestHost["answer"] =
+    pcr === "nv" ? await inNvIndex(t, host, folder) : (...given) => host.answer(...given);
   const verifier = await runVerifier(config);
   t.after(() => verifier.close());
   const operatorToken = join(state, OPERATOR_TOKEN_FILE);
@@ -100,7 +133,7 @@ async function site(t: TestContext) {
   client.useToken(await client.enroll(host, await joinToken(verifier, state, "node1")));
   const attest = async (...events: LogEvent[]) => {
     const { nonce, from } = await client.nonce();
-    assert.equal((await client.evidence(await host.answer(nonce, from, ...events))).accepted, true);
+    assert.equal((await client.evidence(await answer(nonce, from, ...events))).accepted, true);
   };
   const web = containerOf("web", { image: testIdentity("web") });
   await attest(startEvent(web), codeEvent(web, LIBRARY, { object: listed, role: "library" }));
@@ -300,4 +333,31 @@ test("the verifier's word, where it is taken, and the maker's certificate", asyn
   const [head, , signature] = stdout.trim().split(".");
   const forged = Buffer.from(JSON.stringify({ ...payload, ear_status: "none" })).toString("base64url");
   await assert.rejects(jwtVerify(`${head}.${forged}.${signature}`, createLocalJWKSet(keys)));
+});
+
+test("a log in an NV index is shown and checked like one in a PCR", async (t) => {
+  const { take, attest, check, checkAll, key } = await site(t, "nv");
+  const old = await take();
+  await attest();
+  const good = await take();
+  assert.equal(good.evidence.pcr, NV_INDEX);
+  const anchors = [`--ak=${key}`, `--baseline=${good.baselines[0]!.root}`, "--undated"];
+  const trusted = await check(good, anchors);
+  assert.deepEqual(trusted.statuses, [0, 0], trusted.ours + trusted.theirs);
+  const { evidence, log } = good;
+  const [boot] = log.records;
+  const began = /"count":"(\d+)"/.exec(boot!)!;
+  const content = boot!.slice(boot!.indexOf('"content":') + 10, -1).replace(began[0], '"count":"77"');
+  const other = boot!
+    .replace(/"digest":"[0-9a-f]{64}"/, `"digest":"${sha256Hex(content)}"`)
+    .replace(began[0], '"count":"77"');
+  const bad: Record<string, Bundle> = {
+    "old certification": { ...good, evidence: old.evidence },
+    "another index": { ...good, evidence: { ...evidence, pcr: NV_INDEX + 1 } },
+    "a PCR": { ...good, evidence: { ...evidence, pcr: 13 } },
+    "begun at another count": { ...good, log: { start: null, records: log.records.with(0, other) } },
+    "records cut off": { ...good, log: { start: null, records: log.records.slice(0, -1) } },
+  };
+  for (const { name, statuses, ours, theirs } of await checkAll(bad, anchors))
+    assert.deepEqual(statuses, [2, 2], `${name}: ${ours} ${theirs}`);
 });

@@ -3,7 +3,7 @@ import { MAX_ENTRIES } from "../baseline/format.ts";
 import { sha256Hex } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
 import { digestSchema } from "../log/finding.ts";
-import { pcrIndexSchema } from "../log/pcr.ts";
+import { isNvIndex, pcrIndexSchema } from "../log/pcr.ts";
 import { MAX_LINE_BYTES } from "../log/record.ts";
 import { describeIssue } from "./api.ts";
 import { jwkSchema } from "./jwt.ts";
@@ -38,8 +38,8 @@ const endorsementSchema = z.strictObject({
 });
 
 const evidenceSchema = z.strictObject({
-  /** The PCR that the log is extended into. */
-  pcr: pcrIndexSchema,
+  /** Handle of the register that the log is extended into: a PCR, or an NV index. */
+  pcr: z.union([pcrIndexSchema, z.int().refine(isNvIndex)]),
   nonce: z.string().regex(/^([0-9a-f]{2}){8,64}$/),
   /** TPMS_ATTEST and TPMT_SIGNATURE. */
   attest: base64(4096),

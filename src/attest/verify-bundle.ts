@@ -4,7 +4,6 @@ import { rfc3339 } from "../core/clock.ts";
 import { describeError, errorCode } from "../core/errors.ts";
 import type { Reason } from "../log/finding.ts";
 import type { LogRecord } from "../log/record.ts";
-import { parseAttest } from "../tpm/attest.ts";
 import { type Certificate, parseCertificate } from "../tpm/certificate/certificate.ts";
 import { checkEkCertificate } from "../tpm/certificate/ek-certificate.ts";
 import { computeName } from "../tpm/name.ts";
@@ -220,12 +219,11 @@ function checkEvidence(bundle: Bundle, policy: BundlePolicy, checks: Check[]): A
     return null;
   }
   const key = toHex(computeName(akPublic));
-  const firmware = parseAttest(bytesOf(attest)).firmwareVersion.toString(16);
   checks.push(
     {
       check: "quote",
       outcome: "ok",
-      text: `signed by ${key} over the nonce; reset ${tpm?.resetCount}, restart ${tpm?.restartCount}, clock ${tpm?.clock} ms, firmware 0x${firmware}`,
+      text: `signed by ${key} over the nonce; reset ${tpm?.resetCount}, restart ${tpm?.restartCount}, clock ${tpm?.clock} ms`,
     },
     { check: "log", outcome: "ok", text: `${length} records from number 0 lead to the quoted value ${value}` },
     { check: "sweep", outcome: "ok", text: "the last record is of a sweep that answers the nonce" },

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Evidence } from "../attest/evidence.ts";
+import type { PlatformEvidence } from "../attest/platform-evidence.ts";
 import type { PlatformState } from "../attest/platform-state.ts";
 import { wholeImaEntries } from "../tpm/event-log/ima.ts";
 
@@ -56,30 +57,34 @@ export class EvidenceStore {
     this.#database = database;
   }
 
-  /** Takes the place of what was kept before; `platform` is what the evidence has proved below the agent. */
-  keep(host: string, evidence: Evidence, platform: PlatformState | null, acceptedAt: number): void {
-    const { nonce, attest, signature, from, platform: given } = evidence;
+  /**
+   * Takes the place of what was kept before. `first` is the number of the first record that it has proved, `platform` what it
+   * has proved below the agent.
+   */
+  keep(host: string, evidence: Evidence, first: number, platform: PlatformState | null, acceptedAt: number): void {
+    const { nonce, attest, signature, platform: given } = evidence;
     this.#database
       .prepare(
         "INSERT OR REPLACE INTO evidence (host, nonce, attest, signature, first_record, accepted_at, pcrs, own) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
       )
       .run(
-        ...([host, nonce, attest, signature, from, acceptedAt] as const),
+        ...([host, nonce, attest, signature, first, acceptedAt] as const),
         given === undefined ? null : given.pcrs.join(" "),
         given?.own ?? null,
       );
-    if (platform === null || given === undefined) return;
-    if (given.firmwareLog !== undefined)
-      this.#database
-        .prepare("INSERT OR REPLACE INTO firmware_logs (host, log) VALUES (?, ?)")
-        .run(host, given.firmwareLog);
-    else if (platform.firmware === null) this.#database.prepare("DELETE FROM firmware_logs WHERE host = ?").run(host);
-    const first = given.ima?.from ?? 0;
+    if (platform !== null && given !== undefined) this.#keepPlatform(host, given, platform);
+  }
+
+  #keepPlatform(host: string, { firmwareLog, ima }: PlatformEvidence, proved: PlatformState): void {
+    if (firmwareLog !== undefined)
+      this.#database.prepare("INSERT OR REPLACE INTO firmware_logs (host, log) VALUES (?, ?)").run(host, firmwareLog);
+    else if (proved.firmware === null) this.#database.prepare("DELETE FROM firmware_logs WHERE host = ?").run(host);
+    const first = ima?.from ?? 0;
     this.#database.prepare("DELETE FROM ima_parts WHERE host = ? AND first >= ?").run(host, first);
-    if (given.ima === null || platform.ima === null || platform.ima.count === first) return;
-    const entries = new Uint8Array(Buffer.from(given.ima.entries, "base64"));
+    if (ima === null || proved.ima === null || proved.ima.count === first) return;
+    const entries = new Uint8Array(Buffer.from(ima.entries, "base64"));
     // What stands behind the quoted entry comes again with the next evidence.
-    const quoted = wholeImaEntries(entries, entries.length, platform.ima.count - first).bytes;
+    const quoted = wholeImaEntries(entries, entries.length, proved.ima.count - first).bytes;
     this.#database
       .prepare("INSERT INTO ima_parts (host, first, entries) VALUES (?, ?, ?)")
       .run(host, first, entries.subarray(0, quoted));

@@ -1,7 +1,6 @@
 import { type Bundle, bundleDigest, formatBundle } from "../attest/bundle.ts";
 import { rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
-import { isNvIndex } from "../log/pcr.ts";
 import { type Certificate, parseCertificate } from "../tpm/certificate/certificate.ts";
 import { checkPath } from "../tpm/certificate/path.ts";
 import type { AcceptedEvidence } from "./evidence-store.ts";
@@ -14,11 +13,9 @@ export interface ExportModules extends ResultsModules {
 
 /**
  * Everything that a third party needs to check the last accepted evidence of a host (docs/bundle.md). Throws `host-unknown`,
- * `no-evidence`, `bundle-unsupported` (an NV index), `bundle-too-large`, `results-busy`.
+ * `no-evidence`, `bundle-too-large`, `results-busy`.
  */
 export async function exportBundle(host: string, modules: ExportModules): Promise<string> {
-  if (isNvIndex(modules.pcr))
-    throw new PimsError("bundle-unsupported", "there are no bundles of logs that are extended into an NV index");
   const results = await gatherResults(host, modules);
   const { evidence } = results;
   if (evidence !== null) return formatBundle(assemble({ ...results, evidence }, modules));

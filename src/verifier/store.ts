@@ -165,7 +165,7 @@ export class Store {
         this.#database
           .prepare("INSERT OR REPLACE INTO platforms (host, state) VALUES (?, ?)")
           .run(host, JSON.stringify(platform));
-      if (evidence !== null) this.evidence.keep(host, evidence, platform, at);
+      if (evidence !== null) this.evidence.keep(host, evidence, from, platform, at);
     });
   }
 
