@@ -73,10 +73,11 @@ export class Agent {
     this.#options = options;
     this.#modules = modules;
     applyRecords(this.#state, modules.records);
-    this.#queue = new LogQueue(log, clock, (event) =>
-      applyRecords(this.#state, [{ recnum: 0, pcr: 0, digest: "", events: [event] }]),
-    );
     this.#coverage = new CoverageCounter(clock.monotonicMs());
+    this.#queue = new LogQueue(log, clock, (event) => {
+      applyRecords(this.#state, [{ recnum: 0, pcr: 0, digest: "", events: [event] }]);
+      if (event.type === "violation") this.#coverage.proof.logged(clock.monotonicMs());
+    });
     this.#observed = new Observed(this.#state, modules);
     this.#judging = new Judging(this.#state, options.policy, (identity) => modules.lookUp(identity));
     this.#responding = new Responding(this.#state, options.policy, modules);

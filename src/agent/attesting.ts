@@ -45,6 +45,9 @@ const WANTED_WAIT_MS = 25_000;
 const RETRY_MS = 1000;
 /** How long an answer waits for a first sweep: half a nonce's life. A sweeper that hangs is told of, not waited for. */
 const SWEEP_WAIT_MS = 30_000;
+/** How long it does while something that was found waits, since only until it is proved can it be lost. */
+const FOUND_WAIT_MS = 2000;
+const POLL_MS = 250;
 
 /** Proves the log to the verifier: at each interval, when it is asked for, and at once where something is wrong. */
 export class Attesting {
@@ -118,14 +121,13 @@ export class Attesting {
   /** Nonce, sweep record, quote, records: so a fresh quote proves fresh measuring. */
   async #attest(): Promise<void> {
     const { verifier, log } = this.#modules;
-    const { coverage, stopping, sweep, say } = this.#agent;
+    const { coverage, stopping, say } = this.#agent;
     const { nonce, from, platform } = await verifier.nonce();
-    const waitMs = this.#options.sweepWaitMs ?? SWEEP_WAIT_MS;
-    if (coverage.sweeps === 0 && !(await within(waitMs, sweep(), stopping)))
-      say("sweep", `a sweep takes longer than ${waitMs / 1000} s; the verifier is told so`);
+    if (coverage.sweeps === 0) await this.#untilSwept();
     if (stopping.aborted) return;
-    const quote = await this.#sealAndQuote(nonce, platform);
-    if (quote === null) return;
+    const quoted = await this.#sealAndQuote(nonce, platform);
+    if (quoted === null) return;
+    const { quote, proved } = quoted;
     const evidence = await collectEvidence({
       logPath: log.path,
       from,
@@ -134,12 +136,35 @@ export class Attesting {
       quote: async () => quote,
     });
     const outcome = await verifier.evidence(evidence);
+    if (outcome.accepted) proved(this.#modules.clock.monotonicMs());
     say(
       "attest",
       outcome.accepted
         ? "the verifier accepts the evidence"
         : `the verifier refuses the evidence (${outcome.reason}): ${outcome.text}`,
     );
+  }
+
+  /** Waits for a sweep, so that there is one to tell of; not long while something that was found waits to be proved. */
+  async #untilSwept(): Promise<void> {
+    const { coverage, stopping, sweep, say } = this.#agent;
+    const { clock } = this.#modules;
+    const waitMs = this.#options.sweepWaitMs ?? SWEEP_WAIT_MS;
+    const beginMs = clock.monotonicMs();
+    for (let nowMs = beginMs; !stopping.aborted; nowMs = clock.monotonicMs()) {
+      const waitedMs = nowMs - beginMs;
+      if (waitedMs >= waitMs)
+        return say("sweep", `a sweep takes longer than ${waitMs / 1000} s; the verifier is told so`);
+      if (coverage.proof.waitingMs(nowMs) >= FOUND_WAIT_MS) {
+        // Until then the host is stale.
+        void sweep().then(
+          () => this.attestNow(),
+          () => {},
+        );
+        return;
+      }
+      if (await within(Math.min(POLL_MS, waitMs - waitedMs), sweep(), stopping)) return;
+    }
   }
 
   /**
@@ -151,10 +176,11 @@ export class Attesting {
     const { turns, queue, coverage } = this.#agent;
     const taken = await turns.take(async () => {
       const event = coverage.take(nonce, rfc3339(clock.now()), clock.monotonicMs());
+      const proved = coverage.proof.cover();
       const sealed = queue.seal(event, async () => {
         const wrong = await log.checkRegister();
         if (wrong !== null) throw wrong;
-        return this.#quoter(platform)(new Uint8Array(Buffer.from(nonce, "hex")));
+        return { proved, quote: await this.#quoter(platform)(new Uint8Array(Buffer.from(nonce, "hex"))) };
       });
       // Others may take their turns meanwhile.
       return { sealed };

@@ -3,12 +3,15 @@ import { NOT_KNOWN_WHOSE, type SweepEvent } from "../log/event.ts";
 import type { Fact } from "../measure/facts.ts";
 import { emptyCoverage } from "../measure/gathering.ts";
 import type { SweepResult } from "../measure/sweep.ts";
+import { ProofWindow } from "./proof-window.ts";
 
 /** Containers that one event names; beyond them it is not known whose, which is believed of all. */
 const MAX_NAMED = 63;
 
 /** Adds up what the sweeps since the last attestation covered. Times are monotonic milliseconds. */
 export class CoverageCounter {
+  /** What was found and is not proved yet. */
+  readonly proof = new ProofWindow();
   #sweeps = 0;
   #longestPauseMs = 0;
   #lastEndMs: number;
@@ -61,6 +64,7 @@ export class CoverageCounter {
       nonce,
       sweeps: this.#sweeps,
       longestPauseMs: Math.round(Math.max(this.#longestPauseMs, nowMs - this.#lastEndMs)),
+      longestUnprovedMs: this.proof.take(nowMs),
       processes: this.#last.processes,
       mappings: this.#last.mappings,
       pagesCompared: this.#pagesCompared,

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { containerOf, findingOf } from "../attest/sample-events.ts";
 import type { SweepEvent } from "../log/event.ts";
 import { Sweeper, type SweepResult } from "../measure/sweep.ts";
 import { TestSite } from "./testing.ts";
+
+const app = { ...containerOf("app"), image: null };
 
 /** The fault that is injected: a sweep that does not come back until it is let go. */
 class HangingSweeper extends Sweeper {
@@ -55,4 +58,26 @@ test("a sweeper that hangs under a living agent is told of, and does not keep th
   await running;
   sweeper.letGo();
   assert.equal((await site.records()).at(-1)?.events.at(-1)?.type, "agent-stop");
+});
+
+test("what is found while the sweeper hangs is proved without it, and the host is stale until it comes back", async (t) => {
+  const site = await TestSite.open(t);
+  const { answers } = site;
+  const sweeper = new HangingSweeper({ scope: "containers" });
+  const { agent } = site.startAgent({ sweepWaitMs: 600_000, attestIntervalMs: 600_000 }, { sweeper });
+  await site.until("good evidence", ({ outcome, standing }) => outcome === "accepted" && standing === "good");
+  sweeper.hang();
+  // One that had begun comes to its end.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  answers.length = 0;
+  agent.onRefused({ runtime: app.runtime, id: app.id }, (container) => findingOf(container));
+  const stale = await site.until("evidence of it", ({ outcome }) => outcome === "accepted");
+  assert.equal(stale.standing, "stale");
+  const { containers } = await site.report();
+  assert.deepEqual(
+    containers.map(({ status, findings }) => [status, findings.length]),
+    [["untrusted", 1]],
+  );
+  sweeper.letGo();
+  await site.until("good evidence again", ({ standing }) => standing === "good");
 });

@@ -84,6 +84,10 @@ export class TestSite {
     return site;
   }
 
+  get client(): VerifierClient {
+    return this.#client;
+  }
+
   report() {
     return requestJson(this.#address, "/v1/hosts/host-1", hostReportSchema, { method: "GET", timeoutMs: 5000 });
   }

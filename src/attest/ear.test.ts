@@ -34,7 +34,7 @@ function hostReport(fields: Partial<HostReport> = {}): HostReport {
   return {
     ...{ host: "node1", evidence: "good", reason: null, text: "", acceptedAt: TIME, notice: null, records: 3 },
     tpm: { ekName: "000b11", certified: { manufacturer: "id:1", model: "m", version: "v" } },
-    ...{ lastSweep: null, links: null, containers: [] },
+    ...{ longestUnprovedMs: null, lastSweep: null, links: null, containers: [] },
     ...fields,
   };
 }

@@ -42,6 +42,8 @@ export interface HostState {
   lastSweep: SweepEvent | null;
   /** The longest that no sweep came to its end, of what the records added last tell. Milliseconds. */
   longestPauseMs: number;
+  /** The longest that a violation has waited to be proved; null where none has. Milliseconds. */
+  longestUnprovedMs: number | null;
   /** Between the starts of two sweeps, as the agent was told. */
   sweepIntervalMs: number | null;
 }
@@ -60,7 +62,7 @@ const MAX_ACTIONS = 1024;
 const MAX_STOPPED = 1024;
 
 export function emptyHostState(): HostState {
-  return { containers: new Map(), lastSweep: null, longestPauseMs: 0, sweepIntervalMs: null };
+  return { containers: new Map(), lastSweep: null, longestPauseMs: 0, longestUnprovedMs: null, sweepIntervalMs: null };
 }
 
 export function keyOf(container: { runtime: string; id: string }): string {
@@ -141,6 +143,8 @@ function applyEvent(state: HostState, event: LogEvent): void {
       return;
     case "sweep":
       state.lastSweep = event;
+      if (event.longestUnprovedMs !== null)
+        state.longestUnprovedMs = Math.max(state.longestUnprovedMs ?? 0, event.longestUnprovedMs);
       return;
     case "agent-start":
       state.sweepIntervalMs = event.intervalMs;

@@ -32,6 +32,8 @@ export const hostReportSchema = z.object({
   /** What was noticed about its TPM and not decided since. */
   notice: tpmNoticeSchema.nullable(),
   records: z.int(),
+  /** The longest that a violation of this host waited between its log and this verifier; null where none has. Milliseconds. */
+  longestUnprovedMs: z.number().nullable(),
   /** What the last attested sweep covered; null before there was one. */
   lastSweep: z
     .object({

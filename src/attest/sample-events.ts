@@ -16,6 +16,7 @@ export function sweepEvent(fields: Partial<SweepEvent> = {}): SweepEvent {
     nonce: "",
     sweeps: 1,
     longestPauseMs: 1000,
+    longestUnprovedMs: null,
     processes: 3,
     mappings: 9,
     pagesCompared: 0,

@@ -59,7 +59,7 @@ export function describeEvent(event: LogEvent): string {
     case "violation":
       return `${head} ${event.container ? container({ container: event.container }) : "host"} ${process(event)} ${event.reason} ${path(event.object.path)} ${shortDigest(event.object.digest)}${pageList(event)}`;
     case "sweep":
-      return `${head} ${event.sweeps} sweeps, longest pause ${event.longestPauseMs} ms, ${event.processes} processes, ${event.mappings} mappings, ${event.pagesCompared} pages compared, ${event.pagesScrubbed} read again, ${event.unreadable} unreadable, nonce ${shortDigest(event.nonce)}`;
+      return `${head} ${event.sweeps} sweeps, longest pause ${event.longestPauseMs} ms, ${event.longestUnprovedMs === null ? "" : `a violation unproved for ${event.longestUnprovedMs} ms, `}${event.processes} processes, ${event.mappings} mappings, ${event.pagesCompared} pages compared, ${event.pagesScrubbed} read again, ${event.unreadable} unreadable, nonce ${shortDigest(event.nonce)}`;
     case "action":
       return `${head} ${container(event)} ${event.action} ${event.outcome} by ${event.by} because of ${event.reason}: ${printable(event.text)}`;
     case "gate":

@@ -123,6 +123,8 @@ const sweep = z.strictObject({
     .regex(/^([0-9a-f]{2})*$/),
   sweeps: count,
   longestPauseMs: z.number().min(0),
+  /** The longest that a violation has waited to be proved, of those that waited since the last one; null when none did. */
+  longestUnprovedMs: z.number().min(0).nullable(),
   processes: count,
   mappings: count,
   pagesCompared: count,

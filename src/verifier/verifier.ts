@@ -281,6 +281,7 @@ export class Verifier {
       acceptedAt: row.acceptedAt === null ? null : rfc3339(row.acceptedAt),
       records: row.proved.length,
       links: platforms === undefined ? null : platforms.judge(row.name).links,
+      longestUnprovedMs: state.longestUnprovedMs,
       lastSweep: state.lastSweep === null ? null : coverageOf(state.lastSweep),
       containers,
     };
