@@ -27,6 +27,8 @@ function literalsOf(source: string): { before: string; text: string }[] {
   for (let at = 0; at < source.length; at++) {
     if (source.startsWith("//", at)) at = ends(source, "\n", at);
     else if (source.startsWith("/*", at)) at = ends(source, "*/", at);
+    else if (source[at] === "/" && /[=(,[:!&|?]\s*$/.test(source.slice(Math.max(0, at - 20), at)))
+      at = afterRegex(source, at);
     else if (source[at] === '"' || source[at] === "`") {
       const before = source.slice(Math.max(0, at - 40), at);
       const { text, end } = literalAt(source, at);
@@ -40,6 +42,18 @@ function literalsOf(source: string): { before: string; text: string }[] {
 function ends(source: string, mark: string, from: number): number {
   const end = source.indexOf(mark, from);
   return end < 0 ? source.length : end + mark.length - 1;
+}
+
+/** The slash that ends the regular expression at `start`. */
+function afterRegex(source: string, start: number): number {
+  let inClass = false;
+  for (let at = start + 1; at < source.length; at++) {
+    if (source[at] === "\\") at++;
+    else if (source[at] === "[") inClass = true;
+    else if (source[at] === "]") inClass = false;
+    else if (source[at] === "/" && !inClass) return at;
+  }
+  return source.length;
 }
 
 function literalAt(source: string, start: number): { text: string; end: number } {
