@@ -11,7 +11,7 @@ import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
 import { readLog } from "../log/read-log.ts";
 import { type LogRecord, parseRecord } from "../log/record.ts";
 import { startSwtpm } from "../tpm/swtpm.ts";
-import { verifierConfigSchema } from "../verifier/config.ts";
+import { OPERATOR_TOKEN_FILE, verifierConfigSchema } from "../verifier/config.ts";
 import { runVerifier } from "../verifier/run.ts";
 import { operatedBy } from "../verifier/testing.ts";
 import { agentConfigSchema } from "./config.ts";
@@ -34,6 +34,8 @@ export class AgentSite {
   readonly #register: number | string;
   readonly #closing: (() => unknown)[];
   readonly closeVerifier: () => Promise<void>;
+  /** Options of commands that the verifier's operator gives. */
+  readonly operator: readonly string[];
 
   private constructor(
     folder: string,
@@ -45,6 +47,10 @@ export class AgentSite {
     this.folder = folder;
     this.tpm = tpm;
     this.#address = verifier.address;
+    this.operator = [
+      ...["--verifier", verifier.address],
+      ...["--operator-token", join(folder, "verifier", OPERATOR_TOKEN_FILE)],
+    ];
     this.#register = register;
     this.#closing = closing;
     let closed: Promise<void> | undefined;
