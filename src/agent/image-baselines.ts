@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 import type { BaselineFolder } from "../baseline/baseline-folder.ts";
-import { buildFromDockerArchive, buildFromFolder } from "../baseline/build.ts";
+import { type BuiltImage, buildFromArchive, buildFromFolder } from "../baseline/build.ts";
 import type { Baseline } from "../baseline/lines.ts";
 import { exportImage } from "../container/docker.ts";
 import { dockerAddress } from "../container/docker-http.ts";
@@ -77,21 +77,24 @@ export class ImageBaselines {
       const kept = await this.#options.folder?.read(image);
       if (kept) return { found: true, baseline: kept, from: "image", cached: true };
       this.#options.step(`reading the image ${printable(imageName ?? image)}`);
-      const baseline = await this.#export(image);
-      if (baseline.header.identity !== image)
+      const { baseline, aliases } = await this.#export(image);
+      if (baseline.header.identity !== image && !aliases.includes(image))
         return missing(`Docker handed over another image (${baseline.header.identity}) as its image ${image}`);
       await this.#keep(baseline);
       return { found: true, baseline, from: "image", cached: false };
     });
   }
 
-  /** An archive is checked against the digest of its configuration as it is read, and that is the image's identity. */
-  async #export(image: string): Promise<Baseline> {
+  /**
+   * An archive is checked against the digest of its configuration as it is read, and that is the image's identity. An
+   * engine that goes by digests of manifests or indexes hands over those, too, and they are checked as well.
+   */
+  async #export(image: string): Promise<BuiltImage> {
     const timeoutMs = this.#options.exportTimeoutMs ?? EXPORT_TIMEOUT_MS;
     const archive = await exportImage(image, dockerAddress(), Math.min(timeoutMs, SILENCE_MS));
     const late = setTimeout(() => giveUp(archive, timeoutMs), timeoutMs);
     try {
-      return await buildFromDockerArchive(archive, { limits: LIMITS });
+      return await buildFromArchive(archive, { limits: LIMITS });
     } finally {
       clearTimeout(late);
     }

@@ -1,20 +1,28 @@
-import { pipeline, Readable } from "node:stream";
-import { createGunzip, createZstdDecompress } from "node:zlib";
-import { PimsError } from "../core/errors.ts";
+import { sha256Hex, sha256Stream } from "../core/digest.ts";
+import { errorCode } from "../core/errors.ts";
 import type { ByteSource } from "./byte-source.ts";
+import { MAX_DOCUMENT_BYTES } from "./image-blobs.ts";
 import { type Layer, readLayer } from "./layer.ts";
 import { layerPath } from "./layer-path.ts";
 import type { Budget } from "./limits.ts";
 import { readTar, type TarEntry } from "./tar.ts";
 import { hasChecksum, latin1, malformedTar, TAR_BLOCK } from "./tar-header.ts";
+import { compressionOf, unpack } from "./unpack.ts";
 
-/** Most bytes of a configuration or another JSON member, and of all of them together. */
-const MAX_BLOB_BYTES = 4 * 1024 * 1024;
-const MAX_BLOBS_BYTES = 64 * 1024 * 1024;
+/** Most bytes of all JSON members together. */
+const MAX_DOCUMENTS_BYTES = 64 * 1024 * 1024;
+
+/** The bytes as they are in the archive. */
+interface Stored {
+  readonly sha256: string;
+  readonly size: number;
+}
 
 export type ArchiveMember =
-  | { readonly type: "blob"; readonly bytes: Uint8Array }
-  | ({ readonly type: "layer" } & Layer)
+  | ({ readonly type: "document"; readonly bytes: Uint8Array } & Stored)
+  | ({ readonly type: "layer"; readonly layer: Layer } & Stored)
+  /** What looked like a layer and was none. Nobody may ask for it. */
+  | { readonly type: "damaged"; readonly error: unknown }
   | { readonly type: "link"; readonly target: string };
 
 /**
@@ -23,15 +31,15 @@ export type ArchiveMember =
  */
 export async function readMembers(source: ByteSource, budget: Budget): Promise<Map<string, ArchiveMember>> {
   const members = new Map<string, ArchiveMember>();
-  let blobBytes = 0;
+  let documentBytes = 0;
   for await (const entry of readTar(source)) {
     budget.file(0);
     const name = layerPath(entry.name).join("/");
     const member = await readMember(entry, budget);
     if (member === undefined) continue;
     if (members.has(name)) throw malformedTar("it has two files of the same name");
-    if (member.type === "blob") blobBytes += member.bytes.length;
-    if (blobBytes > MAX_BLOBS_BYTES) throw malformedTar("it has too much that is no layer");
+    if (member.type === "document") documentBytes += member.size;
+    if (documentBytes > MAX_DOCUMENTS_BYTES) throw malformedTar("it has too much that is no layer");
     members.set(name, member);
   }
   return members;
@@ -43,42 +51,57 @@ async function readMember(entry: TarEntry, budget: Budget): Promise<ArchiveMembe
   const chunks = entry.content[Symbol.asyncIterator]();
   const start = await gather(chunks, TAR_BLOCK);
   const whole = chain(start, chunks);
-  const unpack = unpacker(start);
-  if (unpack !== undefined) return { type: "layer", ...(await readLayer(unpack(whole), budget)) };
-  if (looksLikeTar(start)) return { type: "layer", ...(await readLayer(whole, budget)) };
-  if (entry.size > MAX_BLOB_BYTES) return undefined;
-  return { type: "blob", bytes: await gather(whole, Number.POSITIVE_INFINITY) };
+  if (looksLikeLayer(start)) return readLayerMember(whole, budget);
+  if (entry.size > MAX_DOCUMENT_BYTES) return undefined;
+  const bytes = await gather(whole, Number.POSITIVE_INFINITY);
+  return { type: "document", bytes, sha256: sha256Hex(bytes), size: bytes.length };
 }
 
-function looksLikeTar(start: Uint8Array): boolean {
+async function readLayerMember(content: AsyncIterable<Uint8Array>, budget: Budget): Promise<ArchiveMember> {
+  try {
+    return { type: "layer", ...(await readStoredLayer(content, budget)) };
+  } catch (error) {
+    if (errorCode(error) === "image-malformed") return { type: "damaged", error };
+    throw error;
+  }
+}
+
+/** A layer, compressed or not, with the digest and size of what was stored. Throws `image-malformed`, `image-too-large`. */
+export async function readStoredLayer(
+  content: AsyncIterable<Uint8Array>,
+  budget: Budget,
+): Promise<Stored & { readonly layer: Layer }> {
+  const chunks = content[Symbol.asyncIterator]();
+  const start = await gather(chunks, TAR_BLOCK);
+  const compression = compressionOf(start);
+  if (compression === null) {
+    const layer = await readLayer(chain(start, chunks), budget);
+    return { layer, sha256: layer.diffId, size: layer.size };
+  }
+  const hash = sha256Stream();
+  let size = 0;
+  async function* stored(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of chain(start, chunks)) {
+      hash.update(chunk);
+      size += chunk.length;
+      yield chunk;
+    }
+  }
+  const packed = stored();
+  const layer = await readLayer(unpack(compression, chain(new Uint8Array(0), packed)), budget);
+  // What a decompressor takes no notice of is a part of the blob all the same.
+  for await (const _ of packed);
+  return { layer, sha256: hash.hex(), size };
+}
+
+function looksLikeLayer(start: Uint8Array): boolean {
+  if (compressionOf(start) !== null) return true;
   if (start.length < TAR_BLOCK) return false;
   const block = start.subarray(0, TAR_BLOCK);
   return hasChecksum(block) || block.every((byte) => byte === 0);
 }
 
-type Unpack = (packed: AsyncIterable<Uint8Array>) => AsyncIterable<unknown>;
-
-/** Layers are compressed as gzip (RFC 1952) or Zstandard (RFC 8878), if at all. */
-function unpacker(start: Uint8Array): Unpack | undefined {
-  const magic = latin1(start.subarray(0, 4));
-  if (magic.startsWith("\x1f\x8b")) return (packed) => unpackedBy(createGunzip(), packed);
-  if (magic === "\x28\xb5\x2f\xfd") return (packed) => unpackedBy(createZstdDecompress(), packed);
-  return undefined;
-}
-
-async function* unpackedBy(
-  engine: ReturnType<typeof createGunzip>,
-  packed: AsyncIterable<Uint8Array>,
-): AsyncGenerator<unknown> {
-  pipeline(Readable.from(packed), engine, () => {});
-  try {
-    yield* engine;
-  } catch (cause) {
-    if (cause instanceof PimsError) throw cause;
-    throw malformedTar("a layer cannot be decompressed", cause);
-  }
-}
-
+/** At least `length` bytes, or all there are. */
 async function gather(chunks: AsyncIterator<Uint8Array>, length: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   for (let have = 0; have < length; ) {

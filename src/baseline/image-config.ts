@@ -2,6 +2,7 @@ import { z } from "zod";
 import { sha256Hex } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
 import type { LoaderVariables } from "./lines.ts";
+import { platformText } from "./platform.ts";
 import { portText } from "./schema.ts";
 
 /** What an image's configuration says, as far as a baseline needs it. */
@@ -9,6 +10,8 @@ export interface ImageConfig {
   /** `sha256:` and the digest of the configuration's bytes: the image's name in every engine. */
   readonly identity: string;
   readonly architecture: string;
+  /** `linux/amd64`, `linux/arm64/v8` */
+  readonly platform: string;
   readonly ports: readonly string[];
   /** Entry point and command, as the container's first process gets them. */
   readonly entrypoint: readonly string[];
@@ -23,6 +26,8 @@ const words = z.array(z.string()).nullish();
 /** OCI image specification, "Image Configuration". */
 const shape = z.object({
   architecture: z.string().min(1).max(256),
+  os: z.string().max(256).nullish(),
+  variant: z.string().max(256).nullish(),
   config: z
     .object({
       ExposedPorts: z.record(z.string(), z.unknown()).nullish(),
@@ -37,10 +42,11 @@ const shape = z.object({
 
 /** Throws `image-malformed`. */
 export function parseImageConfig(bytes: Uint8Array): ImageConfig {
-  const { architecture, config, rootfs } = parseJson(bytes, shape, "configuration");
+  const { architecture, os, variant, config, rootfs } = parseJson(bytes, shape, "configuration");
   return {
     identity: `sha256:${sha256Hex(bytes)}`,
     architecture,
+    platform: platformText({ os, architecture, variant }),
     ports: Object.keys(config?.ExposedPorts ?? {}).map(portOf),
     entrypoint: [...(config?.Entrypoint ?? []), ...(config?.Cmd ?? [])],
     workingFolder: config?.WorkingDir || "/",

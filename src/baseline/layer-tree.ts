@@ -68,17 +68,21 @@ function linkParts(target: string): string[] {
   return target.split("/").filter((part) => part !== "" && part !== ".");
 }
 
-/** Puts a layer over what the layers below it made; `lower` is changed and is the result. The rules are overlayfs's. */
-export function mergeLayer(lower: FolderNode, upper: FolderNode): void {
+/**
+ * Puts a layer over what the layers below it made; `lower` is changed and is the result, `upper` stays as it is. The
+ * rules are overlayfs's. `onName` is called for each name of the layer.
+ */
+export function mergeLayer(lower: FolderNode, upper: FolderNode, onName: () => void): void {
   if (upper.opaque) lower.children.clear();
   for (const [name, node] of upper.children) {
+    onName();
     const below = lower.children.get(name);
     if (node.type === "whiteout") lower.children.delete(name);
     else if (node.type !== "folder") lower.children.set(name, node);
     else {
       const target = below?.type === "folder" ? below : newFolder();
       if (target !== below) lower.children.set(name, target);
-      mergeLayer(target, node);
+      mergeLayer(target, node, onName);
     }
   }
 }

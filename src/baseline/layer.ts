@@ -19,20 +19,24 @@ export interface Layer {
   readonly top: FolderNode;
   /** SHA-256 of the uncompressed archive, to its last byte. */
   readonly diffId: string;
+  /** Bytes of it. */
+  readonly size: number;
 }
 
 /** Reads one uncompressed layer. Throws `image-malformed` and `image-too-large`. */
 export async function readLayer(archive: AsyncIterable<unknown>, budget: Budget): Promise<Layer> {
   const hash = sha256Stream();
+  let size = 0;
   const source = byteSource(archive, (bytes) => {
     budget.bytes(bytes.length);
+    size += bytes.length;
     hash.update(bytes);
   });
   try {
     const top = newFolder();
     for await (const entry of readTar(source)) await addEntry(top, entry, budget);
     await drain(source);
-    return { top, diffId: hash.hex() };
+    return { top, diffId: hash.hex(), size };
   } finally {
     await source.close();
   }
@@ -77,8 +81,10 @@ function addFolder(folder: FolderNode, name: string): void {
 async function nodeOf(top: FolderNode, entry: TarEntry, budget: Budget): Promise<LayerNode> {
   switch (entry.type) {
     case "file": {
-      const { size } = entry;
+      const { size, holes } = entry;
       budget.fileBytes(size, printable(toJsonText(entry.name)));
+      // A kilobyte of archive may stand for gigabytes of zeros, and those are hashed, too.
+      budget.bytes(holes);
       return {
         type: "file",
         ...(await scanStream({ size, path: latin1(entry.name), hashAlways: size <= SMALL_BYTES }, entry.content)),

@@ -60,17 +60,17 @@ export async function scanContent(
   const elf = isElf(prefix) ? tryElf(read, size) : null;
   const segments = elf === "malformed" ? [] : (elf?.segments ?? []);
   const hash = hashRanges(segments.map(({ offset, fileSize }) => ({ offset, size: fileSize })));
-  const compiling = findBytes(COMPILE_CALL);
+  const compiling = elf === null ? null : findBytes(COMPILE_CALL);
   for await (const chunk of chunks) {
     hash.update(chunk);
-    if (elf !== null) compiling.update(chunk);
+    compiling?.update(chunk);
   }
   const { sha256, ranges } = hash.end();
   if (elf === null) {
     const code = hasFirstLine(prefix) || isScriptPath(facts.path) ? SCRIPT : null;
     return { size, sha256, code };
   }
-  return { size, sha256, code: codeOf(elf, ranges, compiling.found) };
+  return { size, sha256, code: codeOf(elf, ranges, compiling?.found === true) };
 }
 
 function tryElf(read: (offset: bigint, length: number) => Uint8Array, size: bigint): ElfFile | "malformed" {

@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { errorCode, PimsError } from "../core/errors.ts";
@@ -8,6 +8,7 @@ import { type FileFacts, isWorthReading, type ScannedFile, scanContent, scanOpen
 
 /** Linkers put the program headers right after the file header; only tools that change a file later put them elsewhere. */
 const PREFIX_BYTES = 64 * 1024;
+const ZEROS = new Uint8Array(1024 * 1024);
 
 /** Scans a file of `facts.size` bytes that passes by once. What of it does not matter is left unread. */
 export async function scanStream(facts: FileFacts, content: AsyncIterable<Uint8Array>): Promise<ScannedFile> {
@@ -52,7 +53,13 @@ function holdsProgramHeaders(prefix: Uint8Array, fileSize: number): boolean {
 async function scanSpooled(facts: FileFacts, content: AsyncIterable<Uint8Array>): Promise<ScannedFile> {
   const fd = openNameless();
   try {
-    for await (const chunk of content) writeFully(fd, chunk);
+    let at = 0;
+    for await (const chunk of content) {
+      // Zeros stay a hole, so that gigabytes of them that an archive merely claims take no room.
+      if (!isZero(chunk)) writeFully(fd, chunk, at);
+      at += chunk.length;
+    }
+    ftruncateSync(fd, at);
     return await scanOpenFile(fd, facts, "a file of the image");
   } finally {
     closeSync(fd);
@@ -68,9 +75,13 @@ function openNameless(): number {
   }
 }
 
-function writeFully(fd: number, chunk: Uint8Array): void {
+function isZero(chunk: Uint8Array): boolean {
+  return chunk.length <= ZEROS.length && Buffer.compare(chunk, ZEROS.subarray(0, chunk.length)) === 0;
+}
+
+function writeFully(fd: number, chunk: Uint8Array, position: number): void {
   try {
-    for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at);
+    for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at, chunk.length - at, position + at);
   } catch (cause) {
     const text = `a file of the image cannot be kept in ${tmpdir()} (${errorCode(cause)})`;
     throw new PimsError("image-unreadable", text, { hint: "make room there, or set TMPDIR to another folder", cause });

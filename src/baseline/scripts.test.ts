@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { test } from "node:test";
-import { buildFromDockerArchive } from "./docker-archive.ts";
+import { buildFromArchive } from "./build.ts";
 import { formatHeader, parseBaseline } from "./format.ts";
 import type { LoaderVariables } from "./lines.ts";
 import { sampleArchive } from "./sample-archive.ts";
@@ -30,7 +30,7 @@ test("an archive's scripts are those of their first line, of their ending, and o
       },
     },
   });
-  const { header, entries, lines } = await buildFromDockerArchive(Readable.from([archive]));
+  const { header, entries, lines } = (await buildFromArchive(Readable.from([archive]))).baseline;
   assert.deepEqual(
     entries.map(({ path, kind }) => [path, kind]),
     ["/app/first line", "/app/module.js", "/app/run", "/etc/ld.so.preload", "/srv/start"].map((path) => [

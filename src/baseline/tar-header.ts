@@ -19,7 +19,7 @@ export const TAR_BLOCK = 512;
 export function parseTarHeader(block: Uint8Array): TarHeader {
   if (block.length !== TAR_BLOCK || !hasChecksum(block)) throw malformedTar("a header block is damaged");
   const magic = latin1(block.subarray(257, 265));
-  const prefix = magic.startsWith("ustar\0") ? untilZero(block.subarray(345, 500)) : new Uint8Array(0);
+  const prefix = magic.startsWith("ustar\0") ? untilZero(block.subarray(345, prefixEnd(block))) : new Uint8Array(0);
   const name = untilZero(block.subarray(0, 100));
   return {
     typeflag: String.fromCharCode(block[156]!),
@@ -28,6 +28,16 @@ export function parseTarHeader(block: Uint8Array): TarHeader {
     mode: numberField(block.subarray(100, 108)) & 0o7777,
     size: numberField(block.subarray(124, 136)),
   };
+}
+
+/** Where the field for the first part of a name ends: star keeps times behind a shorter one. */
+function prefixEnd(block: Uint8Array): number {
+  return latin1(block.subarray(508, 512)) === "tar\0" ? 476 : 500;
+}
+
+/** Whether the block has the form that GNU tar wrote before POSIX had extended headers. */
+export function isGnuHeader(block: Uint8Array): boolean {
+  return latin1(block.subarray(257, 265)) === "ustar  \0";
 }
 
 /** Whether a block's checksum is right: the sum of its bytes, the checksum's own counted as spaces. */
@@ -46,7 +56,7 @@ export function hasChecksum(block: Uint8Array): boolean {
 }
 
 /** Octal digits, or GNU's binary form for numbers that are too large for them. */
-function numberField(field: Uint8Array): number {
+export function numberField(field: Uint8Array): number {
   const first = field[0]!;
   if (first === 0x80) {
     let value = 0;

@@ -111,8 +111,8 @@ test("an entry of another type than a file has no content, whatever its size say
 
 const refused: [string, Buffer][] = [
   ["no archive", Buffer.alloc(1024, "x")],
-  ["a sparse file", sampleTar([{ name: "a", type: "S" }])],
-  ["a sparse file by extended header", sampleTar([{ name: "a", pax: [["GNU.sparse.major", "1"]] }])],
+  ["a sparse file of GNU's in an archive of another form", sampleTar([{ name: "a", type: "S" }])],
+  ["a sparse file of half a version", sampleTar([{ name: "a", pax: [["GNU.sparse.major", "1"]] }])],
   ["an unknown type", sampleTar([{ name: "a", type: "V" }])],
   ["a size of all ones", sampleTar([{ name: "a", sizeField: Buffer.alloc(12, 0xff) }])],
   ["a size above 2^53", sampleTar([{ name: "a", sizeField: Buffer.from("800000ffffffffffffffffff", "hex") }])],

@@ -1,8 +1,15 @@
 import type { Command } from "commander";
-import { buildFromArchiveFile, buildFromDockerArchive, buildFromFolder } from "../baseline/build.ts";
+import {
+  type BuiltImage,
+  buildFromArchive,
+  buildFromArchiveFile,
+  buildFromFolder,
+  buildFromOciLayout,
+} from "../baseline/build.ts";
 import { readBaselineFile, writeBaselineFile } from "../baseline/file.ts";
 import { editJitAllowance } from "../baseline/jit-allowance.ts";
 import type { Baseline } from "../baseline/lines.ts";
+import { parsePlatform } from "../baseline/platform.ts";
 import { addPorts } from "../baseline/ports.ts";
 import { exportImage } from "../container/docker.ts";
 import { printable, toHex } from "../core/bytes.ts";
@@ -28,9 +35,12 @@ export function addBaseline(program: Command): void {
     .command("build")
     .description("build a baseline from an image, not from a running container")
     .option("--docker <image>", "an image that the local Docker Engine has")
-    .option("--archive <file>", "an archive of 'docker save'")
+    .option("--oci <folder>", "an OCI layout")
+    .option("--archive <file>", "an archive of 'docker save', or an OCI layout as one; compressed or not")
     .option("--rootfs <folder>", "a root file system")
-    .option("--name <name>", "a name for it, where the image has none")
+    .option("--image <name>", "which of several images: a name, or a digest of its configuration, manifest or index")
+    .option("--platform <os/arch>", "which platform of several, such as linux/arm64")
+    .option("--name <name>", "a name for it, instead of its own")
     .option("--port <port>", "a port that the image listens on, such as tcp/80; may be given again", append, [])
     .option("--allow-jit <path>", "a program or library that may make code as it runs; may be given again", append, [])
     .option("--deny-jit <path>", "one that was found to and may not", append, [])
@@ -38,10 +48,14 @@ export function addBaseline(program: Command): void {
     .option("--json", "print one object (pims.baseline-build/v1)")
     .action(
       action(async (options: BuildOptions) => {
-        const image = addPorts(await build(options), options.port);
-        const built = editJitAllowance(image, { allow: options.allowJit, deny: options.denyJit });
+        const { baseline: image, aliases } = await build(options);
+        const built = editJitAllowance(addPorts(image, options.port), {
+          allow: options.allowJit,
+          deny: options.denyJit,
+        });
         await writeBaselineFile(options.output, built);
-        if (options.json) printJson({ schema: "pims.baseline-build/v1", ...summary(built), file: options.output });
+        if (options.json)
+          printJson({ schema: "pims.baseline-build/v1", ...summary(built), aliases, file: options.output });
         else {
           printLine(`${built.header.identity}`);
           say(
@@ -157,6 +171,9 @@ export function addBaseline(program: Command): void {
 
 interface BuildOptions {
   docker?: string;
+  oci?: string;
+  image?: string;
+  platform?: string;
   archive?: string;
   rootfs?: string;
   name?: string;
@@ -167,14 +184,20 @@ interface BuildOptions {
   json?: boolean;
 }
 
-async function build(options: BuildOptions): Promise<Baseline> {
-  const { docker, archive, rootfs, name } = options;
-  if ([docker, archive, rootfs].filter((given) => given !== undefined).length !== 1)
-    throw new PimsError("usage", "a baseline is built from exactly one of --docker, --archive and --rootfs");
+async function build(options: BuildOptions): Promise<BuiltImage> {
+  const { docker, oci, archive, rootfs, image } = options;
+  const sources = [docker, oci, archive, rootfs].filter((given) => given !== undefined);
+  if (sources.length !== 1)
+    throw new PimsError("usage", "a baseline is built from exactly one of --docker, --oci, --archive and --rootfs");
+  const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
+  const wanted = { image, platform, name: options.name };
   if (docker !== undefined)
-    return buildFromDockerArchive(await exportImage(docker), name === undefined ? {} : { name });
-  if (archive !== undefined) return buildFromArchiveFile(archive, name === undefined ? {} : { name });
-  return buildFromFolder({ root: rootfs!, name: name ?? rootfs! });
+    return buildFromArchive(await exportImage(docker), { ...wanted, name: options.name ?? docker });
+  if (oci !== undefined) return buildFromOciLayout(oci, wanted);
+  if (archive !== undefined) return buildFromArchiveFile(archive, wanted);
+  if (image !== undefined || platform !== undefined)
+    throw new PimsError("usage", "a root file system has no images or platforms to choose from");
+  return { baseline: await buildFromFolder({ root: rootfs!, name: options.name ?? rootfs! }), aliases: [] };
 }
 
 async function find(

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentConfig } from "../agent/config.ts";
 import { invite, readOperatorToken, writeJoinFile } from "../attest/operator.ts";
-import { buildFromDockerArchive, buildFromFolder } from "../baseline/build.ts";
+import { buildFromArchive, buildFromFolder } from "../baseline/build.ts";
 import type { Baseline } from "../baseline/lines.ts";
 import { PimsError } from "../core/errors.ts";
 import { startAnvil } from "../ledger/anvil.ts";
@@ -109,7 +109,7 @@ export class Platform {
             entrypoint: image.entrypoint,
             ports: image.ports ?? [],
           })
-        : await buildFromDockerArchive(await provided.archive(), { name: image.name });
+        : (await buildFromArchive(await provided.archive(), { name: image.name })).baseline;
     const { identity } = baseline.header;
     if (provided.identity !== null && provided.identity !== identity)
       throw new PimsError(

@@ -11,15 +11,15 @@ import { printable } from "../core/bytes.ts";
 import { sha256Hex } from "../core/digest.ts";
 import { errorCode } from "../core/errors.ts";
 import { interpreterSegment, sampleElf } from "../measure/sample-elf.ts";
-import { type ArchiveOptions, buildFromArchiveFile, buildFromDockerArchive, buildFromFolder } from "./build.ts";
+import { type BuildOptions, buildFromArchive, buildFromArchiveFile, buildFromFolder } from "./build.ts";
 import type { Baseline } from "./lines.ts";
 import { type SampleArchive, sampleArchive } from "./sample-archive.ts";
 import { sampleTar } from "./sample-tar.ts";
 
 const elf = (seed: number): Buffer => sampleElf({ seed });
 
-function build(archive: Buffer, options?: ArchiveOptions): Promise<Baseline> {
-  return buildFromDockerArchive(Readable.from([archive]), options);
+async function build(archive: Buffer, options?: BuildOptions): Promise<Baseline> {
+  return (await buildFromArchive(Readable.from([archive]), options)).baseline;
 }
 
 const oneLayer = sampleTar([
@@ -112,7 +112,7 @@ test("a folder and an archive of it give the same entries", async (t) => {
     const { archive } = sampleArchive({ layers: [tar] });
     const file = join(folder, "image.tar");
     writeFileSync(file, archive);
-    assert.deepEqual((await buildFromArchiveFile(file)).entries, expected.entries, format);
+    assert.deepEqual((await buildFromArchiveFile(file)).baseline.entries, expected.entries, format);
   }
   assert.deepEqual(readdirSync(spool), []);
 });
@@ -355,13 +355,13 @@ test("a stream that fails is an error, and one that is not needed any more is en
       this.destroy(Object.assign(new Error("gone"), { code: "ECONNRESET" }));
     },
   });
-  await assert.rejects(buildFromDockerArchive(failing), { code: "image-unreadable", message: /ECONNRESET/ });
+  await assert.rejects(buildFromArchive(failing), { code: "image-unreadable", message: /ECONNRESET/ });
   const endless = new Readable({
     read() {
       this.push(Buffer.alloc(65_536, "x"));
     },
   });
-  await assert.rejects(buildFromDockerArchive(endless), { code: "image-malformed" });
+  await assert.rejects(buildFromArchive(endless), { code: "image-malformed" });
   assert.equal(endless.destroyed, true);
   await assert.rejects(buildFromArchiveFile("/nowhere/image.tar"), {
     code: "image-unreadable",
