@@ -49,11 +49,11 @@ test("a hundred thousand names are read in bounded time", async () => {
   const first = sampleTar([{ name: "a", content: "#!" }]).subarray(0, -1024);
   const kinds: [string, Buffer, number][] = [
     ["scripts", numbered(count, { name: "s/######.sh" }), count],
-    ["folders", numbered(count, { name: "x/######/", type: "5" }), 0],
+    ["folders", numbered(fewer, { name: "x/######/", type: "5" }), 0],
     ["links", numbered(fewer, { name: "######", type: "2", linkName: "x" }), 0],
     ["hard links", Buffer.concat([first, numbered(fewer, { name: "######", type: "1", linkName: "a" })]), fewer + 1],
     ["devices", numbered(fewer, { name: "dev/######", type: "3" }), 0],
-    ["whiteouts", numbered(count, { name: ".wh.######" }), 0],
+    ["whiteouts", numbered(fewer, { name: ".wh.######" }), 0],
   ];
   for (const [name, layer, expected] of kinds) {
     const before = process.cpuUsage();
