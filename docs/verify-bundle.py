@@ -79,7 +79,7 @@ def shape(value, form, where="the bundle"):
 
 BASE64 = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 DIGEST = r"[0-9a-f]{64}"
-COORDINATE = r"[A-Za-z0-9_-]{43}"
+COORDINATE = r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 FORM = {
     "format": r"pims\.bundle/v1",

@@ -2,12 +2,15 @@ import { createHash, createPublicKey, type JsonWebKey, type KeyObject, sign, ver
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
 
+/** 32 bytes in base64url, the bits of its end that say nothing being zero: so that one key has one form. */
+const coordinate = z.string().regex(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/);
+
 /** A P-256 public key as a JSON Web Key (RFC 7517), with nothing else in it. */
 export const jwkSchema = z.strictObject({
   kty: z.literal("EC"),
   crv: z.literal("P-256"),
-  x: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
-  y: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  x: coordinate,
+  y: coordinate,
 });
 export type Jwk = z.infer<typeof jwkSchema>;
 
