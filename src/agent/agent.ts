@@ -1,4 +1,5 @@
 import { applyRecords, emptyHostState, findingKey, type HostState, keyOf } from "../attest/host-state.ts";
+import type { SignedOrder } from "../attest/order.ts";
 import type { BaselineLookup } from "../attest/verdict.ts";
 import type { ContainerInfo, ContainerRef } from "../container/types.ts";
 import { rfc3339 } from "../core/clock.ts";
@@ -9,7 +10,7 @@ import type { LogRecord } from "../log/record.ts";
 import type { GateState } from "../measure/gate/protocol.ts";
 import { emptyCoverage } from "../measure/gathering.ts";
 import type { Sweeper, SweepResult } from "../measure/sweep.ts";
-import type { Policy } from "../respond/policy.ts";
+import { ActionLimit, type Policy } from "../respond/policy.ts";
 import { Attesting, type AttestingModules, type AttestingOptions } from "./attesting.ts";
 import { CoverageCounter } from "./coverage.ts";
 import { type CodeFact, violationEvent } from "./events.ts";
@@ -17,7 +18,7 @@ import { Executed } from "./executed.ts";
 import { Judging } from "./judging.ts";
 import { LogQueue } from "./log-queue.ts";
 import { Observed, pidsOf } from "./observed.ts";
-import { Responding } from "./responding.ts";
+import { type Act, Responding } from "./responding.ts";
 import { Signal } from "./signal.ts";
 import { Told } from "./told.ts";
 import { Turns } from "./turns.ts";
@@ -35,7 +36,7 @@ export interface AgentModules extends AttestingModules {
   readonly sweeper: Sweeper;
   lookUp(identity: string): Promise<BaselineLookup>;
   nameContainer(container: ContainerRef): Promise<ContainerInfo>;
-  pause(container: ContainerRef, pids: readonly number[]): Promise<string>;
+  readonly act: Act;
   /** One sentence for the operator. */
   report(text: string): void;
 }
@@ -56,6 +57,7 @@ export class Agent {
   readonly #coverage: CoverageCounter;
   readonly #observed: Observed;
   readonly #judging: Judging;
+  readonly #limit: ActionLimit;
   readonly #responding: Responding;
   readonly #attesting: Attesting;
   readonly #executed: Executed;
@@ -80,7 +82,8 @@ export class Agent {
     });
     this.#observed = new Observed(this.#state, modules);
     this.#judging = new Judging(this.#state, options.policy, (identity) => modules.lookUp(identity));
-    this.#responding = new Responding(this.#state, options.policy, modules);
+    this.#limit = new ActionLimit(options.policy.maxActionsPerMinute);
+    this.#responding = new Responding(this.#state, options.policy, modules, this.#limit);
     const say = (topic: string, text: string) => this.#say(topic, text);
     this.#attesting = new Attesting(options, modules, {
       queue: this.#queue,
@@ -88,6 +91,7 @@ export class Agent {
       coverage: this.#coverage,
       stopping: this.#stopping.signal,
       sweep: () => this.#sweep(),
+      obey: (order, challenge) => this.#obey(order, challenge),
       say,
     });
     this.#executed = new Executed(
@@ -272,6 +276,19 @@ export class Agent {
       })
       // The queue's failure ends the agent.
       .catch((error) => this.#say("respond", describeError(error)));
+  }
+
+  /** Carries out an order after what is under way. Whatever becomes of it is in the log, and proved at once. */
+  #obey(order: SignedOrder, challenge: string): Promise<void> {
+    this.#responses = this.#responses
+      .then(async () => {
+        const event = await this.#modules.orders?.carryOut(order, challenge, this.#state, this.#limit);
+        if (event === null || event === undefined) return;
+        await this.#turns.take(async () => this.#queue.add([event]));
+        this.#attesting.attestNow();
+      })
+      .catch((error) => this.#say("order", describeError(error)));
+    return this.#responses;
   }
 
   #time(): string {

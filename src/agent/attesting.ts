@@ -1,10 +1,12 @@
 import { collectEvidence, type Quoter } from "../attest/collect.ts";
+import type { SignedOrder } from "../attest/order.ts";
 import type { PlatformWanted } from "../attest/platform-evidence.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError, errorCode } from "../core/errors.ts";
 import type { MeasurementLog } from "../log/measurement-log.ts";
 import type { CoverageCounter } from "./coverage.ts";
 import type { LogQueue } from "./log-queue.ts";
+import type { OrderTaker } from "./order-taker.ts";
 import { Signal } from "./signal.ts";
 import type { Turns } from "./turns.ts";
 import type { VerifierClient } from "./verifier-client.ts";
@@ -23,6 +25,8 @@ export interface AttestingModules {
   /** Quotes what is below the agent, too; without it a verifier that asks for that refuses the evidence. */
   readonly quotePlatform?: (nonce: Uint8Array, wanted: PlatformWanted) => ReturnType<Quoter>;
   readonly clock: Clock;
+  /** The verifier's orders; without it none are taken. */
+  readonly orders?: OrderTaker;
   /** Enrolls again at a verifier that does not know this host's token any more. False when that is not possible. */
   enrollAgain(): Promise<boolean>;
 }
@@ -36,6 +40,8 @@ export interface Attested {
   readonly stopping: AbortSignal;
   /** The sweep that is under way, or a new one. */
   sweep(): Promise<void>;
+  /** Carries out an order, the answer to this challenge. */
+  obey(order: SignedOrder, challenge: string): Promise<void>;
   /** Tells the operator, but not the same thing again. */
   say(topic: string, text: string): void;
 }
@@ -87,12 +93,16 @@ export class Attesting {
     }
   }
 
-  /** Asks the verifier, again and again, whether somebody wants evidence now. */
+  /** Asks the verifier, again and again, whether somebody wants evidence now, or orders something. */
   async listen(): Promise<void> {
-    const { stopping } = this.#agent;
+    const { stopping, obey } = this.#agent;
+    const { verifier, orders } = this.#modules;
     while (!stopping.aborted) {
       try {
-        if (await this.#modules.verifier.wanted(WANTED_WAIT_MS, stopping)) {
+        const challenge = await orders?.challenge();
+        const { wanted, order } = await verifier.wanted(WANTED_WAIT_MS, stopping, challenge);
+        if (order !== null && challenge !== undefined) await obey(order, challenge);
+        if (wanted) {
           this.attestNow();
           // The verifier goes on wanting until the nonce is asked for.
           await new Signal().wait(RETRY_MS / 4, stopping);

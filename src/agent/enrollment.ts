@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Enrollable } from "../attest/enroll-host.ts";
 import { type JoinFile, readJoinFile } from "../attest/join-file.ts";
@@ -6,6 +7,7 @@ import { formatVerifierAddress, parseVerifierAddress } from "../attest/verifier-
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
 import { readPrivateFile, replacePrivateFile } from "../core/private-file.ts";
 import type { AgentConfig } from "./config.ts";
+import { ORDERS_KEY_FILE } from "./orders-key.ts";
 import type { VerifierClient } from "./verifier-client.ts";
 
 const ENROLL_RETRY_MS = 1000;
@@ -51,6 +53,8 @@ export async function enroll(
     if (joined === null) throw notEnrolled(config.host);
     try {
       const token = await verifier.enroll(tpm, joined.token);
+      // Another verifier has another key.
+      await rm(join(config.state, ORDERS_KEY_FILE), { force: true });
       await replacePrivateFile(join(config.state, ADDRESS_FILE), `${joined.verifier}\n`);
       await replacePrivateFile(join(config.state, TOKEN_FILE), `${token}\n`);
       verifier.useToken(token);

@@ -81,7 +81,7 @@ test("with a TPM of 50 extends a second, 500 new programs a second are logged, j
     {
       lookUp: async () => ({ found: true, reference }),
       nameContainer: async (ref) => ({ ...ref, name: "busy", image, imageName: "busy:latest", labels: {} }),
-      pause: async ({ id }) => {
+      act: async (_action, { id }) => {
         // What it is paused for is in the log by now.
         assert.ok((await events(site)).some(({ type }) => type === "violation"));
         paused.push(id);

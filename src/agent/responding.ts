@@ -1,10 +1,10 @@
-import { type HostState, keyOf } from "../attest/host-state.ts";
+import { type HostState, isHeld, keyOf } from "../attest/host-state.ts";
 import type { ContainerRef } from "../container/types.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError } from "../core/errors.ts";
-import type { ActionEvent } from "../log/event.ts";
+import type { Action, ActionEvent } from "../log/event.ts";
 import type { Finding } from "../log/finding.ts";
-import { ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
+import { type ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
 
 /** A finding, and processes of its container that are known. */
 export interface Culprit {
@@ -12,24 +12,28 @@ export interface Culprit {
   readonly pids: readonly number[];
 }
 
-/** Does what the policy says about violations, once for each container. */
+/** Acts on a container, of which some processes are known, and tells who did it. */
+export type Act = (action: Action, container: ContainerRef, pids?: readonly number[]) => Promise<string>;
+
+/** Does what the policy says about violations, to containers that do not stand still already. */
 export class Responding {
   readonly #state: HostState;
   readonly #policy: Policy;
   readonly #limit: ActionLimit;
   readonly #clock: Clock;
-  readonly #pause: (container: ContainerRef, pids: readonly number[]) => Promise<string>;
+  readonly #act: Act;
 
   constructor(
     state: HostState,
     policy: Policy,
-    modules: { readonly clock: Clock; pause(container: ContainerRef, pids: readonly number[]): Promise<string> },
+    modules: { readonly clock: Clock; readonly act: Act },
+    limit: ActionLimit,
   ) {
     this.#state = state;
     this.#policy = policy;
-    this.#limit = new ActionLimit(policy.maxActionsPerMinute);
+    this.#limit = limit;
     this.#clock = modules.clock;
-    this.#pause = modules.pause;
+    this.#act = modules.act;
   }
 
   /** Whether anything is to be done about this. */
@@ -37,12 +41,12 @@ export class Responding {
     return container !== null && actionFor(this.#policy, reason, container.name) === "pause";
   }
 
-  /** Acts, unless the container was acted on before. What was done, or why not; null for nothing. */
+  /** Acts, unless the container stands still already. What was done, or why not; null for nothing. */
   async respond({ finding, pids }: Culprit): Promise<ActionEvent | null> {
     const { container, reason } = finding;
     if (container === null || !this.concerns(finding)) return null;
     const known = this.#state.containers.get(keyOf(container));
-    if (known?.actions.some(({ outcome }) => outcome === "done")) return null;
+    if (known !== undefined && isHeld(known)) return null;
     const [outcome, text] = await this.#pauseContainer(container, [finding.pid, ...pids]);
     const time = rfc3339(this.#clock.now());
     return { type: "action", time, action: "pause", container, reason, by: "policy", outcome, text };
@@ -55,7 +59,7 @@ export class Responding {
     if (!this.#limit.take(this.#clock.monotonicMs()))
       return ["suppressed", "not paused, the limit of actions in a minute is reached"];
     try {
-      return ["done", await this.#pause(container, pids)];
+      return ["done", await this.#act("pause", container, pids)];
     } catch (error) {
       return ["failed", describeError(error)];
     }

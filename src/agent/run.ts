@@ -13,12 +13,14 @@ import { LOG_FOLDER, MeasurementLog } from "../log/measurement-log.ts";
 import { type Register, registerName } from "../log/register.ts";
 import { Sweeper } from "../measure/sweep.ts";
 import { requireRoot } from "../process/root.ts";
-import { pauseContainer } from "../respond/pause.ts";
+import { act, ownContainer } from "../respond/act.ts";
 import { Agent } from "./agent.ts";
 import type { AgentConfig } from "./config.ts";
 import { askRuntime, nameContainer } from "./container-names.ts";
 import { enroll, findVerifier, useHostToken } from "./enrollment.ts";
 import { AgentGate } from "./gate.ts";
+import { OrderTaker } from "./order-taker.ts";
+import { readOrdersKey } from "./orders-key.ts";
 import { reportFault } from "./report-fault.ts";
 import { listenForStarts } from "./start-socket.ts";
 import { openTpmAnchor, type TpmAnchor } from "./tpm-anchor.ts";
@@ -47,6 +49,11 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     if (!enrolled && !(await enroll(config, verifier, anchor, stop, report))) return;
     const cache = new BaselineCache(config.ledger);
     const sweeper = new Sweeper({ scope: "containers", method: config.method, scrubPages: scrubPages(config) });
+    const orders = new OrderTaker({
+      ...{ host: config.host, policy: config.policy, clock: systemClock, act, report },
+      ownContainer: await ownContainer(),
+      key: () => readOrdersKey(config.state, verifier, report),
+    });
     const agent = new Agent(
       { ...config, version: VERSION },
       {
@@ -60,7 +67,8 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
         lookUp: (identity) => lookUpBaseline(cache, identity),
         nameContainer,
         enrollAgain: () => enroll(config, verifier, anchor, stop, report),
-        pause: pauseContainer,
+        act,
+        orders,
         report,
       },
     );

@@ -11,7 +11,7 @@ import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
 import { readLog } from "../log/read-log.ts";
 import { type LogRecord, parseRecord } from "../log/record.ts";
 import { startSwtpm } from "../tpm/swtpm.ts";
-import { OPERATOR_TOKEN_FILE, verifierConfigSchema } from "../verifier/config.ts";
+import { OPERATOR_TOKEN_FILE, type VerifierConfig, verifierConfigSchema } from "../verifier/config.ts";
 import { runVerifier } from "../verifier/run.ts";
 import { operatedBy } from "../verifier/testing.ts";
 import { agentConfigSchema } from "./config.ts";
@@ -24,6 +24,12 @@ export interface RunningAgent {
   /** Settles when the agent has ended: with the error that ended it, or null. */
   readonly ended: Promise<Error | null>;
   stop(): Promise<void>;
+}
+
+function verifierConfig(folder: string, register: number | string, port: number): VerifierConfig {
+  const state = join(folder, "verifier");
+  const enrollment = { uncertified: true };
+  return verifierConfigSchema.parse({ state, listen: { port }, ledger: NO_LEDGER, pcr: register, enrollment });
 }
 
 /** Ends with the test. */
@@ -66,20 +72,21 @@ export class AgentSite {
     });
     const swtpm = await startSwtpm({ folder: join(folder, "tpm") });
     closing.push(() => swtpm.stop());
-    const verifier = await runVerifier(
-      verifierConfigSchema.parse({
-        state: join(folder, "verifier"),
-        listen: { port: 0 },
-        ledger: NO_LEDGER,
-        pcr: register,
-        enrollment: { uncertified: true },
-      }),
-    );
+    const verifier = await runVerifier(verifierConfig(folder, register, 0));
     // For several agents, one after the other.
     const wish = { host: null, uncertified: true, anew: false, uses: 100, hours: 1 };
     const operated = await operatedBy(verifier, join(folder, "verifier"));
     await writeJoinFile(join(folder, "join.json"), await invite(operated, wish));
     return new AgentSite(folder, swtpm.address, register, verifier, closing);
+  }
+
+  /** Ends the verifier, changes something, and starts it again at the same address. */
+  async restartVerifier(change: () => Promise<unknown>): Promise<void> {
+    await this.closeVerifier();
+    await change();
+    const { port } = new URL(this.#address);
+    const verifier = await runVerifier(verifierConfig(this.folder, this.#register, Number(port)));
+    this.#closing.push(() => verifier.close());
   }
 
   /** Starts an agent with its state in this folder. */

@@ -117,7 +117,7 @@ export class TestSite {
         lookUp: async () => ({ found: false, reason: "no-baseline", text: "there is none" }),
         nameContainer: async (container) => ({ ...container, name: "", image: null, imageName: null, labels: {} }),
         enrollAgain: async () => false,
-        pause: async () => "",
+        act: async () => "",
         report: (text) => void this.said.push(text),
         ...modules,
       },

@@ -4,11 +4,13 @@ import {
   nonceAnswerSchema,
   outcomeSchema,
   stagedAnswerSchema,
+  type WantedAnswer,
   wantedAnswerSchema,
 } from "../attest/api.ts";
 import { type Enrollable, enrollHost } from "../attest/enroll-host.ts";
 import { type Evidence, splitEvidence } from "../attest/evidence.ts";
 import { requestJson } from "../attest/http.ts";
+import { ordersKeySchema } from "../attest/order.ts";
 
 const TIMEOUT_MS = 30_000;
 
@@ -47,10 +49,16 @@ export class VerifierClient {
     return this.#request("POST", `${path}/evidence`, outcomeSchema, { body: last });
   }
 
-  /** Comes back true when the verifier wants evidence now, false after `waitMs`. */
-  async wanted(waitMs: number, signal: AbortSignal): Promise<boolean> {
-    const path = `/v1/hosts/${this.#host}/wanted?waitMs=${waitMs}`;
-    return (await this.#request("GET", path, wantedAnswerSchema, { signal, timeoutMs: waitMs + TIMEOUT_MS })).wanted;
+  /** Comes back when the verifier wants evidence now or has an order that answers this challenge, and after `waitMs`. */
+  wanted(waitMs: number, signal: AbortSignal, challenge?: string): Promise<WantedAnswer> {
+    const asked = challenge === undefined ? "" : `&challenge=${challenge}`;
+    const path = `/v1/hosts/${this.#host}/wanted?waitMs=${waitMs}${asked}`;
+    return this.#request("GET", path, wantedAnswerSchema, { signal, timeoutMs: waitMs + TIMEOUT_MS });
+  }
+
+  /** The key with which the verifier signs orders: SubjectPublicKeyInfo in base64. */
+  async ordersKey(): Promise<string> {
+    return (await this.#request("GET", "/v1/orders-key", ordersKeySchema, {})).key;
   }
 
   #request<T>(

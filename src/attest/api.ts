@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { brief } from "../core/bytes.ts";
+import { signedOrderSchema } from "./order.ts";
 import { platformWantedSchema } from "./platform-evidence.ts";
 
 /** Bodies of the verifier's HTTP interface that agents and commands read. Every one is checked where it arrives. */
@@ -18,7 +19,12 @@ export const outcomeSchema = z.discriminatedUnion("accepted", [
 
 export const stagedAnswerSchema = z.object({ next: z.int().min(0) });
 
-export const wantedAnswerSchema = z.object({ wanted: z.boolean() });
+export const wantedAnswerSchema = z.object({
+  wanted: z.boolean(),
+  /** An order for this host, as an answer to the challenge that the request gave. */
+  order: signedOrderSchema.nullable(),
+});
+export type WantedAnswer = z.infer<typeof wantedAnswerSchema>;
 
 /** What is wrong with a body and where, in a few words, however large and strange the body is. */
 export function describeIssue(error: z.ZodError): string {

@@ -134,8 +134,11 @@ function applyEvent(state: HostState, event: LogEvent): void {
       return;
     }
     case "action": {
+      // An order may name a container that never was.
+      if (event.outcome === "refused" && !state.containers.has(keyOf(event.container))) return;
       const { actions } = containerOf(state, event.container, event.time);
-      if (actions.length < MAX_ACTIONS) actions.push(event);
+      actions.push(event);
+      if (actions.length > MAX_ACTIONS) actions.shift();
       return;
     }
     case "gate":
@@ -161,6 +164,12 @@ function applyEvent(state: HostState, event: LogEvent): void {
 function isAnother(state: HostState, now: ContainerName): boolean {
   const stoppedAt = state.containers.get(keyOf(now))?.stoppedAt;
   return now.runtime === "runc" && typeof stoppedAt === "string";
+}
+
+/** Whether the container stands still, or is ended, by what was done to it last. */
+export function isHeld({ actions }: ContainerState): boolean {
+  const last = actions.findLast(({ outcome }) => outcome === "done");
+  return last !== undefined && last.action !== "resume";
 }
 
 /** Whether this very code was already seen in the container, or is too much to be remembered. */

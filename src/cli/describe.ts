@@ -1,5 +1,5 @@
 import { type JsonText, printable } from "../core/bytes.ts";
-import type { GateEvent, LogEvent, ProcessStartEvent } from "../log/event.ts";
+import type { ActionEvent, GateEvent, LogEvent, ProcessStartEvent } from "../log/event.ts";
 import type { Finding } from "../log/finding.ts";
 import { listenerName } from "../process/listen-address.ts";
 
@@ -61,10 +61,15 @@ export function describeEvent(event: LogEvent): string {
     case "sweep":
       return `${head} ${event.sweeps} sweeps, longest pause ${event.longestPauseMs} ms, ${event.longestUnprovedMs === null ? "" : `a violation unproved for ${event.longestUnprovedMs} ms, `}${event.processes} processes, ${event.mappings} mappings, ${event.pagesCompared} pages compared, ${event.pagesScrubbed} read again, ${event.unreadable} unreadable, nonce ${shortDigest(event.nonce)}`;
     case "action":
-      return `${head} ${container(event)} ${event.action} ${event.outcome} by ${event.by} because of ${event.reason}: ${printable(event.text)}`;
+      return `${head} ${container(event)} ${event.action} ${event.outcome} ${onWhoseWord(event)}: ${printable(event.text)}`;
     case "gate":
       return `${head} ${container(event)} ${describeGate(event)}`;
   }
+}
+
+function onWhoseWord({ by, reason, order }: ActionEvent): string {
+  if (order === undefined) return `by ${by} because of ${reason}`;
+  return `by order ${order.id} of ${printable(order.by)} (${printable(order.reason)})`;
 }
 
 /** What the gate before exec does in a container, and where it does not reach. */

@@ -10,6 +10,7 @@ const commands: Readonly<Record<string, () => Promise<Add>>> = {
   demo: async () => (await import("./demo.ts")).addDemo,
   status: async () => (await import("./status.ts")).addStatus,
   attest: async () => (await import("./attest.ts")).addAttest,
+  contain: async () => (await import("./contain.ts")).addContain,
   log: async () => (await import("./log.ts")).addLog,
   baseline: async () => (await import("./baseline.ts")).addBaseline,
   ledger: async () => (await import("./ledger.ts")).addLedger,

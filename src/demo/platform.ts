@@ -168,6 +168,7 @@ export class Platform {
       policy: {
         actions: { "code-modified": "pause", "unknown-executable": "pause", "preload-injection": "pause" },
         containers: [actOn],
+        orders: ["pause", "resume", "kill"],
         maxActionsPerMinute: 10,
         starts: [],
         listeners: [],

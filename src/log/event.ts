@@ -136,14 +136,21 @@ const sweep = z.strictObject({
   incomplete: z.array(z.strictObject({ container: z.string().max(MAX_ID + 16), text: textSchema })).max(64),
 });
 
+/** What can be done to a container. */
+const ACTIONS = ["pause", "resume", "kill"] as const;
+export type Action = (typeof ACTIONS)[number];
+
 export const actionSchema = z.strictObject({
   type: z.literal("action"),
   time,
-  action: z.enum(["pause"]),
+  action: z.enum(ACTIONS),
   container: containerSchema,
-  reason: reasonSchema,
-  by: z.enum(["policy"]),
-  outcome: z.enum(["done", "failed", "suppressed"]),
+  /** The reason that led to it by policy; null for an order. */
+  reason: reasonSchema.nullable(),
+  by: z.enum(["policy", "order"]),
+  /** The verifier's order, who asked for it, as they said, and why. */
+  order: z.strictObject({ id: z.string().max(64), by: textSchema, reason: textSchema }).optional(),
+  outcome: z.enum(["done", "failed", "suppressed", "refused"]),
   text: textSchema,
 });
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { listenerPolicySchema } from "../attest/listener-policy.ts";
+import { ORDER_ACTIONS } from "../attest/order.ts";
 import { startPolicySchema } from "../attest/start-policy.ts";
 import { matchesGlob } from "../core/glob.ts";
 import { REASONS, type Reason } from "../log/finding.ts";
@@ -9,6 +10,11 @@ export const policySchema = z.strictObject({
   actions: z.partialRecord(z.enum(REASONS), z.enum(["alert", "pause"])).default({}),
   /** Names of the containers that may be acted on, `*` for any characters; all others lead to alerts only. */
   containers: z.array(z.string().min(1).max(256)).max(256).default(["*"]),
+  /** What the verifier may order to be done to them. */
+  orders: z
+    .array(z.enum(ORDER_ACTIONS))
+    .max(ORDER_ACTIONS.length)
+    .default([...ORDER_ACTIONS]),
   /** Actions on containers within a minute, alerts only beyond: a wrong baseline must not stop a whole host. */
   maxActionsPerMinute: z.int().min(0).max(1000).default(10),
   /** How containers may be started that would be a finding otherwise. */
@@ -19,9 +25,14 @@ export const policySchema = z.strictObject({
 export type Policy = z.infer<typeof policySchema>;
 export type PolicyAction = "alert" | "pause";
 
+/** Whether the container of this name may be acted on at all. */
+export function mayActOn(policy: Policy, container: string): boolean {
+  return policy.containers.some((pattern) => matchesGlob(pattern, container));
+}
+
 /** What a reason leads to in the container of this name. */
 export function actionFor(policy: Policy, reason: Reason, container: string): PolicyAction {
-  if (!policy.containers.some((pattern) => matchesGlob(pattern, container))) return "alert";
+  if (!mayActOn(policy, container)) return "alert";
   return policy.actions[reason] ?? "alert";
 }
 

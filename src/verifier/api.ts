@@ -9,11 +9,13 @@ import {
 } from "../attest/enrollment.ts";
 import { MAX_EVIDENCE_BYTES, parseEvidence, parseRecordsAhead } from "../attest/evidence.ts";
 import { thumbprint } from "../attest/jwt.ts";
+import { challengeNonceSchema, orderWishSchema } from "../attest/order.ts";
 import { brief } from "../core/bytes.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import type { Enrollment } from "./enrollment.ts";
 import { type ExportModules, exportBundle } from "./export-bundle.ts";
 import { gatherResults, signEar } from "./gather-results.ts";
+import type { Orders } from "./orders.ts";
 import type { Verifier } from "./verifier.ts";
 
 const STATUS: Readonly<Record<string, number>> = {
@@ -32,6 +34,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "host-cloned": 409,
   "tpm-changed": 409,
   "records-refused": 409,
+  "orders-full": 429,
   "no-evidence": 409,
   "results-busy": 503,
   "bundle-too-large": 413,
@@ -39,6 +42,10 @@ const STATUS: Readonly<Record<string, number>> = {
 
 const hostParameter = z.object({ host: z.string().max(63) });
 const fromQuery = z.object({ from: z.coerce.number().int().min(0).default(0) });
+const wantedQuery = z.object({
+  waitMs: z.coerce.number().int().min(0).max(MAX_WAIT_MS).default(0),
+  challenge: challengeNonceSchema.optional(),
+});
 const waitQuery = z.object({ waitMs: z.coerce.number().int().min(0).max(MAX_WAIT_MS).default(0) });
 
 export interface ApiOptions {
@@ -46,6 +53,8 @@ export interface ApiOptions {
   readonly report?: (text: string) => void;
   /** What signed results and bundles are made of; without it there are none. */
   readonly results?: ExportModules;
+  /** Orders to agents; without it there are none. */
+  readonly orders?: Orders;
   /** How hosts reach it, with its pin. */
   readonly publicAddress?: string | undefined;
   readonly tls?: { readonly key: string; readonly certificate: string } | undefined;
@@ -60,7 +69,7 @@ const TLS = { minVersion: "TLSv1.3", ALPNProtocols: ["http/1.1"], handshakeTimeo
  * listens on loopback unless it is told otherwise. With `tls` it speaks TLS 1.3 and nothing else.
  */
 export function buildApi(verifier: Verifier, enrollment: Enrollment, options: ApiOptions = {}): FastifyInstance {
-  const { report = () => {}, tls, results } = options;
+  const { report = () => {}, tls, results, orders } = options;
   const app: FastifyInstance = Fastify({
     bodyLimit: MAX_EVIDENCE_BYTES,
     forceCloseConnections: true,
@@ -118,8 +127,12 @@ export function buildApi(verifier: Verifier, enrollment: Enrollment, options: Ap
     verifier.appraise(hostOf(request), parseEvidence(request.body)),
   );
   app.get("/v1/hosts/:host/wanted", byHost, async (request, reply) => {
-    const { waitMs } = parse(waitQuery, request.query);
-    return { wanted: await verifier.waitForWanted(hostOf(request), waitMs, whenGone(reply)) };
+    const { waitMs, challenge } = parse(wantedQuery, request.query);
+    const [host, gone] = [hostOf(request), whenGone(reply)];
+    const takes = orders !== undefined && challenge !== undefined;
+    const wanted = await verifier.waitForWanted(host, waitMs, gone, () => takes && orders.isWaiting(host));
+    // Handed out once, so not to somebody who has hung up.
+    return { wanted, order: takes && !gone.aborted ? orders.take(host, challenge) : null };
   });
   app.post("/v1/hosts/:host/attest", byOperator, async (request, reply) => {
     const host = hostOf(request);
@@ -127,6 +140,18 @@ export function buildApi(verifier: Verifier, enrollment: Enrollment, options: Ap
     const outcome = await verifier.attestNow(host, waitMs, whenGone(reply));
     return { schema: "pims.attest/v1", outcome, host: await verifier.reportHost(host) };
   });
+  if (orders !== undefined) {
+    app.get("/v1/orders-key", async () => ({ key: orders.publicKey }));
+    app.post("/v1/hosts/:host/orders", byOperator, (request, reply) => {
+      const host = hostOf(request);
+      const { waitMs } = parse(waitQuery, request.query);
+      const wish = parse(orderWishSchema, request.body);
+      verifier.checkLiving(host, wish.container);
+      const answer = orders.place(host, wish, AbortSignal.any([AbortSignal.timeout(waitMs), whenGone(reply)]));
+      verifier.wake(host);
+      return answer;
+    });
+  }
   app.get("/v1/hosts/:host/records", (request) => {
     const { from } = parse(fromQuery, request.query);
     return { records: verifier.records(hostOf(request), from) };

@@ -17,6 +17,8 @@ import { buildApi } from "./api.ts";
 import { BundleBaselines, bundlePolicy } from "./bundle-sources.ts";
 import { ADDRESS_FILE, OPERATOR_TOKEN_FILE, type VerifierConfig } from "./config.ts";
 import { Enrollment } from "./enrollment.ts";
+import { Orders } from "./orders.ts";
+import { openOrdersKey } from "./orders-key.ts";
 import { Platforms } from "./platforms.ts";
 import { openResultsKey } from "./results-key.ts";
 import { Store } from "./store.ts";
@@ -43,6 +45,7 @@ export async function runVerifier(
   const { roots: folder } = config.enrollment;
   const roots = folder === undefined ? [] : await readRoots(folder);
   const key = await openResultsKey(config.state);
+  const orders = new Orders(await openOrdersKey(config.state), systemClock);
   const store = Store.open(join(config.state, "verifier.sqlite"));
   const cache = new BaselineCache(config.ledger, store.baselines());
   const { host, port } = config.listen;
@@ -54,6 +57,7 @@ export async function runVerifier(
       ...(config.platform && releases ? { platforms: new Platforms(config.platform, releases, store) } : {}),
       clock: systemClock,
       lookUp: (identity) => lookUpBaseline(cache, identity),
+      onProved: (host, records) => orders.onProved(host, records),
     });
     const { uncertified } = config.enrollment;
     const modules = { verifier, store: store.enrollments, clock: systemClock };
@@ -64,7 +68,7 @@ export async function runVerifier(
       bundleBaseline: (identity: string) => baselines.of(identity),
     };
     const publicAddress = config.listen.url === undefined ? undefined : withPins(config.listen.url, pins);
-    app = buildApi(verifier, enrollment, { report, tls, results, publicAddress });
+    app = buildApi(verifier, enrollment, { report, tls, results, orders, publicAddress });
     await app.listen({ host, port });
   } catch (error) {
     store.close();

@@ -15,7 +15,7 @@ import { PimsError } from "../core/errors.ts";
 import type { SweepEvent } from "../log/event.ts";
 import { type Reason, reasonSchema } from "../log/finding.ts";
 import { isNvIndex } from "../log/pcr.ts";
-import { parseRecord } from "../log/record.ts";
+import { type LogRecord, parseRecord } from "../log/record.ts";
 import { isRestrictedSigningKey, parsePublic } from "../tpm/public.ts";
 import { publicKeyOf } from "../tpm/public-key.ts";
 import { Nonces } from "./nonces.ts";
@@ -39,6 +39,8 @@ export interface VerifierModules {
   readonly clock: Clock;
   /** What is below the agents, where that is asked for. */
   readonly platforms?: Platforms;
+  /** Told of records as soon as they are proved. */
+  onProved?(host: string, records: readonly LogRecord[]): void;
   /** The reference values for an image identity, or why there are none. */
   lookUp(identity: string): Promise<BaselineLookup>;
 }
@@ -202,6 +204,7 @@ export class Verifier {
     if (result.platform !== null) platforms?.keep(host, result.platform);
     applyRecords(memory.state, result.records);
     await this.#storeVerdicts(host);
+    this.#modules.onProved?.(host, result.records);
     return { accepted: true, records: result.proved.length };
   }
 
@@ -228,7 +231,7 @@ export class Verifier {
     const timer = setTimeout(() => resolve(null), timeoutMs);
     gone?.addEventListener("abort", () => resolve(null), { once: true });
     memory.wanted = true;
-    for (const wake of memory.wakeAgent) wake();
+    this.wake(host);
     try {
       return await promise;
     } finally {
@@ -238,9 +241,9 @@ export class Verifier {
   }
 
   /** Waits until somebody wants an attestation of this host, at most `timeoutMs`. */
-  async waitForWanted(host: string, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+  async waitForWanted(host: string, timeoutMs: number, signal: AbortSignal, isAwaited = () => false): Promise<boolean> {
     const memory = this.#memory(host);
-    if (memory.wanted || signal.aborted) return memory.wanted;
+    if (memory.wanted || signal.aborted || isAwaited()) return memory.wanted;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, timeoutMs);
     signal.addEventListener("abort", () => resolve(), { once: true });
@@ -249,6 +252,18 @@ export class Verifier {
     clearTimeout(timer);
     memory.wakeAgent.delete(resolve);
     return memory.wanted;
+  }
+
+  /** Lets the agent that asks what is wanted come back, as there is something. */
+  wake(host: string): void {
+    for (const wake of this.#memory(host).wakeAgent) wake();
+  }
+
+  /** PimsError `container-unknown` for a container that the host's proved log does not have, or that has stopped. */
+  checkLiving(host: string, container: { runtime: string; id: string }): void {
+    const known = this.#memory(host).state.containers.get(keyOf(container));
+    if (known === undefined || known.stoppedAt !== null)
+      throw new PimsError("container-unknown", `${host} has no such container, or it has stopped`);
   }
 
   /** Proved records of a host, as it sent them. */
