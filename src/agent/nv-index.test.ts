@@ -70,6 +70,19 @@ test("an NV index that is deleted and filled again with the same records is noti
   assert.match(report.text, /^the NV index 0x01800020 of the TPM is not the one that the log began with: /);
 });
 
+test("an index of another kind in its place is named as what it is, and left there", async (t) => {
+  const site = await AgentSite.open(t, SETTING);
+  const agent = site.startAgent();
+  await site.until("good evidence", good);
+  const tcti = tctiOf(site.tpm);
+  await run("tpm2_nvundefine", ["-T", tcti, "-C", "o", "0x1800020"]);
+  await run("tpm2_nvdefine", ["-T", tcti, "-C", "o", "-s", "32", "-a", "authread|authwrite|nt=extend", "0x1800020"]);
+  const error = await agent.ended;
+  assert.match(error!.message, /^NV index 0x01800020 of the TPM was deleted, or defined anew, .* after record \d+ \(/);
+  const { stdout } = await run("tpm2_nvreadpublic", ["-T", tcti, "0x1800020"]);
+  assert.match(stdout, /authwrite/);
+});
+
 test("an extend by another program, which has to follow the policy, is noticed and named", async (t) => {
   const site = await AgentSite.open(t, SETTING);
   const agent = site.startAgent();

@@ -26,9 +26,10 @@ const ZERO = new Uint8Array(32);
 export class NvRegister {
   readonly index: number;
   readonly #tpm: Tpm;
+  /** At which it was begun; null where that is not known yet. */
   #count: bigint | null = null;
-  /** The counter is known to be above the count. */
-  #open = false;
+  /** Index and counter, once the counter is known to be above the count: what they are does not change any more. */
+  #open: { readonly index: NvIndex; readonly counter: NvIndex } | null = null;
 
   constructor(tpm: Tpm, index: number) {
     this.#tpm = tpm;
@@ -38,7 +39,7 @@ export class NvRegister {
   /** Goes on with the index that begins at this count. Whatever else is in its place counts as one that is gone. */
   goOn(count: bigint): void {
     this.#count = count;
-    this.#open = false;
+    this.#open = null;
   }
 
   /**
@@ -46,6 +47,7 @@ export class NvRegister {
    * that holds nothing any more is deleted and defined anew.
    */
   async begin(): Promise<bigint> {
+    this.#count = null;
     const there = await this.#find();
     if (there !== undefined && isWritten(there.index)) throw taken(this.index, "already holds something");
     const count = await this.#readCounter();
@@ -60,17 +62,17 @@ export class NvRegister {
   /** What it holds: zeros before its first extend, and when it is not the index that was begun. */
   async read(): Promise<Uint8Array> {
     const there = await this.#find();
-    if (there === undefined || !isWritten(there.index)) return ZERO;
-    if (this.#count !== null && there.count !== this.#count) return ZERO;
-    return nvRead(this.#tpm, there.index);
+    return there === undefined || !isWritten(there.index) ? ZERO : nvRead(this.#tpm, there.index);
   }
 
   async extend(digest: Uint8Array): Promise<void> {
-    const { index, count } = await this.#begun();
-    const written = isWritten(index);
-    if (written && !this.#open) await this.#raiseCounter(count);
-    await this.#extend(index, count, written, digest);
-    if (!written) await this.#raiseCounter(count);
+    try {
+      if (this.#open === null) await this.#extendFirst(digest);
+      else await this.#extend(this.#open.index, this.#open.counter, this.#count!, digest);
+    } catch (error) {
+      this.#open = null;
+      throw error;
+    }
   }
 
   /** TPM2_NV_Certify over all of the index that is there now, be it the one that was begun or not: its Name tells. */
@@ -80,18 +82,31 @@ export class NvRegister {
     return nvCertify(this.#tpm, { index, signer, nonce });
   }
 
-  async #begun(): Promise<{ index: NvIndex; count: bigint }> {
+  /** The first extend, or the first after a start: looks at what is there, and leaves the counter above the count. */
+  async #extendFirst(digest: Uint8Array): Promise<void> {
     const there = await this.#find();
-    if (there !== undefined && there.count === (this.#count ?? there.count)) return there;
-    throw gone(this.index);
+    if (there === undefined) throw gone(this.index);
+    const { count } = there;
+    const counter = await this.#counter();
+    if (isWritten(there.index)) {
+      await this.#raise(counter, count);
+      await this.#extend(there.index, counter, count, digest);
+      this.#open = { index: there.index, counter };
+    } else {
+      await this.#extend(there.index, counter, count, digest);
+      // From here on nobody can begin this index again.
+      await this.#raise(counter, count);
+    }
+    this.#count = count;
   }
 
-  async #extend(index: NvIndex, count: bigint, written: boolean, digest: Uint8Array): Promise<void> {
+  async #extend(index: NvIndex, counter: NvIndex, count: bigint, digest: Uint8Array): Promise<void> {
     const session = await startPolicySession(this.#tpm);
     try {
+      const written = isWritten(index);
       const operation = written ? TPM_EO.UNSIGNED_GT : TPM_EO.EQ;
       await policyNvWritten(this.#tpm, session, written);
-      await policyNv(this.#tpm, session, await this.#counter(), { operand: countBytes(count), operation });
+      await policyNv(this.#tpm, session, counter, { operand: countBytes(count), operation });
       await policyOr(this.#tpm, session, [beginPolicy(this.index, count), goOnPolicy(this.index, count)]);
       await nvExtend(this.#tpm, index, digest, { authorization: bySession(session, { ends: true }) });
     } catch (error) {
@@ -101,18 +116,16 @@ export class NvRegister {
     }
   }
 
-  /** From here on nobody can begin this index again. */
-  async #raiseCounter(count: bigint): Promise<void> {
-    if ((await this.#readCounter()) <= count) await nvIncrement(this.#tpm, await this.#counter());
-    this.#open = true;
+  async #raise(counter: NvIndex, count: bigint): Promise<void> {
+    if ((await this.#readCounter()) <= count) await nvIncrement(this.#tpm, counter);
   }
 
-  /** The index, and at which count it begins. Undefined when there is none. */
+  /** The index that was begun or, where that is not known, one of ours and at which count it begins. Undefined for none. */
   async #find(): Promise<{ index: NvIndex; count: bigint } | undefined> {
     const index = await nvReadPublic(this.#tpm, this.index);
     if (index === undefined) return undefined;
-    if (this.#count !== null && isPublic(index, extendPublic(this.index, this.#count)))
-      return { index, count: this.#count };
+    const known = this.#count;
+    if (known !== null) return isPublic(index, extendPublic(this.index, known)) ? { index, count: known } : undefined;
     const latest = await this.#peekCounter();
     if (latest === undefined) throw taken(this.index, "is of another kind, or its counter was deleted,");
     for (let count = latest; count >= 0n && count > latest - MAX_COUNTS_BACK; count--)
