@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
-import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
+import {Publishers} from "./Publishers.sol";
 
 /// @title Baselines of container images, approved by k of n publishers
 /// @notice A publisher proposes a baseline: its RFC 9162 Merkle root goes into state, its lines (compressed) into event
 /// data, so that the chain alone is enough to rebuild it. It becomes the baseline of its image when `quorum` different
-/// publishers, the proposer included, have signed for exactly that proposal. A proposal never changes.
+/// publishers, the proposer included, have signed for exactly that proposal. A proposal never changes. What takes trust
+/// away needs one publisher only, so that it is quick: `revoke`, and `supersede` with its overlap. Neither can be undone.
 /// @dev What an approval names is the proposal's id, a hash over everything that could be exchanged underneath it:
-/// chain, contract, identity, revision, root, the hash chain over the data, the number of pieces and of lines.
+/// chain, contract, epoch, identity, revision, root, the hash chain over the data, the number of pieces and of lines.
 ///
 /// The data is bound piece by piece. `dataHash` is the head of a hash chain that runs backwards:
 ///     h(chunks) = 0,  h(i) = keccak256(keccak256(piece i) ‖ h(i + 1)),  dataHash = h(0).
 /// Whoever delivers piece i reveals h(i + 1); only the proposed piece fits. A wrong piece is refused at once, so no
 /// mistake and no stranger can spoil a proposal, and one word of state is enough for any number of pieces.
 ///
-/// Nobody holds DEFAULT_ADMIN_ROLE: the publishers given to the constructor are the publishers for the contract's life.
-contract BaselineRegistry is AccessControl {
+/// No read function looks at the time: where a baseline ends, `until` says when, and the reader's own clock decides.
+contract BaselineRegistry is Publishers {
     /// @notice Where a proposal stands.
     /// None: there is no such proposal. Proposed: waits for data or signatures, is not a baseline.
     /// Approved: the baseline of its identity. Superseded: was it, until a later one was approved.
-    /// Outdated: lost against another proposal of the same revision, can never be approved.
+    /// Outdated: lost against another proposal of the same revision or is of an earlier epoch, can never be approved.
+    /// Revoked: was approved, and is nothing any more, for good.
     enum Status {
         None,
         Proposed,
         Approved,
         Superseded,
-        Outdated
+        Outdated,
+        Revoked
     }
 
     /// @notice What is kept of a proposal. The order of members is the storage layout that proofs are read by.
@@ -42,8 +44,11 @@ contract BaselineRegistry is AccessControl {
     /// @param revision the identity's revision that this proposal is for
     /// @param firstBlock block of the proposal: no event of it is older
     /// @param lastBlock block of the latest piece: no piece of it is newer
+    /// @param epoch the epoch whose publishers and quorum it is for
     /// @param approvals number of publishers who signed
     /// @param approved whether the quorum was reached, at any time
+    /// @param revoked whether a publisher revoked it
+    /// @param until when its overlap ends, seconds since 1970 UTC; zero: no end
     struct Proposal {
         bytes32 identity;
         bytes32 root;
@@ -56,26 +61,28 @@ contract BaselineRegistry is AccessControl {
         uint64 revision;
         uint64 firstBlock;
         uint64 lastBlock;
+        uint32 epoch;
         uint32 approvals;
         bool approved;
+        bool revoked;
+        uint64 until;
     }
 
     /// @notice One identity in a listing.
     /// @param identity digest of the image or file tree
-    /// @param status Approved or Proposed
-    /// @param id the approved proposal, or while there is none the latest one
+    /// @param status Approved, Revoked or Proposed
+    /// @param id the proposal that was approved last, or while there is none the latest one
     /// @param root root of that proposal
     /// @param lines number of lines of that proposal
+    /// @param until when it ends, zero: no end
     struct Entry {
         bytes32 identity;
         Status status;
         bytes32 id;
         bytes32 root;
         uint32 lines;
+        uint64 until;
     }
-
-    /// @notice Who may propose, deliver and approve.
-    bytes32 public constant PUBLISHER_ROLE = keccak256("PUBLISHER_ROLE");
 
     /// @notice Most bytes of one piece: 96 KiB less what the transaction around it needs, since nodes refuse 128 KiB.
     uint256 public constant MAX_CHUNK_BYTES = 96 * 1024 - 512;
@@ -83,18 +90,10 @@ contract BaselineRegistry is AccessControl {
     /// @notice Most pieces of one proposal (24 MiB compressed), so that a reader can bound its work.
     uint32 public constant MAX_CHUNKS = 256;
 
-    /// @notice Most publishers.
-    uint256 public constant MAX_PUBLISHERS = 64;
-
-    /// @notice Number of different publishers, proposer included, who must sign. Never below 2.
-    /// @dev Storage, not immutable: so the runtime code is the same bytes everywhere and a client can compare it.
-    uint32 public quorum;
-
-    /// @notice Number of publishers.
-    uint32 public publisherCount;
+    /// @notice Longest overlap, in seconds.
+    uint64 public constant MAX_OVERLAP = 366 days;
 
     mapping(bytes32 id => Proposal) private _proposals;
-    mapping(bytes32 id => mapping(address publisher => bool)) private _signed;
     mapping(bytes32 identity => bytes32 id) private _current;
     mapping(bytes32 identity => bytes32 id) private _latest;
     mapping(bytes32 identity => uint64) private _revision;
@@ -121,12 +120,12 @@ contract BaselineRegistry is AccessControl {
     /// @notice The quorum was reached: `id` is the baseline of `identity` now, instead of `replaced` (zero: none before).
     event BaselineApproved(bytes32 indexed id, bytes32 indexed identity, bytes32 indexed replaced, bytes32 root);
 
-    /// @notice The quorum has to be at least 2 and at most the number of publishers.
-    error BadQuorum(uint256 quorum, uint256 publishers);
-    /// @notice A publisher given to the constructor is the zero address, the deployer, or there twice.
-    error BadPublisher(address publisher);
-    /// @notice The set of publishers does not change.
-    error PublishersAreFixed();
+    /// @notice A publisher revoked an approved or superseded proposal.
+    event BaselineRevoked(bytes32 indexed id, bytes32 indexed identity, address indexed publisher);
+
+    /// @notice `by`, another image's baseline, takes the place of `id`, which ends at `until`.
+    event BaselineSuperseded(bytes32 indexed id, bytes32 indexed by, address indexed publisher, uint64 until);
+
     /// @notice A proposal needs an identity, a root, a data hash, 1 to MAX_CHUNKS pieces and at least 1 line.
     error BadProposal();
     /// @notice Exactly this was proposed before: deliver what is missing, or approve it.
@@ -137,26 +136,17 @@ contract BaselineRegistry is AccessControl {
     error WrongChunk(bytes32 id, uint32 index);
     /// @notice Not all pieces are there yet.
     error IncompleteData(bytes32 id, uint32 delivered, uint32 chunks);
-    /// @notice This publisher has signed before; the proposer signs by proposing.
-    error AlreadySigned(bytes32 id, address publisher);
-    /// @notice The proposal is approved, superseded or outdated.
+    /// @notice The proposal is approved, superseded, outdated or revoked.
     error NotOpen(bytes32 id, Status status);
+    /// @notice Only what is approved can be superseded, and only what is or was approved can be revoked.
+    error NotApproved(bytes32 id, Status status);
+    /// @notice The overlap is too long, or ends no sooner than the one that holds already.
+    error BadOverlap(bytes32 id, uint64 until);
 
-    /// @notice Fixes who publishes and how many must agree.
-    /// @param publishers different addresses, none of them the deployer's
+    /// @notice Fixes who publishes at first and how many must agree.
+    /// @param publishers_ in rising order, none of them the deployer's
     /// @param quorum_ how many of them must sign, proposer included; at least 2
-    constructor(address[] memory publishers, uint32 quorum_) {
-        if (quorum_ < 2 || quorum_ > publishers.length || publishers.length > MAX_PUBLISHERS) {
-            revert BadQuorum(quorum_, publishers.length);
-        }
-        for (uint256 i = 0; i < publishers.length; i++) {
-            address publisher = publishers[i];
-            if (publisher == address(0) || publisher == msg.sender) revert BadPublisher(publisher);
-            if (!_grantRole(PUBLISHER_ROLE, publisher)) revert BadPublisher(publisher);
-        }
-        quorum = quorum_;
-        publisherCount = uint32(publishers.length);
-    }
+    constructor(address[] memory publishers_, uint32 quorum_) Publishers(publishers_, quorum_) {}
 
     /// @notice Proposes a baseline, and signs for it as the first publisher. The data follows by `deliver`.
     /// @param identity digest of the image or file tree
@@ -173,8 +163,9 @@ contract BaselineRegistry is AccessControl {
         if (identity == 0 || root == 0 || dataHash == 0 || chunks == 0 || chunks > MAX_CHUNKS || lines == 0) {
             revert BadProposal();
         }
+        if (successor != address(0)) revert IsRetired(successor);
         uint64 revision = _revision[identity];
-        id = proposalId(identity, revision, root, dataHash, chunks, lines);
+        id = proposalId(epoch, identity, revision, root, dataHash, chunks, lines);
         Proposal storage p = _proposals[id];
         if (p.proposer != address(0)) revert AlreadyProposed(id);
         p.identity = identity;
@@ -187,6 +178,7 @@ contract BaselineRegistry is AccessControl {
         p.revision = revision;
         p.firstBlock = uint64(block.number);
         p.lastBlock = uint64(block.number);
+        p.epoch = epoch;
         p.approvals = 1;
         _signed[id][msg.sender] = true;
         if (_latest[identity] == 0) _identities.push(identity);
@@ -238,14 +230,47 @@ contract BaselineRegistry is AccessControl {
         emit BaselineApproved(id, identity, replaced, p.root);
     }
 
-    /// @notice The baseline of an identity. `id` and `root` are zero unless the status is Approved.
-    /// @return status Approved, Proposed (somebody proposed one, none is approved) or None
-    /// @return id the approved proposal
+    /// @notice Takes an approved or superseded baseline back at once. The same lines can become a baseline again only as
+    /// a new proposal, with signatures of its own.
+    function revoke(bytes32 id) external onlyRole(PUBLISHER_ROLE) {
+        Status status = statusOf(id);
+        if (status != Status.Approved && status != Status.Superseded) revert NotApproved(id, status);
+        Proposal storage p = _proposals[id];
+        p.revoked = true;
+        emit BaselineRevoked(id, p.identity, msg.sender);
+    }
+
+    /// @notice Lets an image's baseline end, because another image takes its place: the next version of a program.
+    /// @param id the approved proposal that ends; called again, it can only end sooner
+    /// @param by the approved proposal, without an end of its own, that takes its place
+    /// @param overlap for how many seconds from now both hold
+    function supersede(bytes32 id, bytes32 by, uint64 overlap) external onlyRole(PUBLISHER_ROLE) {
+        Status status = statusOf(id);
+        if (status != Status.Approved) revert NotApproved(id, status);
+        status = statusOf(by);
+        if (status != Status.Approved || id == by || _proposals[by].until != 0) revert NotApproved(by, status);
+        Proposal storage p = _proposals[id];
+        if (overlap > MAX_OVERLAP) revert BadOverlap(id, p.until);
+        uint64 until = uint64(block.timestamp) + overlap;
+        if (p.until != 0 && until >= p.until) revert BadOverlap(id, p.until);
+        p.until = until;
+        emit BaselineSuperseded(id, by, msg.sender, until);
+    }
+
+    /// @notice The baseline of an identity. `id`, `root` and `until` are zero unless the status is Approved or Revoked.
+    /// @return status Approved, Revoked (the last approved one was), Proposed (none was ever approved) or None
+    /// @return id the proposal that was approved last
     /// @return root its root
-    function baselineOf(bytes32 identity) external view returns (Status status, bytes32 id, bytes32 root) {
+    /// @return until when it ends, zero: no end
+    function baselineOf(bytes32 identity)
+        external
+        view
+        returns (Status status, bytes32 id, bytes32 root, uint64 until)
+    {
         id = _current[identity];
-        if (id != 0) return (Status.Approved, id, _proposals[id].root);
-        return (_latest[identity] == 0 ? Status.None : Status.Proposed, 0, 0);
+        if (id == 0) return (_latest[identity] == 0 ? Status.None : Status.Proposed, 0, 0, 0);
+        Proposal storage p = _proposals[id];
+        return (p.revoked ? Status.Revoked : Status.Approved, id, p.root, p.until);
     }
 
     /// @notice The proposal of an identity that was made last, whatever became of it; zero when there is none.
@@ -267,17 +292,14 @@ contract BaselineRegistry is AccessControl {
     function statusOf(bytes32 id) public view returns (Status) {
         Proposal storage p = _proposals[id];
         if (p.proposer == address(0)) return Status.None;
+        if (p.revoked) return Status.Revoked;
         if (p.approved) return _current[p.identity] == id ? Status.Approved : Status.Superseded;
-        return p.revision == _revision[p.identity] ? Status.Proposed : Status.Outdated;
-    }
-
-    /// @notice Whether a publisher has signed for a proposal.
-    function hasSigned(bytes32 id, address publisher) external view returns (bool) {
-        return _signed[id][publisher];
+        return p.revision == _revision[p.identity] && p.epoch == epoch ? Status.Proposed : Status.Outdated;
     }
 
     /// @notice The id that a proposal with these properties has on this chain and contract.
     function proposalId(
+        uint32 epoch_,
         bytes32 identity,
         uint64 revision,
         bytes32 root,
@@ -287,7 +309,7 @@ contract BaselineRegistry is AccessControl {
     ) public view returns (bytes32) {
         return
             keccak256(
-                abi.encode(block.chainid, address(this), identity, revision, root, dataHash, chunks, lines)
+                abi.encode(block.chainid, address(this), epoch_, identity, revision, root, dataHash, chunks, lines)
             );
     }
 
@@ -311,13 +333,8 @@ contract BaselineRegistry is AccessControl {
                 status = Status.Proposed;
             }
             Proposal storage p = _proposals[id];
-            entries[i] = Entry(identity, status, id, p.root, p.lines);
+            if (p.revoked) status = Status.Revoked;
+            entries[i] = Entry(identity, status, id, p.root, p.lines, p.until);
         }
-    }
-
-    /// @notice Refused: a publisher stays one, so that the quorum that was deployed is the quorum that holds.
-    /// @inheritdoc IAccessControl
-    function renounceRole(bytes32, address) public pure override(AccessControl) {
-        revert PublishersAreFixed();
     }
 }

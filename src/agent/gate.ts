@@ -138,8 +138,7 @@ export class AgentGate {
     const files = state?.status === "approved" ? prepare(state.baseline).files : null;
     let reference: Settings["reference"] = "none";
     if (files !== null) reference = { baseline: files.name };
-    else if (state?.status === "altered" || state?.status === "unverified" || !known.complete) {
-      // What held before the ledger fell silent goes on to hold.
+    else if (isInDoubt(state) || !known.complete) {
       reference = typeof before?.reference === "object" ? before.reference : "unverified";
     }
     const settings = { mode: gateModeOf(this.#policy, info.name, Date.now()), reference };
@@ -171,6 +170,11 @@ export class AgentGate {
         : undefined;
     listener.onRefused(refusal.container, (name) => refusedFinding(refusal, name, listed));
   }
+}
+
+/** There was a baseline, or may be one, and it is not to be had: what held before the ledger said so goes on to hold. */
+function isInDoubt(state: BaselineState | null): boolean {
+  return state?.status === "altered" || state?.status === "unverified" || state?.status === "revoked";
 }
 
 /** Made once for each baseline. */

@@ -50,6 +50,8 @@ export async function lookUpBaseline(cache: BaselineCache, identity: string): Pr
         reason: "baseline-unapproved",
         text: `the baseline for the image ${identity} is proposed, but not approved by enough publishers`,
       };
+    case "revoked":
+      return { found: false, reason: "baseline-revoked", text: result.text };
     case "altered":
       return { found: false, reason: "baseline-altered", text: result.text };
     case "unverified":

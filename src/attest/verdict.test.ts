@@ -57,7 +57,13 @@ test("good evidence, a baseline, complete coverage and nothing found: trusted", 
 });
 
 test("without a baseline, for whatever reason, a container is unknown and never trusted", () => {
-  const without: Reason[] = ["no-baseline", "baseline-unapproved", "baseline-altered", "ledger-unverified"];
+  const without: Reason[] = [
+    "no-baseline",
+    "baseline-unapproved",
+    "baseline-revoked",
+    "baseline-altered",
+    "ledger-unverified",
+  ];
   for (const reason of without) {
     const decided = verdict(healthy(), web, { found: false, reason, text: "there is none" });
     assert.deepEqual([decided.status, reasons(decided)], ["unknown", [reason]]);

@@ -13,20 +13,16 @@ import { parsePlatform } from "../baseline/platform.ts";
 import { addPorts } from "../baseline/ports.ts";
 import { exportImage } from "../container/docker.ts";
 import { printable, toHex } from "../core/bytes.ts";
+import { rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
-import { approveBaseline } from "../ledger/approve.ts";
 import { readKeyFile } from "../ledger/keys.ts";
 import { proposeBaseline } from "../ledger/propose.ts";
 import { listBaselines, readBaseline, readProposedBaseline } from "../ledger/read-baseline.ts";
+import { addBaselineDecisions } from "./baseline-decisions.ts";
 import { action, append } from "./command.ts";
 import { shortDigest } from "./describe.ts";
-import { DEFAULT_LEDGER } from "./ledger.ts";
+import { DEFAULT_LEDGER, type LedgerOptions, place, withLedger } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say, table } from "./output.ts";
-
-interface LedgerOptions {
-  ledger: string;
-  registry: string;
-}
 
 export function addBaseline(program: Command): void {
   const baseline = program.command("baseline").description("what an image promises, and its way to the ledger");
@@ -87,40 +83,7 @@ export function addBaseline(program: Command): void {
       }),
     );
 
-  withLedger(baseline.command("approve"))
-    .description("sign a proposed baseline, after rebuilding it from the ledger's own data")
-    .argument("<id>", "what 'pims baseline publish' printed")
-    .requiredOption("--key <file>", "another publisher's key")
-    .option(
-      "--expect <file>",
-      "sign only if it is this baseline, built by the approver from the image; its name may differ",
-    )
-    .option("--json", "print one object (pims.baseline-approve/v1)")
-    .action(
-      action(async (id: string, options: LedgerOptions & { key: string; expect?: string; json?: boolean }) => {
-        const { expect } = options;
-        const expected =
-          expect === undefined ? {} : { expected: { baseline: await readBaselineFile(expect), from: expect } };
-        const key = await readKeyFile(options.key);
-        const done = await approveBaseline({ ...place(options), key, id, ...expected });
-        if (options.json) {
-          const { status, approvals, gas } = done;
-          printJson({
-            schema: "pims.baseline-approve/v1",
-            id,
-            status,
-            approvals,
-            gas: Number(gas),
-            ...summary(done.baseline),
-          });
-        } else {
-          const { identity, name, entries } = done.baseline.header;
-          printLine(`${identity} ${done.status}, ${done.approvals} signatures`);
-          say(`pims: signed what its proposer calls ${printable(name)}, ${entries} entries`);
-        }
-        return EXIT.good;
-      }),
-    );
+  addBaselineDecisions(baseline);
 
   withLedger(baseline.command("list"))
     .description("the images that the ledger knows")
@@ -133,8 +96,14 @@ export function addBaseline(program: Command): void {
         else
           printLine(
             table([
-              ["IDENTITY", "STATUS", "ENTRIES", "PROPOSAL"],
-              ...listed.map((one) => [one.identity, one.status, String(one.lines - 1), one.id]),
+              ["IDENTITY", "STATUS", "ENTRIES", "PROPOSAL", "ENDS"],
+              ...listed.map((one) => [
+                one.identity,
+                one.status,
+                String(one.lines - 1),
+                one.id,
+                one.until === 0 ? "" : rfc3339(one.until * 1000),
+              ]),
             ]),
           );
         return EXIT.good;
@@ -249,14 +218,4 @@ function show(baseline: Baseline, status: string): void {
 
 function summary({ header, root }: Baseline): { identity: string; name: string; entries: number; root: string } {
   return { identity: header.identity, name: header.name, entries: header.entries, root: toHex(root) };
-}
-
-function withLedger(command: Command): Command {
-  return command
-    .option("--ledger <url>", "JSON-RPC endpoint", DEFAULT_LEDGER)
-    .requiredOption("--registry <address>", "address of the registry");
-}
-
-function place({ ledger, registry }: LedgerOptions): { url: string; registry: string } {
-  return { url: ledger, registry };
 }

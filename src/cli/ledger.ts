@@ -5,9 +5,9 @@ import { startAnvil } from "../ledger/anvil.ts";
 import { deployRegistry } from "../ledger/deploy.ts";
 import { generateKeyFile, readKeyFile } from "../ledger/keys.ts";
 import { action, untilSignal } from "./command.ts";
+import { addGovernance } from "./ledger-governance.ts";
+import { DEFAULT_LEDGER } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say } from "./output.ts";
-
-export const DEFAULT_LEDGER = "http://127.0.0.1:8545";
 
 export function addLedger(program: Command): void {
   const ledger = program.command("ledger").description("the chain that keeps the baselines");
@@ -48,7 +48,7 @@ export function addLedger(program: Command): void {
     );
   ledger
     .command("deploy")
-    .description("deploy the registry of baselines; its publishers and quorum hold for its life")
+    .description("deploy the registry of baselines with its first publishers")
     .option("--ledger <url>", "JSON-RPC endpoint", DEFAULT_LEDGER)
     .requiredOption("--key <file>", "the deployer's key; it gets no right by it")
     .requiredOption("--publisher <address...>", "addresses of the publishers")
@@ -69,4 +69,5 @@ export function addLedger(program: Command): void {
         return EXIT.good;
       }),
     );
+  addGovernance(ledger);
 }

@@ -6,8 +6,9 @@ import { parseProposalId } from "./identity.ts";
 import type { LedgerKey } from "./keys.ts";
 import { type Proposal, requireProposal } from "./proposal.ts";
 import { rebuildBaseline } from "./rebuild.ts";
-import { openRegistry, type RegistryPlace } from "./registry.ts";
+import { openRegistry, type Registry, type RegistryPlace } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
+import { hasEnded, readBaselineOf } from "./registry-reads.ts";
 import { sendTransaction } from "./send.ts";
 
 export interface Approving extends RegistryPlace {
@@ -17,6 +18,17 @@ export interface Approving extends RegistryPlace {
   id: string;
   /** What the approver built from the image, and where it is, for the message; any other is refused. Its name may differ. */
   expected?: { baseline: Baseline; from: string };
+  /** Is shown what would be signed, after it was checked and before it is signed. Throws to sign nothing. */
+  review?: (review: Review) => Promise<void> | void;
+}
+
+/** What an approver should look at. */
+export interface Review {
+  proposed: Baseline;
+  /** What is approved now for the image; null when there is none. */
+  approved: Baseline | null;
+  /** How the proposed one differs from that, a sentence each; empty without an approved one. */
+  differences: string[];
 }
 
 export interface Approved {
@@ -31,7 +43,7 @@ export interface Approved {
  * Rebuilds the proposed baseline from the chain's own data, checks it against the id, and only then signs for it.
  * Throws `baseline-altered`, `baseline-differs`, `ledger-refused`, `ledger-unreachable`, `ledger-unverified`.
  */
-export async function approveBaseline({ key, id, expected, ...place }: Approving): Promise<Approved> {
+export async function approveBaseline({ key, id, expected, review, ...place }: Approving): Promise<Approved> {
   const registry = await openRegistry(place);
   const proposal = await requireProposal(registry, parseProposalId(id));
   const baseline = await rebuildBaseline(registry, proposal);
@@ -40,10 +52,18 @@ export async function approveBaseline({ key, id, expected, ...place }: Approving
     const text = `the proposed baseline is not the one in ${expected!.from}: ${differences.join("; ")}`;
     throw new PimsError("baseline-differs", text, { hint: "find out why before anybody signs" });
   }
+  if (review !== undefined) await review(await compare(registry, proposal, baseline));
   const data = encodeFunctionData({ abi, functionName: "approve", args: [proposal.id] });
   const { gasUsed } = await sendTransaction(registry.rpc, registry.chainId, key, { to: registry.address, data });
   const after = await requireProposal(await openRegistry(place), proposal.id);
   return { status: statusAfter(after), approvals: after.approvals, baseline, gas: gasUsed };
+}
+
+async function compare(registry: Registry, { identity }: Proposal, proposed: Baseline): Promise<Review> {
+  const { status, id, until } = await readBaselineOf(registry, identity);
+  if (status !== "approved" || hasEnded(until)) return { proposed, approved: null, differences: [] };
+  const approved = await rebuildBaseline(registry, await requireProposal(registry, id));
+  return { proposed, approved, differences: differencesFrom(approved, proposed) };
 }
 
 function statusAfter({ status }: Proposal): "approved" | "proposed" {

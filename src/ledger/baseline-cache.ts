@@ -1,12 +1,12 @@
 import { type Baseline, parseBaseline } from "../baseline/format.ts";
 import { bytesEqual, fromHex, toHex } from "../core/bytes.ts";
-import { type Clock, systemClock } from "../core/clock.ts";
+import { type Clock, rfc3339, systemClock } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import type { LedgerConfig } from "./config.ts";
 import { identityToHash } from "./identity.ts";
 import { readBaseline } from "./read-baseline.ts";
 import { openRegistry } from "./registry.ts";
-import { readBaselineOf } from "./registry-reads.ts";
+import { hasEnded, readBaselineOf } from "./registry-reads.ts";
 
 /** A copy of a baseline's lines, with the root that they had when they were copied. Neither is believed when read. */
 export interface BaselineCopy {
@@ -26,12 +26,14 @@ export interface BaselineStore {
 export type BaselineState =
   | { readonly status: "approved"; readonly baseline: Baseline }
   | { readonly status: "proposed" | "none" }
-  | { readonly status: "altered" | "unverified"; readonly text: string };
+  | { readonly status: "revoked" | "altered" | "unverified"; readonly text: string };
 
 interface Answer {
   readonly state: BaselineState;
   readonly atMs: number;
   readonly writes: number;
+  /** When an approved baseline ends, seconds since 1970 UTC; zero: no end. */
+  readonly until: bigint;
 }
 
 /** How old the chain's word may be before it is asked again. */
@@ -72,7 +74,8 @@ export class BaselineCache {
     return running.finally(() => this.#running.delete(identity));
   }
 
-  #isFresh({ state, atMs, writes }: Answer): boolean {
+  #isFresh({ state, atMs, writes, until }: Answer): boolean {
+    if (hasEnded(until, this.#clock.now())) return false;
     const age = this.#clock.monotonicMs() - atMs;
     if (state.status === "altered") return age < ALTERED_MS;
     return age < FRESH_MS && writes === this.#store.foreignWrites();
@@ -80,10 +83,10 @@ export class BaselineCache {
 
   async #refresh(identity: string, known: Answer | undefined): Promise<BaselineState> {
     const writes = this.#store.foreignWrites();
-    let state: BaselineState;
+    let read: { state: BaselineState; until: bigint };
     if (this.#clock.monotonicMs() < this.#silentUntilMs) return this.#withoutChain(known, this.#silence);
     try {
-      state = await this.#read(identity, known, writes);
+      read = await this.#read(identity, known, writes);
     } catch (error) {
       if (!(error instanceof PimsError)) throw error;
       if (error.code === "baseline-altered") return { status: "altered", text: describeError(error) };
@@ -93,21 +96,36 @@ export class BaselineCache {
       }
       return this.#withoutChain(known, describeError(error));
     }
-    this.#answers.set(identity, { state, atMs: this.#clock.monotonicMs(), writes });
-    return state;
+    this.#answers.set(identity, { ...read, atMs: this.#clock.monotonicMs(), writes });
+    return read.state;
   }
 
   /** An approval that was read a short time ago outlives a chain that does not answer, but not for ever. */
   #withoutChain(known: Answer | undefined, text: string): BaselineState {
-    if (known?.state.status === "approved" && this.#clock.monotonicMs() - known.atMs < HOLD_MS) return known.state;
+    if (known?.state.status === "approved" && this.#clock.monotonicMs() - known.atMs < HOLD_MS)
+      return hasEnded(known.until, this.#clock.now()) ? superseded(known.until) : known.state;
     return { status: "unverified", text };
   }
 
-  async #read(identity: string, known: Answer | undefined, writes: number): Promise<BaselineState> {
+  async #read(
+    identity: string,
+    known: Answer | undefined,
+    writes: number,
+  ): Promise<{ state: BaselineState; until: bigint }> {
     const registry = await openRegistry({ ...this.#ledger, timeoutMs: TIMEOUT_MS });
-    const { status, root: rootHex } = await readBaselineOf(registry, identityToHash(identity));
-    if (status !== "approved") return { status: status === "none" ? "none" : "proposed" };
-    const root = fromHex(rootHex.slice(2));
+    const { status, root, until } = await readBaselineOf(registry, identityToHash(identity));
+    if (status === "revoked") return { state: revoked(), until: 0n };
+    if (status !== "approved") return { state: { status: status === "none" ? "none" : "proposed" }, until: 0n };
+    if (hasEnded(until, this.#clock.now())) return { state: superseded(until), until: 0n };
+    return { state: await this.#approved(identity, fromHex(root.slice(2)), known, writes), until };
+  }
+
+  async #approved(
+    identity: string,
+    root: Uint8Array,
+    known: Answer | undefined,
+    writes: number,
+  ): Promise<BaselineState> {
     if (known?.state.status === "approved" && known.writes === writes && bytesEqual(known.state.baseline.root, root))
       return known.state;
     const copy = this.#store.read(identity);
@@ -120,11 +138,22 @@ export class BaselineCache {
         text: `the stored copy of the baseline of ${identity} is not what the ledger's root says`,
       };
     }
-    const read = await readBaseline({ ...this.#ledger, identity });
+    const read = await readBaseline({ ...this.#ledger, identity, nowMs: this.#clock.now() });
+    if (read.status === "revoked") return revoked();
+    if (read.status === "superseded") return superseded(read.until);
     if (read.status !== "approved") return { status: read.status };
     this.#store.write(identity, { root: toHex(read.root), lines: read.baseline.lines });
     return { status: "approved", baseline: read.baseline };
   }
+}
+
+function revoked(): BaselineState {
+  return { status: "revoked", text: "a publisher has revoked the image's baseline" };
+}
+
+function superseded(until: bigint): BaselineState {
+  const text = `another image has taken this one's place, its baseline ended at ${rfc3339(Number(until) * 1000)}`;
+  return { status: "revoked", text };
 }
 
 function parseCopy(copy: BaselineCopy, root: Uint8Array): Baseline | null {

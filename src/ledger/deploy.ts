@@ -19,12 +19,12 @@ export interface Deployment {
   timeoutMs?: number;
 }
 
-/** Deploys a registry whose publishers and quorum hold for its life. Throws `ledger-refused`, `ledger-unreachable`. */
+/** Deploys a registry with its first publishers and their quorum. Throws `ledger-refused`, `ledger-unreachable`. */
 export async function deployRegistry(
   deployment: Deployment,
 ): Promise<{ address: Address; block: bigint; gas: bigint }> {
   const { url, deployerKey, quorum, timeoutMs } = deployment;
-  const publishers = deployment.publishers.map(parseAddress);
+  const publishers = inRisingOrder(deployment.publishers);
   const rpc = openRpc(url, timeoutMs);
   const chainId = await callQuantity(rpc, "eth_chainId", []);
   const data = encodeDeployData({
@@ -39,7 +39,13 @@ export async function deployRegistry(
   return { address, block: receipt.blockNumber, gas: receipt.gasUsed };
 }
 
-function parseAddress(text: string): Address {
+/** Addresses as the registry takes them: any order of them is one motion. Throws `address-malformed`. */
+export function inRisingOrder(addresses: readonly string[]): Address[] {
+  return addresses.map(parseAddress).sort((a, b) => (BigInt(a) < BigInt(b) ? -1 : 1));
+}
+
+/** Throws `address-malformed`. */
+export function parseAddress(text: string): Address {
   if (isAddress(text, { strict: false })) return getAddress(text);
   throw new PimsError("address-malformed", `${printable(text.slice(0, 100))} is not an address`, {
     hint: "an address is 0x followed by 40 hexadecimal digits",

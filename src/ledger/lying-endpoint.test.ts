@@ -106,9 +106,9 @@ test("pieces that are missing, doubled, exchanged, cut or of no form are refused
 });
 
 test("a changed word anywhere in a proposal's state is noticed, but for status, times and signatures", async (t) => {
-  const state = (method: string, result: unknown) => method === "eth_call" && (result as string).length === 2 + 64 * 14;
+  const state = (method: string, result: unknown) => method === "eth_call" && (result as string).length === 2 + 64 * 17;
   // The words of `proposal`: status, identity, root, dataHash, nextHash, proposer, chunks, delivered, lines, revision, …
-  for (const word of [0, 1, 2, 3, 6, 7, 8, 9]) {
+  for (const word of [0, 1, 2, 3, 6, 7, 8, 9, 12]) {
     const at = 2 + word * 64 + 63;
     const url = await lyingEndpoint(t, (method, result) =>
       state(method, result) ? flip(result as string, at) : result,
@@ -131,9 +131,9 @@ test("another proposal's id or root for the image is noticed", async (t) => {
     await assert.rejects(readFrom(url), { code: "ledger-unverified" });
   }
   const isBaselineOf = (method: string, result: unknown) =>
-    method === "eth_call" && (result as string).length === 2 + 3 * 64;
+    method === "eth_call" && (result as string).length === 2 + 4 * 64;
   const url = await lyingEndpoint(t, (method, result) =>
-    isBaselineOf(method, result) ? `${(result as string).slice(0, -64)}${"7".repeat(64)}` : result,
+    isBaselineOf(method, result) ? `${(result as string).slice(0, -128)}${"7".repeat(64)}${"0".repeat(64)}` : result,
   );
   await assert.rejects(readFrom(url), { code: "ledger-unverified" });
 });

@@ -7,6 +7,7 @@ import { garbage } from "./rpc.ts";
 
 /** What a proposal consists of; its id is a hash over all of it, the chain and the contract. */
 export interface ProposalParts {
+  epoch: number;
   identity: Hex;
   revision: bigint;
   root: Hex;
@@ -24,17 +25,20 @@ export interface Proposal extends ProposalParts {
   firstBlock: bigint;
   lastBlock: bigint;
   approvals: number;
+  /** When it ends, seconds since 1970 UTC; zero: no end. */
+  until: bigint;
 }
 
-const idParameters = parseAbiParameters("uint256, address, bytes32, uint64, bytes32, bytes32, uint32, uint32");
+const idParameters = parseAbiParameters("uint256, address, uint32, bytes32, uint64, bytes32, bytes32, uint32, uint32");
 
 /** The id of a proposal, as the contract's `proposalId` computes it. */
 export function proposalId(place: Pick<Registry, "chainId" | "address">, parts: ProposalParts): Hex {
-  const { identity, revision, root, dataHash, chunks, lines } = parts;
+  const { epoch, identity, revision, root, dataHash, chunks, lines } = parts;
   return keccak256(
     encodeAbiParameters(idParameters, [
       place.chainId,
       place.address,
+      epoch,
       identity,
       revision,
       root,
@@ -47,7 +51,7 @@ export function proposalId(place: Pick<Registry, "chainId" | "address">, parts: 
 
 /** A proposal by its id, null when there is none. Throws `ledger-unverified` when its parts do not make its id. */
 export async function readProposal(registry: Registry, id: Hex): Promise<Proposal | null> {
-  const { nextHash: _, approved: __, ...state } = await readProposalState(registry, id);
+  const { nextHash: _, approved: __, revoked: ___, ...state } = await readProposalState(registry, id);
   if (state.status === "none") return null;
   if (proposalId(registry, state) !== id) throw garbage(registry.rpc.url, "a proposal that is not the one asked for");
   if (state.chunks > maxChunks) throw garbage(registry.rpc.url, "more pieces than a proposal can have");

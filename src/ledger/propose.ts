@@ -8,7 +8,7 @@ import type { LedgerKey } from "./keys.ts";
 import { proposalId, readProposal } from "./proposal.ts";
 import { openRegistry, type RegistryPlace } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
-import { readBaselineOf, readRevision } from "./registry-reads.ts";
+import { readBaselineOf, readEpoch, readRevision } from "./registry-reads.ts";
 import { type Call, sendTransaction } from "./send.ts";
 
 export interface Proposing extends RegistryPlace {
@@ -39,11 +39,12 @@ export async function proposeBaseline({ key, lines, onProgress, ...place }: Prop
   const { chunks, links } = packLines(lines);
   const registry = await openRegistry(place);
   const current = await readBaselineOf(registry, identity);
-  if (current.root === root) {
+  if (current.status === "approved" && current.root === root && current.until === 0n) {
     throw new PimsError("already-approved", `this is the approved baseline of ${baseline.header.identity} already`);
   }
+  const epoch = await readEpoch(registry);
   const revision = await readRevision(registry, identity);
-  const parts = { identity, revision, root, dataHash: links[0]!, chunks: chunks.length, lines: lines.length };
+  const parts = { epoch, identity, revision, root, dataHash: links[0]!, chunks: chunks.length, lines: lines.length };
   const id = proposalId(registry, parts);
   const known = await readProposal(registry, id);
   const calls: Call[] = [];

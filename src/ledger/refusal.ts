@@ -6,13 +6,18 @@ import type { Rpc, RpcFailure } from "./rpc.ts";
 const sentences: Record<string, string> = {
   AccessControlUnauthorizedAccount: "this key is not a publisher of the registry",
   AlreadyProposed: "exactly this baseline is proposed already",
-  AlreadySigned: "this publisher has signed for the proposal already, another one has to approve it",
+  AlreadySigned: "this publisher has signed for it already, another one has to",
   BadProposal: "the registry does not accept such a proposal",
+  BadOverlap: "an overlap has at most 366 days, and can only be made shorter",
   BadPublisher: "a publisher is the zero address, the deployer, or named twice",
   BadQuorum: "the quorum has to be at least 2 and at most the number of publishers",
+  BadSuccessor: "there is no other contract at the successor's address",
   IncompleteData: "the proposal's entry data is not complete",
-  NotOpen: "the proposal is decided already, approved or outdated",
-  PublishersAreFixed: "the set of publishers does not change",
+  IsRetired: "the registry has given way to its successor",
+  NotApproved: "only what is approved can be revoked or superseded, and only by what is approved and has no end",
+  NotOpen:
+    "the proposal is decided already: approved, revoked, or outdated by another one or by a change of publishers",
+  OnlyByQuorum: "only a quorum of publishers changes who publishes",
   UnknownProposal: "there is no such proposal",
   WrongChunk: "the piece of entry data is not the one that was proposed",
 };

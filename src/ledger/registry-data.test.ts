@@ -121,11 +121,12 @@ test("a proposal that was broken off is completed by proposing again, by whichev
 test("the id differs between chains, contracts and in every part", async () => {
   const registry = await openRegistry(ledger.place);
   const h = (digit: string) => `0x${digit.repeat(64)}` as Hex;
-  const parts = { identity: h("1"), revision: 1n, root: h("2"), dataHash: h("3"), chunks: 1, lines: 1 };
+  const parts = { epoch: 0, identity: h("1"), revision: 1n, root: h("2"), dataHash: h("3"), chunks: 1, lines: 1 };
   const ids = [
     proposalId(registry, parts),
     proposalId({ ...registry, chainId: registry.chainId + 1n }, parts),
     proposalId({ ...registry, address: a.address }, parts),
+    proposalId(registry, { ...parts, epoch: 1 }),
     proposalId(registry, { ...parts, identity: h("4") }),
     proposalId(registry, { ...parts, revision: 2n }),
     proposalId(registry, { ...parts, root: h("4") }),

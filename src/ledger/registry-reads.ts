@@ -4,14 +4,24 @@ import { registryAbi as abi } from "./registry-abi.ts";
 import { garbage } from "./rpc.ts";
 
 /** `Status` of contracts/BaselineRegistry.sol, by its numbers. */
-const statuses = ["none", "proposed", "approved", "superseded", "outdated"] as const;
+const statuses = ["none", "proposed", "approved", "superseded", "outdated", "revoked"] as const;
 export type ProposalStatus = (typeof statuses)[number];
 
-/** The approved proposal of an identity and its root; both all zero unless the status is `approved`. */
+/**
+ * What was approved last for an identity, its root, and when it ends (seconds since 1970 UTC, zero: no end); all zero
+ * unless the status is `approved` or `revoked`.
+ */
 export async function readBaselineOf(registry: Registry, identity: Hex) {
   const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "baselineOf", args: [identity] }));
-  const [status, id, root] = decoded(registry, () => decodeFunctionResult({ abi, functionName: "baselineOf", data }));
-  return { status: statusOf(registry, status), id, root };
+  const [status, id, root, until] = decoded(registry, () =>
+    decodeFunctionResult({ abi, functionName: "baselineOf", data }),
+  );
+  return { status: statusOf(registry, status), id, root, until };
+}
+
+/** Whether an end has come, by the clock of who asks (milliseconds since 1970 UTC). */
+export function hasEnded(until: bigint, nowMs: number = Date.now()): boolean {
+  return until !== 0n && until * 1000n <= BigInt(Math.trunc(nowMs));
 }
 
 /** The proposal that was made last for an identity, all zero when there is none. */
@@ -19,6 +29,31 @@ export async function readLatestProposal(registry: Registry, identity: Hex): Pro
   const args = [identity] as const;
   const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "latestProposalOf", args }));
   return decoded(registry, () => decodeFunctionResult({ abi, functionName: "latestProposalOf", data }));
+}
+
+/** How many motions of the publishers have passed. */
+export async function readEpoch(registry: Registry): Promise<number> {
+  const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "epoch" }));
+  return decoded(registry, () => decodeFunctionResult({ abi, functionName: "epoch", data }));
+}
+
+/** Who publishes, how many of them must sign, and the contract that took this one's place; zero while none did. */
+export async function readGovernance(registry: Registry) {
+  const ask = (functionName: "publishers" | "quorum" | "successor") =>
+    callRegistry(registry, encodeFunctionData({ abi, functionName }));
+  const [list, number, next] = await Promise.all([ask("publishers"), ask("quorum"), ask("successor")]);
+  return decoded(registry, () => ({
+    publishers: decodeFunctionResult({ abi, functionName: "publishers", data: list }),
+    quorum: decodeFunctionResult({ abi, functionName: "quorum", data: number }),
+    successor: decodeFunctionResult({ abi, functionName: "successor", data: next }),
+  }));
+}
+
+/** How many publishers have signed for a motion. */
+export async function readSignatures(registry: Registry, motion: Hex): Promise<number> {
+  const args = [motion] as const;
+  const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "signaturesOf", args }));
+  return decoded(registry, () => decodeFunctionResult({ abi, functionName: "signaturesOf", data }));
 }
 
 /** How many baselines of an identity were approved so far. */

@@ -123,6 +123,7 @@ export type TestActions = ReturnType<typeof testActions>;
 /** A first proposal for `name` with these pieces, whatever they hold. */
 export function testParts(name: string, chunks: readonly Uint8Array[]): ProposalParts {
   return {
+    epoch: 0,
     identity: identityToHash(testIdentity(name)),
     revision: 0n,
     root: `0x${"5".repeat(64)}`,

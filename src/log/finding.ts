@@ -35,6 +35,7 @@ export const REASONS = [
   "boot-untrusted",
   "no-baseline",
   "baseline-unapproved",
+  "baseline-revoked",
   "baseline-altered",
   "ledger-unverified",
 ] as const;

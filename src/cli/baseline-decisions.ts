@@ -1,0 +1,122 @@
+import { createInterface } from "node:readline/promises";
+import type { Command } from "commander";
+import { readBaselineFile } from "../baseline/file.ts";
+import type { Baseline } from "../baseline/lines.ts";
+import { printable, toHex } from "../core/bytes.ts";
+import { rfc3339 } from "../core/clock.ts";
+import { PimsError } from "../core/errors.ts";
+import { approveBaseline, type Review } from "../ledger/approve.ts";
+import { readKeyFile } from "../ledger/keys.ts";
+import { revokeBaseline, supersedeBaseline } from "../ledger/revoke.ts";
+import { action } from "./command.ts";
+import { type LedgerOptions, place, withLedger } from "./ledger-place.ts";
+import { EXIT, printJson, printLine, say } from "./output.ts";
+
+interface Deciding extends LedgerOptions {
+  key: string;
+  json?: boolean;
+}
+
+/** What publishers decide about proposals on the ledger. */
+export function addBaselineDecisions(baseline: Command): void {
+  withLedger(baseline.command("approve"))
+    .description("sign a proposed baseline, after rebuilding it from the ledger's own data and showing what it changes")
+    .argument("<id>", "what 'pims baseline publish' printed")
+    .requiredOption("--key <file>", "another publisher's key")
+    .option(
+      "--expect <file>",
+      "sign only if it is this baseline, built by the approver from the image; its name may differ",
+    )
+    .option("--yes", "do not ask on a terminal before signing")
+    .option("--json", "print one object (pims.baseline-approve/v1)")
+    .action(
+      action(async (id: string, options: Deciding & { expect?: string; yes?: boolean }) => {
+        const { expect } = options;
+        const expected =
+          expect === undefined ? {} : { expected: { baseline: await readBaselineFile(expect), from: expect } };
+        const key = await readKeyFile(options.key);
+        let differences: string[] = [];
+        const review = async (shown: Review): Promise<void> => {
+          differences = shown.differences;
+          showReview(shown);
+          if (options.yes !== true && process.stdin.isTTY && process.stderr.isTTY) await askWhetherToSign();
+        };
+        const done = await approveBaseline({ ...place(options), key, id, review, ...expected });
+        const { status, approvals, gas } = done;
+        if (options.json)
+          printJson({
+            ...{ schema: "pims.baseline-approve/v1", id, status, approvals, gas: Number(gas), differences },
+            ...summary(done.baseline),
+          });
+        else printLine(`${done.baseline.header.identity} ${status}, ${approvals} signatures`);
+        return EXIT.good;
+      }),
+    );
+
+  withLedger(baseline.command("revoke"))
+    .description("take an approved baseline back, at once and for good; one publisher is enough")
+    .argument("<id>", "the proposal, as 'pims baseline list' shows it")
+    .requiredOption("--key <file>", "a publisher's key")
+    .option("--json", "print one object (pims.baseline-revoke/v1)")
+    .action(
+      action(async (id: string, options: Deciding) => {
+        const { identity, gas } = await revokeBaseline({
+          ...place(options),
+          key: await readKeyFile(options.key),
+          id,
+        });
+        if (options.json) printJson({ schema: "pims.baseline-revoke/v1", id, identity, gas: Number(gas) });
+        else printLine(`${identity} revoked`);
+        return EXIT.good;
+      }),
+    );
+
+  withLedger(baseline.command("supersede"))
+    .description("let an image's baseline end after an overlap, because another image's takes its place")
+    .argument("<id>", "the approved proposal that ends")
+    .requiredOption("--by <id>", "the approved proposal that takes its place")
+    .option("--overlap <hours>", "how long both hold; given again for the same one, only shorter", "168")
+    .requiredOption("--key <file>", "a publisher's key")
+    .option("--json", "print one object (pims.baseline-supersede/v1)")
+    .action(
+      action(async (id: string, options: Deciding & { by: string; overlap: string }) => {
+        const done = await supersedeBaseline({
+          ...place(options),
+          key: await readKeyFile(options.key),
+          id,
+          by: options.by,
+          overlapSeconds: Number(options.overlap) * 3600,
+        });
+        const until = rfc3339(Number(done.until) * 1000);
+        if (options.json)
+          printJson({
+            ...{ schema: "pims.baseline-supersede/v1", id, by: options.by, identity: done.identity, until },
+            gas: Number(done.gas),
+          });
+        else printLine(`${done.identity} ends at ${until}`);
+        return EXIT.good;
+      }),
+    );
+}
+
+function showReview({ proposed, approved, differences }: Review): void {
+  const { name, identity, entries } = proposed.header;
+  say(`pims: ${printable(name)}, ${identity}, ${entries} entries, root ${toHex(proposed.root)}`);
+  if (approved === null) say("pims: nothing is approved for this image now");
+  else if (differences.length === 0) say("pims: it says the same as what is approved now");
+  for (const difference of differences) say(`pims: against what is approved now, ${difference}`);
+}
+
+async function askWhetherToSign(): Promise<void> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await terminal.question("Sign it? (yes or no) ");
+    if (answer.trim().toLowerCase() !== "yes") throw new PimsError("not-signed", "nothing was signed");
+  } finally {
+    terminal.close();
+  }
+}
+
+function summary({ header, root }: Baseline): { identity: string; name: string; entries: number; root: string } {
+  return { identity: header.identity, name: header.name, entries: header.entries, root: toHex(root) };
+}

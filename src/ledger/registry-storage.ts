@@ -1,0 +1,58 @@
+import { concat, type Hex, hexToBigInt, keccak256, numberToHex } from "viem";
+
+/**
+ * Where contracts/BaselineRegistry.sol keeps what a reader has to prove (Solidity's storage layout; the compiled one is
+ * in contracts/artifacts). A word's values stand in it from its low end on.
+ */
+export const registrySlots = {
+  roles: 0n,
+  /** quorum uint32, epoch uint32, successor address */
+  governance: 1n,
+  publishers: 2n,
+  signed: 3n,
+  seconds: 4n,
+  proposals: 5n,
+  current: 6n,
+  latest: 7n,
+  revisions: 8n,
+  identities: 9n,
+} as const;
+
+/** The words of one proposal, counted from `proposalSlot`. */
+export const proposalWords = {
+  identity: 0n,
+  root: 1n,
+  dataHash: 2n,
+  nextHash: 3n,
+  /** proposer address, chunks uint32, delivered uint32, lines uint32 */
+  parts: 4n,
+  /** revision uint64, firstBlock uint64, lastBlock uint64, epoch uint32, approvals uint32 */
+  blocks: 5n,
+  /** approved bool, revoked bool, until uint64 */
+  standing: 6n,
+} as const;
+
+/** The slot of the id that was approved last for an identity. */
+export function currentSlot(identity: Hex): Hex {
+  return numberToHex(ofKey(identity, registrySlots.current), { size: 32 });
+}
+
+/** The slot of one word of a proposal. */
+export function proposalSlot(id: Hex, word: keyof typeof proposalWords): Hex {
+  return numberToHex(ofKey(id, registrySlots.proposals) + proposalWords[word], { size: 32 });
+}
+
+/** How a proposal stands, from its word. `until`: seconds since 1970 UTC, zero: no end. */
+export function parseStanding(word: Hex): { approved: boolean; revoked: boolean; until: bigint } {
+  const value = hexToBigInt(word);
+  const take = (from: bigint, bits: bigint): bigint => (value >> from) & ((1n << bits) - 1n);
+  return {
+    approved: take(0n, 8n) !== 0n,
+    revoked: take(8n, 8n) !== 0n,
+    until: take(16n, 64n),
+  };
+}
+
+function ofKey(key: Hex, slot: bigint): bigint {
+  return hexToBigInt(keccak256(concat([key, numberToHex(slot, { size: 32 })])));
+}
