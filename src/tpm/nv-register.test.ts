@@ -182,6 +182,28 @@ test("it starts anew with the machine, under another name", async (t) => {
   }
 });
 
+test("a suspended machine keeps it, as it keeps a PCR; a restart of the TPM ends it for ever", async (t) => {
+  const tpm = await testTpm(t);
+  const tcti = tctiOf(tpm.address);
+  const { register, count } = await begun(tpm);
+  const control = `${tpm.address.slice("unix:".length)}.ctrl`;
+  const powerCycle = async (startup: readonly string[]) => {
+    // TPM2_Shutdown(STATE), then TPM2_Startup(STATE) or (CLEAR).
+    await run("tpm2_shutdown", ["-T", tcti]);
+    await run("swtpm_ioctl", ["--unix", control, "-i"]);
+    await run("tpm2_startup", ["-T", tcti, ...startup]);
+  };
+  await powerCycle([]);
+  assert.deepEqual(await register.read(), extendAll(digests.slice(0, 2)));
+  await register.extend(digests[2]!);
+  assert.deepEqual(await register.read(), extendAll(digests.slice(0, 3)));
+  await powerCycle(["-c"]);
+  assert.deepEqual(await register.read(), ZERO);
+  await assert.rejects(register.extend(digests[0]!), { code: "tpm-error", message: /TPM_RC_POLICY/ });
+  const anew = new NvRegister(tpm, INDEX);
+  assert.ok((await anew.begin()) > count);
+});
+
 test("what is in its place is told and left as it is; a TPM without room, or whose owner has a password, is told", async (t) => {
   const tpm = await testTpm(t);
   const tcti = tctiOf(tpm.address);
