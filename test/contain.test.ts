@@ -1,9 +1,11 @@
 // An operator's orders, from the command to a real container and back through the proved log.
 import assert from "node:assert/strict";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { AgentSite } from "../src/agent/testing-run.ts";
+import { dockerJson } from "../src/container/docker-http.ts";
 import { type DemoContainer, type DemoRuntime, openDemoRuntime } from "../src/demo/containers.ts";
 import { prepareImages } from "../src/demo/images.ts";
 import { processesOf } from "../src/demo/patch-memory.ts";
@@ -12,6 +14,7 @@ import type { ActionEvent } from "../src/log/event.ts";
 import { readLog } from "../src/log/read-log.ts";
 import { parseRecord } from "../src/log/record.ts";
 import { act } from "../src/respond/act.ts";
+import { startDockerd } from "./dockerd.ts";
 import { pimsMeanwhile } from "./pims.ts";
 
 interface Bench {
@@ -133,6 +136,41 @@ test("an agent takes orders by the key that it was given first, and by the polic
     (await actions(site, container)).map(({ outcome }) => outcome),
     ["refused"],
   );
+});
+
+test("Docker is asked, and knows of it", async (t) => {
+  const images = await prepareImages();
+  const docker = await startDockerd(t);
+  const folder = await mkdtemp(join(tmpdir(), "pims-contain-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const runtime = await openDemoRuntime({ kind: "docker", docker });
+  const before = process.env.DOCKER_HOST;
+  process.env.DOCKER_HOST = `unix://${docker.socketPath}`;
+  try {
+    await runtime.provideImage(images.web);
+    const identity = `sha256:${"0".repeat(64)}`;
+    const container = await runtime.start({ name: "one", image: images.web, identity, volume: folder });
+    const state = async () => {
+      const path = `/containers/${container.ref.id}/json`;
+      return ((await dockerJson(docker, { method: "GET", path })) as { State: { Status: string } }).State.Status;
+    };
+    assert.equal(await act("pause", container.ref), "paused by Docker");
+    assert.deepEqual([await state(), await answers(container)], ["paused", false]);
+    assert.equal(await act("resume", container.ref), "resumed by Docker");
+    assert.deepEqual([await state(), await answers(container)], ["running", true]);
+    // One that stands still is ended as well.
+    await act("pause", container.ref);
+    assert.match(await act("kill", container.ref), /^killed/);
+    await ended(container);
+    for (let tries = 0; tries < 100 && (await state()) !== "exited"; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(await state(), "exited");
+    await assert.rejects(act("kill", container.ref), { code: "action-failed" });
+  } finally {
+    await runtime.cleanup();
+    if (before === undefined) delete process.env.DOCKER_HOST;
+    else process.env.DOCKER_HOST = before;
+  }
 });
 
 test("without the runtime's help the kernel does it, to the whole container", async (t) => {

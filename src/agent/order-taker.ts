@@ -2,6 +2,7 @@ import { type KeyObject, randomBytes } from "node:crypto";
 import { type HostState, keyOf } from "../attest/host-state.ts";
 import { checkOrder, type Order, type SignedOrder } from "../attest/order.ts";
 import { type ContainerRef, containerKey } from "../container/types.ts";
+import { printable } from "../core/bytes.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError } from "../core/errors.ts";
 import type { Action, ActionEvent } from "../log/event.ts";
@@ -110,7 +111,7 @@ export class OrderTaker {
       name: "",
       image: null,
     };
-    report(`order ${id} to ${action} ${container.name || container.id}: ${outcome}, ${text}`);
+    report(`order ${id} to ${action} ${printable(container.name || container.id)}: ${outcome}, ${text}`);
     return {
       ...{ type: "action", time: rfc3339(clock.now()), action, container, reason: null, by: "order" },
       ...{ order: { id, by, reason }, outcome, text: text.slice(0, 1000) },

@@ -12,6 +12,7 @@ import { tokenDigest } from "../attest/token.ts";
 import type { BaselineLookup } from "../attest/verdict.ts";
 import type { Clock } from "../core/clock.ts";
 import type { LogEvent } from "../log/event.ts";
+import type { LogRecord } from "../log/record.ts";
 import type { Certificate } from "../tpm/certificate/certificate.ts";
 import { OPERATOR_TOKEN_FILE } from "./config.ts";
 import { Enrollment } from "./enrollment.ts";
@@ -44,6 +45,7 @@ export class Bench {
   readonly path: string;
   store: Store;
   verifier: Verifier;
+  onProved: (host: string, records: readonly LogRecord[]) => void = () => {};
   lookup: BaselineLookup = {
     found: true,
     reference: {
@@ -71,7 +73,9 @@ export class Bench {
   #start(): Verifier {
     const lookUp = async (identity: string): Promise<BaselineLookup> =>
       identity === web.image ? this.lookup : { found: false, reason: "no-baseline", text: "there is none" };
-    return new Verifier({ pcr: PCR, staleAfterMs: STALE_MS }, { store: this.store, clock: this.clock, lookUp });
+    const onProved = (host: string, records: readonly LogRecord[]) => this.onProved(host, records);
+    const modules = { store: this.store, clock: this.clock, lookUp, onProved };
+    return new Verifier({ pcr: PCR, staleAfterMs: STALE_MS }, modules);
   }
 
   /** How hosts come to this verifier: any TPM will do unless it is said otherwise. */
