@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { printable } from "../src/core/bytes.ts";
+import { bootChecks } from "./evidence/boot-checks.ts";
 import type { Check } from "./evidence/check.ts";
 import { clockChecks } from "./evidence/clock-checks.ts";
 import { enrollmentChecks } from "./evidence/enrollment-checks.ts";
@@ -23,6 +24,7 @@ const said: string[] = [];
 for (const [what, make] of [
   ["quote", quoteChecks],
   ["log", logChecks],
+  ["boots", bootChecks],
   ["counters", clockChecks],
   ["NV index", nvChecks],
   ["platform", platformChecks],
@@ -49,6 +51,7 @@ for (const [what, make] of [
 /** The files whose every sentence is a check's, and those of their sentences that are not. */
 const CHECKING: Readonly<Record<string, readonly string[]>> = {
   "src/attest/appraise.ts": [],
+  "src/attest/follow-boots.ts": [],
   "src/attest/appraise-platform.ts": [],
   "src/attest/quoted-register.ts": [],
   "src/attest/sweeper-standing.ts": [],
@@ -59,7 +62,8 @@ const CHECKING: Readonly<Record<string, readonly string[]>> = {
   "src/tpm/signature.ts": [],
   "src/tpm/signature-verification.ts": [],
   "src/tpm/public-key.ts": [],
-  "src/verifier/verifier.ts": [],
+  // These are said to whoever reads records, and to the operator who orders something.
+  "src/verifier/verifier.ts": ["no boot {} of {} is known", "{} has no such container, or it has stopped"],
   "src/verifier/records-ahead.ts": [],
   "src/verifier/enrollment.ts": [],
 };

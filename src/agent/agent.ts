@@ -1,4 +1,4 @@
-import { applyRecords, emptyHostState, findingKey, type HostState, keyOf } from "../attest/host-state.ts";
+import { applyRecords, findingKey, type HostState, keyOf } from "../attest/host-state.ts";
 import type { SignedOrder } from "../attest/order.ts";
 import type { BaselineLookup } from "../attest/verdict.ts";
 import type { ContainerInfo, ContainerRef } from "../container/types.ts";
@@ -51,7 +51,7 @@ const STOP_WAIT_MS = 2000;
 export class Agent {
   readonly #options: AgentOptions;
   readonly #modules: AgentModules;
-  readonly #state: HostState = emptyHostState();
+  readonly #state: HostState;
   readonly #queue: LogQueue;
   readonly #turns = new Turns();
   readonly #coverage: CoverageCounter;
@@ -74,6 +74,7 @@ export class Agent {
     const { clock, log } = modules;
     this.#options = options;
     this.#modules = modules;
+    this.#state = modules.boot.state;
     applyRecords(this.#state, modules.records);
     this.#coverage = new CoverageCounter(clock.monotonicMs());
     this.#queue = new LogQueue(log, clock, (event) => {

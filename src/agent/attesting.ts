@@ -5,6 +5,7 @@ import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError, errorCode } from "../core/errors.ts";
 import type { MeasurementLog } from "../log/measurement-log.ts";
 import type { CoverageCounter } from "./coverage.ts";
+import type { EarlierBoots } from "./earlier-boots.ts";
 import type { LogQueue } from "./log-queue.ts";
 import type { OrderTaker } from "./order-taker.ts";
 import { Signal } from "./signal.ts";
@@ -20,6 +21,8 @@ export interface AttestingOptions {
 
 export interface AttestingModules {
   readonly log: MeasurementLog;
+  /** Which boot's log it is, and what came before. */
+  readonly boot: EarlierBoots;
   readonly verifier: VerifierClient;
   readonly quote: Quoter;
   /** Quotes what is below the agent, too; without it a verifier that asks for that refuses the evidence. */
@@ -130,18 +133,20 @@ export class Attesting {
 
   /** Nonce, sweep record, quote, records: so a fresh quote proves fresh measuring. */
   async #attest(): Promise<void> {
-    const { verifier, log } = this.#modules;
+    const { verifier, log, boot } = this.#modules;
     const { coverage, stopping, say } = this.#agent;
-    const { nonce, from, platform } = await verifier.nonce();
+    const { nonce, from, boot: known, platform } = await verifier.nonce();
+    const anew = known !== null && known !== boot.id;
     if (coverage.sweeps === 0) await this.#untilSwept();
     if (stopping.aborted) return;
-    const quoted = await this.#sealAndQuote(nonce, platform);
+    // What the verifier knows of below the agent is another boot's, too.
+    const quoted = await this.#sealAndQuote(nonce, anew && platform ? { firmwareLog: true, imaFrom: 0 } : platform);
     if (quoted === null) return;
     const { quote, proved } = quoted;
     const evidence = await collectEvidence({
       logPath: log.path,
       from,
-      start: log.before(from),
+      ...(anew ? { earlier: boot.since(known) } : { start: log.before(from) }),
       nonce: new Uint8Array(Buffer.from(nonce, "hex")),
       quote: async () => quote,
     });

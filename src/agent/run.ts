@@ -17,6 +17,7 @@ import { act, ownContainer } from "../respond/act.ts";
 import { Agent } from "./agent.ts";
 import type { AgentConfig } from "./config.ts";
 import { askRuntime, nameContainer } from "./container-names.ts";
+import { EarlierBoots } from "./earlier-boots.ts";
 import { enroll, findVerifier, useHostToken } from "./enrollment.ts";
 import { AgentGate } from "./gate.ts";
 import { OrderTaker } from "./order-taker.ts";
@@ -41,7 +42,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     closing.push(await lockRegister(config, anchor));
     const verifier = new VerifierClient(await findVerifier(config), config.host);
     const enrolled = await useHostToken(config, verifier);
-    const { log, records } = await openLog(config, anchor.register).catch(async (error: unknown) => {
+    const { log, records, boot } = await openLog(config, anchor.register).catch(async (error: unknown) => {
       if (enrolled) await reportFault(error, config.state, anchor, verifier);
       throw error;
     });
@@ -59,6 +60,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
       {
         log,
         records,
+        boot: await EarlierBoots.read(join(config.state, LOG_FOLDER), boot, report),
         sweeper,
         verifier,
         quote: anchor.quote,

@@ -17,6 +17,7 @@ import { type VerifierConfig, verifierConfigSchema } from "../verifier/config.ts
 import { runVerifier } from "../verifier/run.ts";
 import { joinToken } from "../verifier/testing.ts";
 import { Agent, type AgentModules, type AgentOptions } from "./agent.ts";
+import { EarlierBoots } from "./earlier-boots.ts";
 import { openTpmAnchor, type TpmAnchor } from "./tpm-anchor.ts";
 import { VerifierClient } from "./verifier-client.ts";
 
@@ -35,6 +36,7 @@ export class TestSite {
   readonly said: string[] = [];
   anchor!: TpmAnchor;
   log!: MeasurementLog;
+  boot!: EarlierBoots;
   #client!: VerifierClient;
   #address = "";
   readonly #closing: (() => unknown)[] = [];
@@ -76,7 +78,10 @@ export class TestSite {
     site.anchor = await openTpmAnchor(address, 13);
     site.#closing.push(() => site.anchor.close());
     const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-    site.log = (await MeasurementLog.open(join(site.folder, "log"), site.anchor.register, bootId)).log;
+    const logs = join(site.folder, "log");
+    const { log, boot } = await MeasurementLog.open(logs, site.anchor.register, bootId);
+    site.log = log;
+    site.boot = await EarlierBoots.read(logs, boot, (text) => void site.said.push(text));
     site.#closing.push(() => site.log.close());
     site.#client = new VerifierClient(verifier.address, "host-1");
     const token = await joinToken(verifier, state, "host-1");
@@ -110,6 +115,7 @@ export class TestSite {
       {
         log: this.log,
         records: [],
+        boot: this.boot,
         sweeper: new Sweeper({ scope: "containers" }),
         verifier: watched,
         quote: this.anchor.quote,

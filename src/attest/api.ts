@@ -6,7 +6,9 @@ import { platformWantedSchema } from "./platform-evidence.ts";
 /** Bodies of the verifier's HTTP interface that agents and commands read. Every one is checked where it arrives. */
 export const nonceAnswerSchema = z.object({
   nonce: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Number of the first record that the verifier lacks, and of which boot; null before anything was proved. */
   from: z.int().min(0),
+  boot: z.uuid().nullable(),
   /** Present when the quote is to cover what is below the agent, too. */
   platform: platformWantedSchema.optional(),
 });

@@ -25,8 +25,8 @@ export function appraisePlatform(
   if (evidence === undefined)
     throw new PimsError("pcr-mismatch", "the evidence has nothing that leads to the quoted PCR 0 to 10");
   const boot = { resetCount: quote.resetCount, restartCount: quote.restartCount };
-  const sameBoot = before?.boot.resetCount === boot.resetCount && before.boot.restartCount === boot.restartCount;
-  const same = sameBoot ? before : null;
+  // A restart that kept the registers, as after a suspension, is still the same boot.
+  const same = before?.boot.resetCount === boot.resetCount ? before : null;
   const bootValues = evidence.pcrs.map(fromHex);
   const quoted = concatBytes(...bootValues, new Uint8Array(32), fromHex(evidence.own));
   const ima = followIma(evidence, same, releases, (imaValue) => {

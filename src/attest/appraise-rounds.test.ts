@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { fromHex, toHex } from "../core/bytes.ts";
-import { formatRecord, parseRecord } from "../log/record.ts";
+import { formatRecord } from "../log/record.ts";
 import { TPM_RH_OWNER } from "../tpm/constants.ts";
 import { WireWriter } from "../tpm/wire.ts";
 import { type Appraisal, appraise, NOTHING_PROVED, type Proved } from "./appraise.ts";
@@ -22,7 +22,7 @@ test("coverage-stale: the sweep is there and was not the last thing that was quo
   const expected = { akPublic: other.akPublic, nonce: NONCE, pcr: PCR };
   assertRefused(appraise(await other.collect(NONCE, 0), expected, NOTHING_PROVED), "coverage-stale");
   const nothing = await TestHost.start(t);
-  const proved = { length: 1, value: toHex(nothing.log.value), tpm: null };
+  const proved = { bootId: null, length: 1, digest: null, value: toHex(nothing.log.value), tpm: null };
   const empty = await nothing.collect(NONCE, 1);
   assert.deepEqual(empty.records, []);
   assertRefused(appraise(empty, { ...expected, akPublic: nothing.akPublic }, proved), "coverage-stale");
@@ -63,49 +63,6 @@ test("two rounds: replay goes on from what the first one proved", async (t) => {
   assert.deepEqual([second.proved.length, second.records.length], [4, 2]);
   assert.ok(second.proved.tpm!.clock >= first.proved.tpm!.clock);
   assertRefused(appraise(later, expectedLater, { ...first.proved, value: NOTHING_PROVED.value }), "pcr-mismatch");
-});
-
-/** A host that has proved two records. */
-async function provedHost(t: TestContext): Promise<{ other: TestHost; proved: Proved; akPublic: Uint8Array }> {
-  const other = await TestHost.start(t);
-  const { akPublic } = other;
-  const { proved } = assertAccepted(
-    appraise(await other.answer(NONCE, 0), { akPublic, nonce: NONCE, pcr: PCR }, NOTHING_PROVED),
-  );
-  return { other, proved, akPublic };
-}
-
-test("host-rebooted: a power cycle is told as what it is, however long the new log is", async (t) => {
-  const { other, proved, akPublic } = await provedHost(t);
-  const expected = { akPublic, nonce: OTHER_NONCE, pcr: PCR };
-  await other.reboot();
-  assert.deepEqual(other.akPublic, akPublic);
-  assertRefused(appraise(await other.collect(OTHER_NONCE, proved.length), expected, proved), "host-rebooted");
-  for (const text of ["one", "two", "three"]) await other.append(gapEvent(text));
-  assertRefused(appraise(await other.answer(OTHER_NONCE, proved.length), expected, proved), "host-rebooted");
-});
-
-test("host-rebooted: the PCR is zero after a restart that keeps the reset count, and the proved log is extended again", async (t) => {
-  const { other, proved, akPublic } = await provedHost(t);
-  await other.append(gapEvent("a violation that nobody has quoted yet"));
-  const lines = (await other.collect(OTHER_NONCE, 0)).records.slice(0, proved.length);
-  // TPM2_Shutdown(TPM_SU_STATE), TPM 2.0 Library part 3; then power off and on: a TPM Restart, not a TPM Reset.
-  const answer = await other.tpm.send(new WireWriter().u16(0x8001).u32(12).u32(0x145).u16(1).done());
-  assert.equal(toHex(answer), "80010000000a00000000");
-  await other.powerOff();
-  await other.powerOn({ log: false });
-  for (const [index, line] of lines.entries()) await other.extend(parseRecord(line, index).digest);
-  const { line, digest } = formatRecord(proved.length, PCR, [sweepEvent({ nonce: OTHER_NONCE })]);
-  await other.extend(digest);
-  const evidence = {
-    ...{ nonce: OTHER_NONCE, from: proved.length, records: [line] },
-    ...encodeQuote(await other.quote(fromHex(OTHER_NONCE))),
-  };
-  const expected = { akPublic, nonce: OTHER_NONCE, pcr: PCR };
-  assertRefused(appraise(evidence, expected, proved), "host-rebooted");
-  const unaware = assertAccepted(appraise(evidence, expected, { ...proved, tpm: null }));
-  assert.equal(unaware.proved.tpm!.resetCount, proved.tpm!.resetCount);
-  assert.equal(unaware.proved.tpm!.restartCount, proved.tpm!.restartCount + 1);
 });
 
 test("tpm-rolled-back: an older copy of the TPM's own state is put back", async (t) => {

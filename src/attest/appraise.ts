@@ -2,14 +2,15 @@ import { bytesEqual, fromHex, toHex } from "../core/bytes.ts";
 import { sha256 } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
 import type { Reason } from "../log/finding.ts";
-import { type LogRecord, parseRecord } from "../log/record.ts";
-import { recordOfAnother, registerName } from "../log/register.ts";
+import type { LogRecord } from "../log/record.ts";
+import { registerName } from "../log/register.ts";
 import { describeFault, type RegisterFault } from "../log/register-fault.ts";
 import { extendValue, ZERO_PCR } from "../log/replay.ts";
 import { TPM_RH_ENDORSEMENT } from "../tpm/constants.ts";
 import { primaryQualifiedName } from "../tpm/name.ts";
 import { appraisePlatform } from "./appraise-platform.ts";
 import type { Evidence } from "./evidence.ts";
+import { type BootPart, beginsLog, followBoots } from "./follow-boots.ts";
 import { platformPcrs } from "./platform-evidence.ts";
 import type { PlatformState } from "./platform-state.ts";
 import { type ShowsValue, showsNv, showsPcr, verifyRegister } from "./quoted-register.ts";
@@ -17,20 +18,34 @@ import type { Releases } from "./release-manifest.ts";
 
 /** What earlier accepted quotes of a host have proved. Replay goes on from here, or from zero. */
 export interface Proved {
+  /** The boot whose log that is; null before the first, and where the log names none. */
+  readonly bootId: string | null;
   /** Number of records. */
   readonly length: number;
+  /** Digest of the last one; null before the first. */
+  readonly digest: string | null;
   /** Value of the PCR after them, hexadecimal. */
   readonly value: string;
   /** TPMS_CLOCK_INFO of the last accepted quote; null before the first. */
   readonly tpm: { readonly resetCount: number; readonly restartCount: number; readonly clock: bigint } | null;
 }
 
-export const NOTHING_PROVED: Proved = { length: 0, value: "00".repeat(32), tpm: null };
+export const NOTHING_PROVED: Proved = { bootId: null, length: 0, digest: null, value: "00".repeat(32), tpm: null };
 
 export type Appraisal =
   | {
       readonly accepted: true;
       readonly proved: Proved;
+      /**
+       * What was told of boots that are over: the rest of the log that was proved, then whole logs. No quote of their own boots
+       * shows these records. Empty where the proved log goes on.
+       */
+      readonly told: readonly BootPart[];
+      /** Resets of the TPM beyond the boots that were told of. */
+      readonly unloggedResets: number;
+      /** Whether the TPM was suspended since, and its PCR kept. */
+      readonly resumed: boolean;
+      /** What the quote proves of this boot. */
       readonly records: readonly LogRecord[];
       readonly lines: readonly string[];
       /** What is below the agent; null where that was not asked for. */
@@ -69,31 +84,50 @@ export function appraise(
       expected.platform === undefined ? [expected.pcr] : platformPcrs(expected.pcr),
     );
     checkHierarchy(quote.qualifiedSigner, expected.akPublic);
-    checkClock(quote, before);
-    checkContinuity(evidence, before);
+    const since = checkClock(quote, before);
+    if (since.resets > 0 && !evidence.records.some(beginsLog)) throw resetUnderLog();
+    const { told, current } = followBoots(evidence, before, expected.pcr);
+    if (told.length > 0 && since.power === "kept")
+      throw new PimsError("log-rollback", "the log begins anew, but the TPM was neither reset nor restarted");
     if (expected.platform !== undefined && quote.nv !== null)
       throw new PimsError("quote-invalid", "what an NV index holds says nothing of what is below the agent");
     const platform =
       expected.platform === undefined || quote.nv !== null
         ? null
-        : appraisePlatform(evidence.platform, quote, expected.platform.before, expected.platform.releases);
-    const records = parseRecords(evidence, expected.pcr);
+        : appraisePlatform(
+            evidence.platform,
+            quote,
+            told.length > 0 ? null : expected.platform.before,
+            expected.platform.releases,
+          );
     const shows =
       quote.nv === null
         ? showsPcr(expected.pcr, platform === null ? quote.pcrDigest : sha256(fromHex(platform.own)))
-        : showsNv(expected.pcr, quote.nv, before.length === 0 ? records[0] : expected.first);
-    const quoted = findQuoted(records, before, shows);
-    if (quoted === undefined)
-      throw new PimsError("pcr-mismatch", describeMismatch(expected.pcr, shows, before.length, evidence.fault));
+        : showsNv(expected.pcr, quote.nv, current.from === 0 ? current.records[0] : expected.first);
+    const quoted = findQuoted(current, shows);
+    if (quoted === undefined) {
+      if (told.length === 0 && since.power === "lost") throw resetUnderLog();
+      throw new PimsError("pcr-mismatch", describeMismatch(expected.pcr, shows, current.from, evidence.fault));
+    }
     const { count, value } = quoted;
-    const believed = records.slice(0, count);
+    const believed = current.records.slice(0, count);
     checkFreshSweep(believed, expected.nonce);
     const { resetCount, restartCount, clock } = quote;
+    const tpm = { resetCount, restartCount, clock };
     return {
       accepted: true,
-      proved: { length: before.length + count, value: toHex(value), tpm: { resetCount, restartCount, clock } },
+      proved: {
+        bootId: current.bootId,
+        length: current.from + count,
+        digest: believed.at(-1)!.digest,
+        value: toHex(value),
+        tpm,
+      },
+      told,
+      unloggedResets: Math.max(0, since.resets - told.length),
+      resumed: told.length === 0 && since.power === "lost",
       records: believed,
-      lines: evidence.records.slice(0, count),
+      lines: current.lines.slice(0, count),
       platform,
     };
   } catch (error) {
@@ -124,40 +158,36 @@ function checkHierarchy(qualifiedSigner: Uint8Array, akPublic: Uint8Array): void
     throw new PimsError("quote-invalid", "the attestation key is not a primary key of the endorsement hierarchy");
 }
 
-/** The host may not take back a record that a quote has proved, nor leave one out. */
-function checkContinuity(evidence: Evidence, before: Proved): void {
-  const end = evidence.from + evidence.records.length;
-  if (end < before.length)
-    throw new PimsError("log-rollback", `the log ends after ${end} records, but ${before.length} were already proved`);
-  if (evidence.from !== before.length)
-    throw new PimsError("log-broken", `the records start at ${evidence.from} instead of ${before.length}`);
-}
-
-function parseRecords(evidence: Evidence, pcr: number): LogRecord[] {
-  return evidence.records.map((line, index) => {
-    const record = parseRecord(line, evidence.from + index);
-    if (record.pcr !== pcr) throw new PimsError("log-broken", recordOfAnother(record, pcr));
-    return record;
-  });
-}
-
 /**
- * The reset count only rises, the restart count rises within one reset, and the clock grows within both (TPM 2.0 Library,
- * part 1, "Startup" and "Clock"). A restart counts like a reset: after TPM2_Shutdown(STATE) and a power cycle the reset
- * count is the same and the PCR is zero, so root could extend the proved records once more and go on without those that
- * no quote had shown yet. A resume from suspension keeps the PCR, and nothing in a quote tells it from a restart.
+ * What became of the TPM since the last evidence. The reset count only rises, and within one reset the restart count rises
+ * and the clock grows (TPM 2.0 Library, part 1, "Startup" and "Clock"). Over a reset the clock says nothing: a TPM that lost
+ * its power may have lost of its clock, too. PimsError `tpm-rolled-back` for anything else.
+ *
+ * A restart is what follows TPM2_Shutdown(STATE): the PCR starts at zero, or was kept (a resume). Nothing but the PCR's
+ * value tells one from the other.
  */
-function checkClock(now: { resetCount: number; restartCount: number; clock: bigint }, { tpm: before }: Proved): void {
-  if (before === null) return;
+function checkClock(
+  now: { resetCount: number; restartCount: number; clock: bigint },
+  { tpm: before }: Proved,
+): { resets: number; power: "kept" | "lost" | "unknown" } {
+  if (before === null) return { resets: 0, power: "unknown" };
   const resets = now.resetCount - before.resetCount;
   const restarts = resets === 0 ? now.restartCount - before.restartCount : 0;
-  if (resets > 0 || restarts > 0)
-    throw new PimsError(
-      "host-rebooted",
-      "the TPM was reset or restarted since the last evidence, so its PCR started anew",
-    );
-  if (resets < 0 || restarts < 0 || now.clock < before.clock)
-    throw new PimsError("tpm-rolled-back", "the TPM's reset count, restart count or clock went back");
+  if (resets < 0) throw rolledBack("reset count", before.resetCount, now.resetCount);
+  if (restarts < 0) throw rolledBack("restart count", before.restartCount, now.restartCount);
+  if (resets === 0 && now.clock < before.clock) throw rolledBack("clock", before.clock, now.clock);
+  return { resets, power: resets > 0 || restarts > 0 ? "lost" : "kept" };
+}
+
+function rolledBack(what: string, before: number | bigint, now: number | bigint): PimsError {
+  return new PimsError("tpm-rolled-back", `the TPM's ${what} went back from ${before} to ${now}`);
+}
+
+function resetUnderLog(): PimsError {
+  return new PimsError(
+    "host-rebooted",
+    "the TPM was reset or restarted since the last evidence, so its PCR started anew, and the log did not",
+  );
 }
 
 /**
@@ -165,16 +195,15 @@ function checkClock(now: { resetCount: number; restartCount: number; clock: bigi
  * they are not believed yet.
  */
 function findQuoted(
-  records: readonly LogRecord[],
-  before: Proved,
+  { records, from, start }: BootPart,
   shows: ShowsValue,
 ): { count: number; value: Uint8Array } | undefined {
-  let value = fromHex(before.value);
+  let value = start;
   let found: { count: number; value: Uint8Array } | undefined;
-  if (shows(value, before.length)) found = { count: 0, value };
+  if (shows(value, from)) found = { count: 0, value };
   for (const [index, record] of records.entries()) {
     value = extendValue(value, record.digest);
-    if (shows(value, before.length + index + 1)) found = { count: index + 1, value };
+    if (shows(value, from + index + 1)) found = { count: index + 1, value };
   }
   return found;
 }

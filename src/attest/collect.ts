@@ -18,27 +18,44 @@ export async function collectEvidence(options: {
   readonly from: number;
   /** A record at or before `from` and where it begins, when that is known: what is before it is not read. */
   readonly start?: { readonly recnum: number; readonly startByte: number };
+  /**
+   * Given when the verifier's last proof is of another boot: the logs from that boot's on, the oldest first, or none where
+   * that is not there any more. `from` is then of the first of them, and the others and this boot's are sent whole.
+   */
+  readonly earlier?: readonly string[] | undefined;
   readonly nonce: Uint8Array;
   readonly quote: Quoter;
   /** What the agent found wrong with its register. */
   readonly fault?: RegisterFault;
 }): Promise<Evidence> {
   const { attest, signature, platform } = await options.quote(options.nonce);
-  const { recnum, startByte } = options.start ?? { recnum: 0, startByte: 0 };
   const records: string[] = [];
-  let count = recnum;
-  try {
-    for await (const line of logLines(options.logPath, startByte)) {
-      // A torn last line is no record yet.
-      if (!line.endsWith("\n")) break;
-      if (count++ >= options.from) records.push(line.slice(0, -1));
+  /** Takes a log's records from one on. Returns how many it has. */
+  const take = async (path: string, from: number, start = { recnum: 0, startByte: 0 }): Promise<number> => {
+    let count = start.recnum;
+    try {
+      for await (const line of logLines(path, start.startByte)) {
+        // A torn last line is no record yet.
+        if (!line.endsWith("\n")) break;
+        if (count++ >= from) records.push(line.slice(0, -1));
+      }
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error;
     }
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error;
+    return count;
+  };
+  const { logPath, from, earlier } = options;
+  let end = from;
+  if (earlier === undefined) end = await take(logPath, from, options.start);
+  else {
+    for (const [index, path] of earlier.entries())
+      if (index === 0) end = await take(path, from);
+      else await take(path, 0);
+    await take(logPath, 0);
   }
   return {
     nonce: Buffer.from(options.nonce).toString("hex"),
-    from: Math.min(options.from, count),
+    from: Math.min(from, end),
     records,
     attest: Buffer.from(attest).toString("base64"),
     signature: Buffer.from(signature).toString("base64"),

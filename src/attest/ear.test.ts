@@ -35,6 +35,7 @@ function hostReport(fields: Partial<HostReport> = {}): HostReport {
     ...{ host: "node1", evidence: "good", reason: null, text: "", acceptedAt: TIME, notice: null, records: 3 },
     tpm: { ekName: "000b11", certified: { manufacturer: "id:1", model: "m", version: "v" } },
     ...{ longestUnprovedMs: null, lastSweep: null, links: null, containers: [] },
+    boots: { known: 1, told: 0, unloggedResets: 0, resumes: 0, last: [] },
     ...fields,
   };
 }

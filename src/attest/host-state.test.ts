@@ -6,6 +6,7 @@ import {
   emptyHostState,
   findingKey,
   type HostState,
+  isHeld,
   keyOf,
   knowsCode,
   MAX_CODE,
@@ -26,6 +27,7 @@ import {
 import { decide } from "./verdict.ts";
 
 const web = containerOf("web");
+const LATER = "2026-01-03T00:00:00.000Z";
 
 function apply(state: HostState, events: readonly LogEvent[]): HostState {
   applyRecords(state, [{ recnum: 0, pcr: 13, digest: "00".repeat(32), events }]);
@@ -54,6 +56,56 @@ test("a log adds up to its containers, their code, findings and actions, and the
   assert.deepEqual([second!.code.size, second!.violations.size, second!.actions.length], [1, 1, 1]);
   assert.equal(second!.stoppedAt, TIME);
   assert.deepEqual(state.lastSweep, sweep);
+});
+
+test("at a boot every container has stopped, keeps what was found in it, and is told anew", () => {
+  const boot = (number: number): LogEvent => {
+    return { type: "boot", time: LATER, bootId: `00000000-0000-4000-8000-00000000000${number}`, previous: null };
+  };
+  const gone = containerOf("gone");
+  const events = [startEvent(web), codeEvent(web, "/usr/bin/bad"), violationEvent(web), actionEvent(web), sweepEvent()];
+  const state = stateOf(boot(1), ...events, startEvent(gone), stopEvent(gone), boot(2));
+  const container = state.containers.get(keyOf(web))!;
+  assert.deepEqual([container.stoppedAt, state.containers.get(keyOf(gone))?.stoppedAt], [LATER, TIME]);
+  assert.deepEqual([container.code.size, container.earlier.code.size, container.violations.size], [0, 1, 1]);
+  assert.deepEqual([container.actions.length, container.earlier.actions, isHeld(container)], [1, 1, false]);
+  assert.equal(state.lastSweep, null);
+  assert.equal(knowsCode(state, codeEvent(web, "/usr/bin/bad")), false);
+
+  // The same container again: its earlier code is judged still, beside what runs now.
+  apply(state, [startEvent(web), codeEvent(web, "/usr/bin/good"), sweepEvent()]);
+  const reference = {
+    ...{ hasDigest: (digest: string) => digest === digestOf("/usr/bin/good"), hasPath: () => false },
+    ...{ exposes: () => false, mayCompile: () => false, mayBeDisplaced: () => false, mayPreload: () => false },
+  };
+  const verdict = decide(state, container, { found: true, reference }, { standing: "good" });
+  assert.deepEqual(
+    [container.stoppedAt, verdict.status, verdict.findings.map(({ reason }) => reason)],
+    [null, "untrusted", ["code-modified", "unknown-executable"]],
+  );
+  // Once more changes nothing more.
+  apply(state, [boot(3)]);
+  apply(state, [boot(3)]);
+  assert.deepEqual([container.code.size, container.earlier.code.size, container.earlier.actions], [0, 2, 1]);
+});
+
+test("a container of runc does not outlive a boot: its id is another one's afterwards", () => {
+  const old = containerOf("web", { runtime: "runc" });
+  const boot = { type: "boot" as const, time: LATER, bootId: "00000000-0000-4000-8000-000000000002", previous: null };
+  const state = stateOf(startEvent(old), violationEvent(old), boot);
+  assert.equal(only(state).violations.size, 1);
+  apply(state, [startEvent(old)]);
+  assert.equal(only(state).violations.size, 0);
+});
+
+test("what boots make the state remember is bounded, however many there are", () => {
+  const state = emptyHostState();
+  for (let number = 0; number < 5; number++) {
+    const events = Array.from({ length: 1000 }, (_, index) => startEvent(containerOf(`${number} ${index}`)));
+    const bootId = `00000000-0000-4000-8000-00000000000${number}`;
+    apply(state, [{ type: "boot", time: TIME, bootId, previous: null }, ...events]);
+  }
+  assert.ok(state.containers.size <= 1024 + 2000, String(state.containers.size));
 });
 
 test("the same events in many records or in one add up to the same", () => {

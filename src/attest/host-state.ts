@@ -33,6 +33,16 @@ export interface ContainerState {
   readonly actions: ActionEvent[];
   /** What the gate before exec does in it; null where there is none. */
   gate: GateEvent | null;
+  /** What earlier boots of the host have told of it. It is judged still; in this boot everything is told anew. */
+  readonly earlier: EarlierFacts;
+}
+
+interface EarlierFacts {
+  readonly code: Map<string, CodeEvent>;
+  readonly processStarts: Map<string, ProcessStartEvent>;
+  readonly listeners: Map<string, ListenerEvent>;
+  /** So many of the first actions. */
+  actions: number;
 }
 
 /** What the proved part of a host's log adds up to. */
@@ -95,6 +105,9 @@ export function applyRecords(state: HostState, records: readonly LogRecord[]): v
 
 function applyEvent(state: HostState, event: LogEvent): void {
   switch (event.type) {
+    case "boot":
+      beginBoot(state, event.time);
+      return;
     case "container-start": {
       if (isAnother(state, event.container)) state.containers.delete(keyOf(event.container));
       const known = containerOf(state, event.container, event.time);
@@ -136,9 +149,11 @@ function applyEvent(state: HostState, event: LogEvent): void {
     case "action": {
       // An order may name a container that never was.
       if (event.outcome === "refused" && !state.containers.has(keyOf(event.container))) return;
-      const { actions } = containerOf(state, event.container, event.time);
+      const { actions, earlier } = containerOf(state, event.container, event.time);
       actions.push(event);
-      if (actions.length > MAX_ACTIONS) actions.shift();
+      if (actions.length <= MAX_ACTIONS) return;
+      actions.shift();
+      earlier.actions = Math.max(0, earlier.actions - 1);
       return;
     }
     case "gate":
@@ -167,8 +182,9 @@ function isAnother(state: HostState, now: ContainerName): boolean {
 }
 
 /** Whether the container stands still, or is ended, by what was done to it last. */
-export function isHeld({ actions }: ContainerState): boolean {
-  const last = actions.findLast(({ outcome }) => outcome === "done");
+export function isHeld({ actions, earlier }: ContainerState): boolean {
+  // What stood still in an earlier boot runs again, or not at all.
+  const last = actions.slice(earlier.actions).findLast(({ outcome }) => outcome === "done");
   return last !== undefined && last.action !== "resume";
 }
 
@@ -239,6 +255,7 @@ function containerOf(state: HostState, container: ContainerName, time: string): 
       violations: new Map(),
       actions: [],
       gate: null,
+      earlier: { code: new Map(), processStarts: new Map(), listeners: new Map(), actions: 0 },
     };
     state.containers.set(key, known);
   }
@@ -252,6 +269,35 @@ function stop(state: HostState, container: ContainerState, time: string): void {
   // The map keeps its order: the last that stopped goes to the end.
   state.containers.delete(key);
   state.containers.set(key, container);
+  forgetStopped(state);
+}
+
+function forgetStopped(state: HostState): void {
   const stopped = [...state.containers].filter(([, { stoppedAt }]) => stoppedAt !== null);
   for (const [key] of stopped.slice(0, Math.max(0, stopped.length - MAX_STOPPED))) state.containers.delete(key);
+}
+
+/**
+ * No process outlives a boot, but a runtime may start its containers again under the same ids: each has stopped until it is
+ * seen again, and keeps what was found in it. What its processes do in this boot is told anew, so that every boot's log
+ * says by itself what ran in it.
+ */
+function beginBoot(state: HostState, time: string): void {
+  // Before those that lived are added, since they are the likeliest to come again.
+  forgetStopped(state);
+  state.lastSweep = null;
+  for (const container of state.containers.values()) {
+    const { earlier, code, processStarts, listeners, actions } = container;
+    container.stoppedAt ??= time;
+    container.gate = null;
+    moveInto(earlier.code, code, MAX_CODE);
+    moveInto(earlier.processStarts, processStarts, MAX_PROCESS_STARTS);
+    moveInto(earlier.listeners, listeners, MAX_LISTENERS + MAX_CLIENTS);
+    earlier.actions = actions.length;
+  }
+}
+
+function moveInto<T>(earlier: Map<string, T>, facts: Map<string, T>, maximum: number): void {
+  for (const [key, fact] of facts) if (!earlier.has(key) && earlier.size < maximum) earlier.set(key, fact);
+  facts.clear();
 }

@@ -21,6 +21,28 @@ export const containerReportSchema = z.object({
 });
 export type ContainerReport = z.infer<typeof containerReportSchema>;
 
+/** The boots of a host that the verifier knows of. */
+const bootsSchema = z.object({
+  known: z.int(),
+  /** Records that were sent after the next boot: no quote of their own boot shows them. */
+  told: z.int(),
+  /** Resets of the TPM that no log tells of. */
+  unloggedResets: z.int(),
+  /** Times that the TPM was suspended and kept its registers. */
+  resumes: z.int(),
+  /** The last ones in their order. `since`: when the verifier first took evidence of it. */
+  last: z.array(
+    z.object({
+      bootId: z.string().nullable(),
+      since: z.string(),
+      records: z.int(),
+      proved: z.int(),
+      unloggedResets: z.int(),
+      resumes: z.int(),
+    }),
+  ),
+});
+
 export const hostReportSchema = z.object({
   host: z.string(),
   evidence: z.enum(["good", "refused", "stale", "none"]),
@@ -31,9 +53,11 @@ export const hostReportSchema = z.object({
   tpm: tpmIdentitySchema.nullable(),
   /** What was noticed about its TPM and not decided since. */
   notice: tpmNoticeSchema.nullable(),
+  /** Proved of this boot. */
   records: z.int(),
   /** The longest that a violation of this host waited between its log and this verifier; null where none has. Milliseconds. */
   longestUnprovedMs: z.number().nullable(),
+  boots: bootsSchema,
   /** What the last attested sweep covered; null before there was one. */
   lastSweep: z
     .object({
@@ -58,6 +82,7 @@ export const hostPlatformSchema = z.object({
   host: z.string(),
   tpm: tpmIdentitySchema.nullable(),
   notice: tpmNoticeSchema.nullable(),
+  boots: bootsSchema,
   platform: z.object({ state: platformStateSchema.nullable(), verdict: platformVerdictSchema }).nullable(),
 });
 export type HostPlatform = z.infer<typeof hostPlatformSchema>;

@@ -1,6 +1,6 @@
 // What tests of this room and the verifier's share: a host whose boot and files were measured into a real swtpm.
 import { hash } from "node:crypto";
-import { concatBytes, fromHex, toHex } from "../core/bytes.ts";
+import { concatBytes, toHex } from "../core/bytes.ts";
 import { sha256Hex } from "../core/digest.ts";
 import { createAk } from "../tpm/attestation-key.ts";
 import { pcrExtend } from "../tpm/commands/pcr-extend.ts";
@@ -10,7 +10,6 @@ import { BOOT_EVENT_TYPE } from "../tpm/event-log/boot-event-types.ts";
 import { imaExtension, parseImaList } from "../tpm/event-log/ima.ts";
 import { secureBootVariable, sha256Event, sha256LogHeader } from "../tpm/event-log/sample-boot-log.ts";
 import { imaNg } from "../tpm/event-log/sample-ima.ts";
-import { collectEvidence } from "./collect.ts";
 import type { Evidence } from "./evidence.ts";
 import { BOOT_PCRS, type PlatformEvidence, type PlatformWanted, platformPcrs } from "./platform-evidence.ts";
 import { type ReleaseManifest, Releases } from "./release-manifest.ts";
@@ -69,17 +68,15 @@ export class TestPlatform {
     from: number,
     wanted: PlatformWanted,
     later?: () => Promise<void>,
+    boot: string | null = null,
   ): Promise<Evidence & { platform: PlatformEvidence }> {
     const { tpm } = this.#host;
     await this.#host.append(sweepEvent({ nonce }));
     const values = await pcrRead(tpm, "sha256", [...BOOT_PCRS, PCR]);
     const { handle } = await createAk(tpm);
-    const evidence = await collectEvidence({
-      logPath: this.#host.log.path,
-      from,
-      nonce: fromHex(nonce),
-      quote: (bytes) => quote(tpm, { keyHandle: handle, nonce: bytes, pcrs: platformPcrs(PCR) }),
-    });
+    const evidence = await this.#host.collect(nonce, from, boot, (bytes) =>
+      quote(tpm, { keyHandle: handle, nonce: bytes, pcrs: platformPcrs(PCR) }),
+    );
     await later?.();
     return {
       ...evidence,

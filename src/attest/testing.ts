@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fromHex } from "../core/bytes.ts";
-import type { LogEvent } from "../log/event.ts";
+import { fromHex, toHex } from "../core/bytes.ts";
+import { earlierLogs } from "../log/earlier-logs.ts";
+import type { BootEvent, LogEvent } from "../log/event.ts";
 import { MeasurementLog } from "../log/measurement-log.ts";
 import { createAk } from "../tpm/attestation-key.ts";
 import type { Attestation } from "../tpm/commands/certify.ts";
@@ -15,8 +16,10 @@ import type { CredentialBlob } from "../tpm/credential.ts";
 import { findEndorsementKey, openCredential, withEk } from "../tpm/endorsement-key.ts";
 import { type Swtpm, startSwtpm } from "../tpm/swtpm.ts";
 import { openTpm, type Tpm } from "../tpm/tpm.ts";
+import { WireWriter } from "../tpm/wire.ts";
+import type { NonceAnswer } from "./api.ts";
 import type { Appraisal } from "./appraise.ts";
-import { collectEvidence } from "./collect.ts";
+import { collectEvidence, type Quoter } from "./collect.ts";
 import type { Evidence } from "./evidence.ts";
 import { sweepEvent, TIME } from "./sample-events.ts";
 
@@ -26,7 +29,11 @@ export interface Ending {
 }
 
 export const PCR = 13;
-const BOOTS = ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"];
+
+/** A host's boots, counted from 0. */
+export function bootIdOf(boot: number): string {
+  return `00000000-0000-4000-8000-${String(boot + 1).padStart(12, "0")}`;
+}
 
 export async function temporaryFolder(t: Ending): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "pims-attest-"));
@@ -43,6 +50,7 @@ export class TestHost {
   #log: MeasurementLog | undefined;
   #ak = 0;
   #boot = 0;
+  #began: BootEvent | undefined;
 
   constructor(folder: string) {
     this.folder = folder;
@@ -69,38 +77,54 @@ export class TestHost {
     return this.#log!;
   }
 
+  get bootId(): string {
+    return bootIdOf(this.#boot);
+  }
+
+  get logFolder(): string {
+    return join(this.folder, "log");
+  }
+
   get tpmState(): string {
     return join(this.folder, "tpm", "state");
   }
 
   /** Without a `log` the TPM runs alone. */
-  async powerOn(options: { log: boolean } = { log: true }): Promise<void> {
-    this.#swtpm = await startSwtpm({ folder: join(this.folder, "tpm") });
+  async powerOn(options: { log?: boolean; startup?: "clear" | "state" } = {}): Promise<void> {
+    const { log = true, startup = "clear" } = options;
+    this.#swtpm = await startSwtpm({ folder: join(this.folder, "tpm"), startup });
     const tpm = await openTpm(this.#swtpm.address);
     this.#tpm = tpm;
     const { handle, publicArea } = await createAk(tpm);
     this.#ak = handle;
     this.akPublic = publicArea;
-    if (!options.log) return;
+    if (!log) return;
     const register = {
       pcr: PCR,
       read: async () => (await pcrRead(tpm, "sha256", [PCR])).get(PCR)!,
       extend: (digest: string) => this.extend(digest),
     };
-    const bootId = BOOTS[this.#boot]!;
-    this.#log = (await MeasurementLog.open(join(this.folder, "log"), register, bootId, { time: TIME })).log;
+    const opened = await MeasurementLog.open(this.logFolder, register, this.bootId, { time: TIME });
+    this.#log = opened.log;
+    this.#began = opened.boot;
   }
 
-  async powerOff(): Promise<void> {
+  /** Power is lost, or taken away after TPM2_Shutdown (TPM 2.0 Library, part 3) as an operating system sends it. */
+  async powerOff(shutdown: "none" | "clear" | "state" = "none"): Promise<void> {
     await this.#log?.close();
+    if (shutdown !== "none") {
+      const type = shutdown === "state" ? 1 : 0;
+      const answer = await this.tpm.send(new WireWriter().u16(0x8001).u32(12).u32(0x145).u16(type).done());
+      assert.equal(toHex(answer), "80010000000a00000000");
+    }
     await this.#tpm?.close();
     await this.#swtpm?.stop();
     this.#log = this.#tpm = this.#swtpm = undefined;
   }
 
-  /** A power cycle of the machine, as the agent lives through it: the log begins anew. */
-  async reboot(): Promise<void> {
-    await this.powerOff();
+  /** A power cycle of the machine, as the agent lives through it: the log begins anew, and names the end of the last. */
+  async reboot(shutdown: "none" | "clear" | "state" = "none"): Promise<void> {
+    await this.powerOff(shutdown);
     this.#boot++;
     await this.powerOn();
   }
@@ -126,15 +150,30 @@ export class TestHost {
     return openCredential(this.tpm, kind, await createAk(this.tpm), blob);
   }
 
-  collect(nonce: string, from: number): Promise<Evidence> {
-    return collectEvidence({ logPath: this.log.path, from, nonce: fromHex(nonce), quote: this.quote });
+  /** For a verifier that has proved so much of a boot; of this one without an id. */
+  async collect(
+    nonce: string,
+    from: number,
+    bootId: string | null = null,
+    quote: Quoter = this.quote,
+  ): Promise<Evidence> {
+    const anew = bootId !== null && bootId !== this.bootId;
+    const logs = anew ? await earlierLogs(this.logFolder, this.#began!) : [];
+    const index = logs.findIndex((log) => log.bootId === bootId);
+    const earlier = anew ? logs.slice(index < 0 ? logs.length : index).map(({ path }) => path) : undefined;
+    return collectEvidence({ logPath: this.log.path, from, earlier, nonce: fromHex(nonce), quote });
   }
 
   /** Events as one record, if there are any, a sweep that answers the nonce, and the evidence of it. */
-  async answer(nonce: string, from: number, ...events: LogEvent[]): Promise<Evidence> {
+  answer(nonce: string, from: number, ...events: LogEvent[]): Promise<Evidence> {
+    return this.answerTo({ nonce, from, boot: null }, ...events);
+  }
+
+  /** The same for a verifier that may know another boot's log. */
+  async answerTo(asked: Pick<NonceAnswer, "nonce" | "from" | "boot">, ...events: LogEvent[]): Promise<Evidence> {
     if (events.length > 0) await this.append(...events);
-    await this.append(sweepEvent({ nonce }));
-    return this.collect(nonce, from);
+    await this.append(sweepEvent({ nonce: asked.nonce }));
+    return this.collect(asked.nonce, asked.from, asked.boot);
   }
 }
 

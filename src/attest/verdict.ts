@@ -93,9 +93,11 @@ function findingsOf(container: ContainerState, lookup: BaselineLookup, policy: J
   const reference = lookup.found ? lookup.reference : null;
   const findings = new Map<string, Finding>();
   for (const { time: _time, ...finding } of container.violations.values()) findings.set(findingKey(finding), finding);
-  const started = judgeProcessStarts(container.processStarts.values(), reference, container.start);
+  const { earlier } = container;
+  const starts = [...container.processStarts.values(), ...earlier.processStarts.values()];
+  const started = judgeProcessStarts(starts, reference, container.start);
   for (const finding of started) if (!findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
-  for (const code of container.code.values()) {
+  for (const code of [...container.code.values(), ...earlier.code.values()]) {
     // Only a program in a memory file is wrong whatever the image says; the rest waits for a baseline, since findings stay.
     if (reference === null && !(code.backing === "memfd" && code.role === "executable")) continue;
     const finding = judgeCode(code, reference);
@@ -106,7 +108,7 @@ function findingsOf(container: ContainerState, lookup: BaselineLookup, policy: J
     ? []
     : judgeStart(container.container, container.start, reference, policy.starts ?? []))
     if (!findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
-  for (const listener of container.listeners.values()) {
+  for (const listener of [...container.listeners.values(), ...earlier.listeners.values()]) {
     const finding = judgeListener(listener, reference, policy.listeners ?? []);
     if (finding !== null && !findings.has(findingKey(finding))) findings.set(findingKey(finding), finding);
   }
@@ -117,10 +119,13 @@ function findingsOf(container: ContainerState, lookup: BaselineLookup, policy: J
 const MAX_INCOMPLETE = 64;
 
 function incompleteCoverage(state: HostState, container: ContainerState): string | undefined {
-  if (container.code.size >= MAX_CODE) return "more code was seen in the container than is remembered";
-  if (container.processStarts.size >= MAX_PROCESS_STARTS)
+  const { earlier } = container;
+  if (Math.max(container.code.size, earlier.code.size) >= MAX_CODE)
+    return "more code was seen in the container than is remembered";
+  if (Math.max(container.processStarts.size, earlier.processStarts.size) >= MAX_PROCESS_STARTS)
     return "programs were started in more ways than are remembered";
-  if (isListenersFull(container.listeners, false)) return "more listening sockets were seen than are remembered";
+  if (isListenersFull(container.listeners, false) || isListenersFull(earlier.listeners, false))
+    return "more listening sockets were seen than are remembered";
   if (container.stoppedAt !== null) return undefined;
   const sweep = state.lastSweep;
   if (sweep === null) return "no sweep of the host is known";

@@ -3,6 +3,7 @@ import { requestJson } from "../attest/http.ts";
 import { type HostPlatform, hostPlatformSchema } from "../attest/report.ts";
 import { printable } from "../core/bytes.ts";
 import { action } from "./command.ts";
+import { bootRows, describeBoots } from "./describe-boots.ts";
 import { describeNotice, describeTpm } from "./describe-tpm.ts";
 import { addHostEnroll, addHostList, addHostRevoke } from "./host-decisions.ts";
 import { colourStatus, EXIT, printJson, printLine, table } from "./output.ts";
@@ -14,7 +15,7 @@ export function addHost(program: Command): void {
   const host = program.command("host").description("the hosts that a verifier knows");
   host
     .command("show")
-    .description("a host's TPM, how it booted, and the links of trust below its agent")
+    .description("a host's TPM, its boots, how it booted, and the links of trust below its agent")
     .argument("<host>", "its name")
     .option("--verifier <address>", "address of the verifier (or PIMS_VERIFIER)")
     .option("--json", "print one object (pims.host-platform/v1)")
@@ -40,11 +41,14 @@ function exitStatus({ platform, notice }: HostPlatform): number {
   return platform.verdict.links.every(({ state }) => state === "proved") ? EXIT.good : EXIT.undetermined;
 }
 
-function printPlatform({ host, tpm, notice, platform }: HostPlatform): void {
+function printPlatform({ host, tpm, notice, boots, platform }: HostPlatform): void {
   printLine(`host ${host}:`);
   printLine(`  ${describeTpm(tpm)}`);
   const noticed = describeNotice(notice);
   if (noticed !== undefined) printLine(`  ${noticed}`);
+  const power = describeBoots(boots);
+  if (power !== undefined) printLine(`  ${power}`);
+  if (boots.last.length > 0) printLine(table(bootRows(boots)));
   if (platform === null) {
     printLine("  the verifier's configuration asks for its log only, not for what is below its agent");
     return;

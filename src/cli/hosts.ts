@@ -2,6 +2,7 @@ import type { ContainerReport, HostReport } from "../attest/report.ts";
 import { exitStatusOf } from "../attest/verdict.ts";
 import { printable } from "../core/bytes.ts";
 import { describeFinding, describeGate, shortDigest, shortId } from "./describe.ts";
+import { describeBoots } from "./describe-boots.ts";
 import { describeNotice, describeTpm } from "./describe-tpm.ts";
 import { colourStatus, printLine, table } from "./output.ts";
 
@@ -31,6 +32,8 @@ export function printHosts(hosts: readonly HostReport[], whole: boolean): void {
     printLine(`  ${describeTpm(host.tpm)}`);
     const notice = describeNotice(host.notice);
     if (notice !== undefined && host.reason !== host.notice?.reason) printLine(`  ${notice}`);
+    const boots = describeBoots(host.boots);
+    if (boots !== undefined) printLine(`  ${boots}`);
     for (const { link, state, text } of host.links ?? [])
       printLine(`  ${link} ${colourStatus(state)}: ${printable(text)}`);
     if (host.lastSweep !== null) printLine(`  ${describeCoverage(host.lastSweep)}`);

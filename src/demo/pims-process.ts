@@ -21,9 +21,16 @@ export interface PimsProcess {
   kill(): Promise<void>;
 }
 
-/** Starts `pims ARGS`. The kernel kills it when this process ends in whatever way. */
-export function startPims(args: readonly string[], onLine: (line: string) => void = () => {}): PimsProcess {
-  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", PROGRAM, ...args], {
+/**
+ * Starts `pims ARGS`, by `wrapper` (a command that executes what follows) when given. The kernel kills it when this process
+ * ends in whatever way.
+ */
+export function startPims(
+  args: readonly string[],
+  onLine: (line: string) => void = () => {},
+  wrapper: readonly string[] = [],
+): PimsProcess {
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", ...wrapper, PROGRAM, ...args], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   const lines: string[] = [];

@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { rfc3339 } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
-import type { LogEvent } from "./event.ts";
+import type { BootEvent, LogEvent } from "./event.ts";
 import { extendOnce } from "./extend-once.ts";
 import { diskFiles, type LogFile, type LogFiles } from "./log-files.ts";
 import { formatRecord, type LogRecord } from "./record.ts";
@@ -44,18 +44,19 @@ export class MeasurementLog {
 
   /**
    * Opens the log in `folder` and goes on with it, or begins it with a `boot` record that names the last record of the
-   * boot before. `records` is what it held already. Throws what `recoverLog` does.
+   * boot before. `records` is what it held already, `boot` how it begins. Throws what `recoverLog` does.
    */
   static async open(
     folder: string,
     register: Register,
     bootId: string,
     { files = diskFiles, time = rfc3339(Date.now()) }: { files?: LogFiles; time?: string } = {},
-  ): Promise<{ log: MeasurementLog; records: readonly LogRecord[] }> {
+  ): Promise<{ log: MeasurementLog; records: readonly LogRecord[]; boot: BootEvent }> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const path = join(folder, LOG_FILE);
     const recovered = await recoverLog({ path, register, bootId, time, files });
-    return { log: new MeasurementLog(path, register, recovered), records: recovered.records };
+    const { records, boot } = recovered;
+    return { log: new MeasurementLog(path, register, recovered), records, boot };
   }
 
   /** A record at or before this one, and where it begins in the file: so that what is new is read without what is not. */

@@ -1,7 +1,8 @@
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { bytesEqual, toHex } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
-import type { BootEvent, LogEvent } from "./event.ts";
+import { earlierLogPath } from "./earlier-logs.ts";
+import type { BootEvent } from "./event.ts";
 import { extendOnce } from "./extend-once.ts";
 import type { LogFile, LogFiles } from "./log-files.ts";
 import { readLog } from "./read-log.ts";
@@ -16,6 +17,8 @@ export interface RecoveredLog {
   readonly lines: readonly string[];
   /** What the log held already: empty where it was begun. */
   readonly records: readonly LogRecord[];
+  /** How it begins. */
+  readonly boot: BootEvent;
   /** The record that it ends with. */
   readonly last: LogRecord;
   /** Of the register. */
@@ -71,7 +74,7 @@ export async function recoverLog(place: LogPlace): Promise<RecoveredLog> {
     await file.sync();
     if (isBehind)
       value = await extendOnce(register, digests.at(-1)!, before, (now) => mismatch(register, records, now));
-    return { file, lines, records, last: records.at(-1)!, value };
+    return { file, lines, records, boot: first, last: records.at(-1)!, value };
   } catch (error) {
     await file.close();
     throw error;
@@ -87,19 +90,19 @@ async function beginLog(place: LogPlace, before: readonly LogRecord[]): Promise<
   const folder = dirname(path);
   const previous = endOf(before);
   const nv = await register.begin?.();
-  const boot: LogEvent = { type: "boot", time, bootId, previous, ...(nv === undefined ? {} : { nv }) };
+  const boot: BootEvent = { type: "boot", time, bootId, previous, ...(nv === undefined ? {} : { nv }) };
   const { line, digest } = formatRecord(0, register.pcr, [boot]);
   const draft = `${path}.new`;
   await files.write(draft, `${line}\n`);
   if (previous !== null) {
-    await files.link(path, join(folder, `measurements-${previous.bootId}.jsonl`));
+    await files.link(path, earlierLogPath(folder, previous.bootId));
     await files.syncFolder(folder);
   }
   await files.rename(draft, path);
   await files.syncFolder(folder);
   const last = { recnum: 0, pcr: register.pcr, digest, events: [boot] };
   const value = await extendOnce(register, digest, ZERO_PCR, (now) => mismatch(register, [last], now));
-  return { file: await files.open(path), lines: [line], records: [], last, value };
+  return { file: await files.open(path), lines: [line], records: [], boot, last, value };
 }
 
 /** How a log ended, as the next boot's first record tells it. */

@@ -26,9 +26,10 @@ const SOCKET = "tpm.sock";
 /**
  * Starts a swtpm whose state and sockets are in `folder` (made, and closed to others, mode 0700). The TPM is the same one
  * when it is started there again. It ends with this process, however that ends.
+ * It starts as after power on (TPM2_Startup(CLEAR)), or as after a suspension, with the registers that it had (STATE).
  * PimsError `swtpm-missing` when it is not installed, `tpm-unreachable` when it does not start.
  */
-export async function startSwtpm(options: { folder: string }): Promise<Swtpm> {
+export async function startSwtpm(options: { folder: string; startup?: "clear" | "state" }): Promise<Swtpm> {
   const program = findProgram("swtpm");
   if (program === undefined)
     throw new PimsError("swtpm-missing", "swtpm, the software TPM, is not installed", {
@@ -48,7 +49,7 @@ export async function startSwtpm(options: { folder: string }): Promise<Swtpm> {
     ...["socket", "--tpm2", "--server", `type=unixio,path=${SOCKET}`],
     // Where the swtpm TCTI of tpm2-tools looks for it.
     ...["--ctrl", `type=unixio,path=${SOCKET}.ctrl`],
-    ...["--tpmstate", "dir=state,mode=0600", "--flags", "not-need-init,startup-clear"],
+    ...["--tpmstate", "dir=state,mode=0600", "--flags", `not-need-init,startup-${options.startup ?? "clear"}`],
   ];
   // The kernel ends it with its parent, also when that is killed and can do nothing any more.
   const setpriv = findProgram("setpriv");

@@ -22,6 +22,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "not-authorized": 401,
   "host-unknown": 404,
   "container-unknown": 404,
+  "boot-unknown": 404,
   "evidence-malformed": 400,
   "request-malformed": 400,
   "host-invalid": 400,
@@ -41,7 +42,7 @@ const STATUS: Readonly<Record<string, number>> = {
 };
 
 const hostParameter = z.object({ host: z.string().max(63) });
-const fromQuery = z.object({ from: z.coerce.number().int().min(0).default(0) });
+const recordsQuery = z.object({ from: z.coerce.number().int().min(0).default(0), boot: z.uuid().optional() });
 const wantedQuery = z.object({
   waitMs: z.coerce.number().int().min(0).max(MAX_WAIT_MS).default(0),
   challenge: challengeNonceSchema.optional(),
@@ -153,8 +154,8 @@ export function buildApi(verifier: Verifier, enrollment: Enrollment, options: Ap
     });
   }
   app.get("/v1/hosts/:host/records", (request) => {
-    const { from } = parse(fromQuery, request.query);
-    return { records: verifier.records(hostOf(request), from) };
+    const { from, boot } = parse(recordsQuery, request.query);
+    return { records: verifier.records(hostOf(request), from, boot) };
   });
   if (results !== undefined) {
     app.get("/v1/hosts/:host/ear", async (request) => {
@@ -169,8 +170,8 @@ export function buildApi(verifier: Verifier, enrollment: Enrollment, options: Ap
   }
   app.get("/v1/hosts/:host/platform", async (request) => {
     const host = hostOf(request);
-    const { tpm, notice } = await verifier.reportHost(host);
-    return { schema: "pims.host-platform/v1", host, tpm, notice, platform: verifier.platform(host) };
+    const { tpm, notice, boots } = await verifier.reportHost(host);
+    return { schema: "pims.host-platform/v1", host, tpm, notice, boots, platform: verifier.platform(host) };
   });
   app.get("/v1/hosts/:host", (request) => verifier.reportHost(hostOf(request)));
   app.get("/v1/status", async () => ({ schema: "pims.status/v1", hosts: await verifier.report() }));

@@ -50,7 +50,7 @@ function assemble(results: Results & { evidence: AcceptedEvidence }, modules: Ex
       from,
       platform: platform === null ? null : { ...platform, ima: platform.ima === null ? null : toBase64(platform.ima) },
     },
-    log: { start: null, records: store.records(row.name, 0, row.proved.length) },
+    log: { start: null, records: store.log.read(row.name, 0, row.proved.length) },
     baselines: [...baselines],
     policy,
   };

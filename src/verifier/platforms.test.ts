@@ -13,6 +13,44 @@ import { Store } from "./store.ts";
 import { STALE_MS, TestClock, TPM } from "./testing.ts";
 import { Verifier } from "./verifier.ts";
 
+test("a new boot's firmware log and list of files are taken from the beginning; a suspension's go on", async (t) => {
+  const host = await TestHost.start(t);
+  let platform = new TestPlatform(host);
+  await platform.boot();
+  await platform.measure("/opt/pims/main.ts", "main");
+  const store = Store.open(":memory:");
+  t.after(() => store.close());
+  const platforms = new Platforms(platformPolicySchema.parse({ require: ["boot", "agent"] }), RELEASES, store);
+  const lookUp = async () => ({ found: false, reason: "no-baseline", text: "" }) as const;
+  const verifier = new Verifier(
+    { pcr: PCR, staleAfterMs: STALE_MS },
+    { store, clock: new TestClock(), platforms, lookUp },
+  );
+  verifier.enroll("node1", host.akPublic, TPM);
+  // The agent does so (agent.ts): what another boot's verifier lacks is all.
+  const attest = async () => {
+    const { nonce, from, boot, platform: wanted } = verifier.nonce("node1");
+    const lacks = boot === null || boot === host.bootId ? wanted! : { firmwareLog: true, imaFrom: 0 };
+    return verifier.appraise("node1", await platform.answer(nonce, from, lacks, undefined, boot));
+  };
+  const states = async () => (await verifier.reportHost("node1")).links!.map(({ state }) => state);
+  assert.deepEqual(await attest(), { accepted: true, records: 2 });
+  assert.deepEqual(await states(), ["proved", "proved", "proved", "missing"]);
+
+  await host.powerOff("state");
+  await host.powerOn({ startup: "state" });
+  assert.deepEqual(verifier.nonce("node1").platform, { firmwareLog: false, imaFrom: 1 });
+  assert.deepEqual(await attest(), { accepted: true, records: 3 });
+
+  await host.reboot("clear");
+  platform = new TestPlatform(host);
+  await platform.boot();
+  await platform.measure("/usr/sbin/runc", "runc");
+  await platform.measure("/opt/pims/main.ts", "another");
+  assert.deepEqual(await attest(), { accepted: true, records: 2 });
+  assert.deepEqual(await states(), ["proved", "proved", "broken", "proved"]);
+});
+
 test("what is below an agent is asked for once, kept, and leaves nothing trusted when it is wrong", async (t) => {
   const host = await TestHost.start(t);
   const platform = new TestPlatform(host);

@@ -15,10 +15,17 @@ import { Store } from "./store.ts";
 
 const key = Uint8Array.of(1, 2, 3);
 const proved: Proved = {
+  bootId: "00000000-0000-4000-8000-000000000001",
   length: 2,
+  digest: "cd".repeat(32),
   value: "ab".repeat(32),
   tpm: { resetCount: 4_294_967_295, restartCount: 1, clock: 0xffff_ffff_ffff_fffen },
 };
+
+/** Accepted evidence that goes on in the same boot. */
+function accepted(lines: readonly string[], now: Proved): Parameters<Store["accept"]>[1] {
+  return { proved: now, lines, told: [], unloggedResets: 0, resumed: false, platform: null };
+}
 
 function open(t: TestContext, path = ":memory:"): Store {
   const store = Store.open(path);
@@ -42,7 +49,7 @@ test("a host is what it was enrolled as, then what was accepted of it", (t) => {
   });
   store.refuse("a", "pcr-mismatch", "it does not fit", 5);
   assert.deepEqual(store.host("a")?.refused, { reason: "pcr-mismatch", text: "it does not fit", at: 5 });
-  store.accept("a", 0, ["zero", "one"], proved, 1_767_323_045_678);
+  store.accept("a", accepted(["zero", "one"], proved), 1_767_323_045_678);
   const { refused, acceptedAt, ...host } = store.host("a")!;
   assert.deepEqual([refused, acceptedAt, host.proved], [null, 1_767_323_045_678, proved]);
   store.renewToken("a", "t2");
@@ -53,25 +60,25 @@ test("records come back in order, from where they are asked for, as many as want
   const store = open(t);
   for (const host of ["a", "b"]) store.enroll(host, key, "t");
   const lines = Array.from({ length: 20 }, (_, index) => `line ${index} ü \u0000`);
-  store.accept("a", 0, lines.slice(0, 12), proved, 1);
-  store.accept("a", 12, lines.slice(12), proved, 1);
-  assert.deepEqual(store.records("a", 0, 100), lines);
-  assert.deepEqual(store.records("a", 9, 3), lines.slice(9, 12));
-  assert.deepEqual(store.records("a", 20, 3), []);
-  assert.deepEqual(store.records("b", 0, 100), []);
+  store.accept("a", accepted(lines.slice(0, 12), { ...proved, length: 12 }), 1);
+  store.accept("a", accepted(lines.slice(12), { ...proved, length: 20 }), 1);
+  assert.deepEqual(store.log.read("a", 0, 100), lines);
+  assert.deepEqual(store.log.read("a", 9, 3), lines.slice(9, 12));
+  assert.deepEqual(store.log.read("a", 20, 3), []);
+  assert.deepEqual(store.log.read("b", 0, 100), []);
 });
 
 test("evidence is taken in whole or not at all", (t) => {
   const store = open(t);
   store.enroll("a", key, "t");
-  store.accept("a", 0, ["zero", "one"], proved, 1);
-  assert.throws(() => store.accept("a", 1, ["another one", "two"], { ...proved, length: 3 }, 2));
-  assert.throws(() => store.accept("a", 2, ["two", null as unknown as string], { ...proved, length: 4 }, 2));
-  assert.throws(() => store.accept("nobody", 0, ["zero"], proved, 2));
-  assert.deepEqual([store.records("a", 0, 9), store.host("a")?.acceptedAt], [["zero", "one"], 1]);
+  store.accept("a", accepted(["zero", "one"], proved), 1);
+  assert.throws(() => store.accept("a", accepted(["another one", "two"], { ...proved, length: 3 }), 2));
+  assert.throws(() => store.accept("a", accepted(["two", null as unknown as string], { ...proved, length: 4 }), 2));
+  assert.throws(() => store.accept("nobody", accepted(["zero"], proved), 2));
+  assert.deepEqual([store.log.read("a", 0, 9), store.host("a")?.acceptedAt], [["zero", "one"], 1]);
   assert.deepEqual(store.host("a")?.proved, proved);
-  store.accept("a", 2, ["two"], { ...proved, length: 3 }, 3);
-  assert.equal(store.records("a", 0, 9).length, 3);
+  store.accept("a", accepted(["two"], { ...proved, length: 3 }), 3);
+  assert.equal(store.log.read("a", 0, 9).length, 3);
 });
 
 test("evidence is kept with what it proves, and only then", (t) => {
@@ -79,14 +86,14 @@ test("evidence is kept with what it proves, and only then", (t) => {
   store.enroll("a", key, "t");
   assert.equal(store.evidence.last("a"), null);
   const evidence = (nonce: string, from: number) => ({ nonce, from, records: [], attest: "AAAA", signature: "BBBB" });
-  store.accept("a", 0, ["zero", "one"], proved, 1, null, evidence("01", 0));
+  store.accept("a", accepted(["zero", "one"], proved), 1, evidence("01", 0));
   const first = { nonce: "01", from: 0, attest: "AAAA", signature: "BBBB", acceptedAt: 1, platform: null };
   assert.deepEqual(store.evidence.last("a"), first);
-  assert.throws(() => store.accept("a", 1, ["one"], proved, 2, null, evidence("02", 1)));
+  assert.throws(() => store.accept("a", accepted(["one"], proved), 2, evidence("02", 1)));
   const unwritable = { ...evidence("02", 2), attest: null as unknown as string };
-  assert.throws(() => store.accept("a", 2, ["two"], { ...proved, length: 3 }, 2, null, unwritable));
+  assert.throws(() => store.accept("a", accepted(["two"], { ...proved, length: 3 }), 2, unwritable));
   assert.deepEqual([store.evidence.last("a"), store.host("a")?.proved.length], [first, 2]);
-  store.accept("a", 2, ["two"], { ...proved, length: 3 }, 3, null, evidence("03", 2));
+  store.accept("a", accepted(["two"], { ...proved, length: 3 }), 3, evidence("03", 2));
   assert.deepEqual(store.evidence.last("a"), { ...first, nonce: "03", from: 2, acceptedAt: 3 });
   store.enroll("a", key, "t");
   assert.equal(store.evidence.last("a"), null);
@@ -96,13 +103,13 @@ test("a host that is enrolled anew has proved nothing and leaves its neighbour a
   const store = open(t);
   for (const host of ["a", "b"]) {
     store.enroll(host, key, "t");
-    store.accept(host, 0, ["zero", "one"], proved, 1);
+    store.accept(host, accepted(["zero", "one"], proved), 1);
     store.addVerdicts([{ host, container: "docker:1", time: "t", status: "trusted", reasons: [] }]);
   }
   store.enroll("a", Uint8Array.of(9), "t");
-  assert.deepEqual([store.host("a")?.proved, store.records("a", 0, 9)], [NOTHING_PROVED, []]);
+  assert.deepEqual([store.host("a")?.proved, store.log.read("a", 0, 9)], [NOTHING_PROVED, []]);
   assert.equal(store.lastVerdicts("a").size, 0);
-  assert.deepEqual([store.records("b", 0, 9).length, store.lastVerdicts("b").size], [2, 1]);
+  assert.deepEqual([store.log.read("b", 0, 9).length, store.lastVerdicts("b").size], [2, 1]);
   assert.deepEqual(
     store.hosts().map(({ name }) => name),
     ["a", "b"],
@@ -144,12 +151,12 @@ test("what was stored is there when the file is opened again, and nobody else ma
   const path = join(folder, "verifier.sqlite");
   const store = Store.open(path);
   store.enroll("a", key, "t");
-  store.accept("a", 0, ["zero", "one"], proved, 7);
+  store.accept("a", accepted(["zero", "one"], proved), 7);
   const host = store.host("a");
   store.close();
   const again = open(t, path);
   assert.deepEqual(again.host("a"), host);
-  assert.deepEqual(again.records("a", 0, 9), ["zero", "one"]);
+  assert.deepEqual(again.log.read("a", 0, 9), ["zero", "one"]);
   assert.equal((await stat(folder)).mode & 0o077, 0);
 });
 
@@ -171,7 +178,7 @@ test("a file that is no database, cut off, of a newer version or in no folder is
 
   const newer = join(folder, "newer.sqlite");
   const database = new DatabaseSync(newer);
-  database.exec("PRAGMA user_version = 2");
+  database.exec("PRAGMA user_version = 3");
   database.close();
   assert.throws(() => Store.open(newer), unusable(newer));
   assert.throws(() => Store.open(folder), unusable(folder));
@@ -186,7 +193,9 @@ const store = Store.open(process.argv[3]);
 let { length, value, tpm } = store.host("a").proved;
 for (;;) {
   value = Buffer.from(extendValue(Buffer.from(value, "hex"), length.toString(16).padStart(64, "0"))).toString("hex");
-  store.accept("a", length, ["record " + length], { length: length + 1, value, tpm }, 1);
+  const proved = { bootId: null, length: length + 1, digest: null, value, tpm };
+  const lines = ["record " + length];
+  store.accept("a", { proved, lines, told: [], unloggedResets: 0, resumed: false, platform: null }, 1);
   length++;
   process.stdout.write(length + "\\n");
 }`;
@@ -213,7 +222,7 @@ test("killed at any instant, the store holds all that it acknowledged, and recor
     assert.ok(length >= acknowledged && acknowledged > from);
     const numbers = Array.from({ length }, (_, index) => index);
     assert.deepEqual(
-      store.records("a", 0, length + 10),
+      store.log.read("a", 0, length + 10),
       numbers.map((index) => `record ${index}`),
     );
     assert.equal(value, toHex(replay(numbers.map((index) => index.toString(16).padStart(64, "0")))));

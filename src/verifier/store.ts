@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { NOTHING_PROVED, type Proved } from "../attest/appraise.ts";
+import { type Appraisal, NOTHING_PROVED, type Proved } from "../attest/appraise.ts";
 import type { TpmIdentity } from "../attest/enrollment.ts";
 import type { Evidence } from "../attest/evidence.ts";
 import { type PlatformState, platformStateSchema } from "../attest/platform-state.ts";
@@ -9,6 +9,7 @@ import { PimsError } from "../core/errors.ts";
 import type { BaselineCopy, BaselineStore } from "../ledger/baseline-cache.ts";
 import { ENROLLMENT_SCHEMA, EnrollmentStore } from "./enrollment-store.ts";
 import { EVIDENCE_SCHEMA, EvidenceStore } from "./evidence-store.ts";
+import { RECORD_SCHEMA, RecordStore } from "./record-store.ts";
 
 /** A host as it was enrolled, and what its last evidence came to. */
 export interface HostRow {
@@ -38,18 +39,14 @@ CREATE TABLE IF NOT EXISTS hosts (
   name TEXT PRIMARY KEY,
   ak_public BLOB NOT NULL,
   token_digest TEXT NOT NULL,
+  boot_id TEXT,
   proved_length INTEGER NOT NULL,
+  proved_digest TEXT,
   proved_value TEXT NOT NULL,
   tpm TEXT,
   accepted_at INTEGER,
   refused TEXT
 ) STRICT;
-CREATE TABLE IF NOT EXISTS records (
-  host TEXT NOT NULL REFERENCES hosts(name) ON DELETE CASCADE,
-  recnum INTEGER NOT NULL,
-  line TEXT NOT NULL,
-  PRIMARY KEY (host, recnum)
-) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS platforms (
   host TEXT PRIMARY KEY REFERENCES hosts(name) ON DELETE CASCADE,
   state TEXT NOT NULL
@@ -69,7 +66,8 @@ CREATE TABLE IF NOT EXISTS baselines (
   lines TEXT NOT NULL
 ) STRICT;
 `;
-const VERSION = 1;
+/** Counts up with each form that the one before cannot be read as. */
+const VERSION = 2;
 
 /** The verifier's memory: hosts, proved records, verdicts, and copies of baselines, in SQLite. */
 export class Store {
@@ -78,11 +76,14 @@ export class Store {
   readonly enrollments: EnrollmentStore;
   /** What the proved records rest on. */
   readonly evidence: EvidenceStore;
+  /** What their logs hold. */
+  readonly log: RecordStore;
 
   private constructor(database: DatabaseSync) {
     this.#database = database;
     this.enrollments = new EnrollmentStore(database);
     this.evidence = new EvidenceStore(database);
+    this.log = new RecordStore(database);
   }
 
   /** Opens or creates the file. Throws `store-unusable`. */
@@ -95,10 +96,10 @@ export class Store {
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;",
       );
       const { user_version: version } = database.prepare("PRAGMA user_version").get() as { user_version: number };
-      if (version > VERSION) throw new Error(`it was written by a newer version (${version})`);
-      database.exec(
-        `BEGIN; ${SCHEMA} ${ENROLLMENT_SCHEMA} ${EVIDENCE_SCHEMA} PRAGMA user_version = ${VERSION}; COMMIT;`,
-      );
+      if (version !== 0 && version !== VERSION)
+        throw new Error(`it was written by ${version > VERSION ? "a newer" : "an older"} version (${version})`);
+      const schema = [SCHEMA, RECORD_SCHEMA, ENROLLMENT_SCHEMA, EVIDENCE_SCHEMA].join("");
+      database.exec(`BEGIN; ${schema} PRAGMA user_version = ${VERSION}; COMMIT;`);
       return new Store(database);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
@@ -146,25 +147,24 @@ export class Store {
   /** Takes in accepted evidence: all of it or nothing. `evidence` is kept as it came. */
   accept(
     host: string,
-    from: number,
-    lines: readonly string[],
-    proved: Proved,
+    accepted: Omit<Extract<Appraisal, { accepted: true }>, "accepted" | "records">,
     at: number,
-    platform: PlatformState | null = null,
     evidence: Evidence | null = null,
   ): void {
+    const { proved, lines, platform } = accepted;
     this.#transaction(() => {
-      const insert = this.#database.prepare("INSERT INTO records (host, recnum, line) VALUES (?, ?, ?)");
-      for (const [index, line] of lines.entries()) insert.run(host, from + index, line);
+      this.log.take(host, accepted, at);
       this.#database
         .prepare(
-          "UPDATE hosts SET proved_length = ?, proved_value = ?, tpm = ?, accepted_at = ?, refused = NULL WHERE name = ?",
+          "UPDATE hosts SET boot_id = ?, proved_length = ?, proved_digest = ?, proved_value = ?, tpm = ?, accepted_at = ?, refused = NULL WHERE name = ?",
         )
-        .run(proved.length, proved.value, tpmText(proved), at, host);
+        .run(proved.bootId, proved.length, proved.digest, proved.value, tpmText(proved), at, host);
       if (platform !== null)
         this.#database
           .prepare("INSERT OR REPLACE INTO platforms (host, state) VALUES (?, ?)")
           .run(host, JSON.stringify(platform));
+      // After a reboot the records of this boot begin behind those that were told of others.
+      const from = proved.length - lines.length;
       if (evidence !== null) this.evidence.keep(host, evidence, from, platform, at);
     });
   }
@@ -181,14 +181,6 @@ export class Store {
     this.#database
       .prepare("UPDATE hosts SET refused = ? WHERE name = ?")
       .run(JSON.stringify({ reason, text, at }), host);
-  }
-
-  /** Proved records of a host from `from` on, at most `limit`. */
-  records(host: string, from: number, limit: number): string[] {
-    return this.#database
-      .prepare("SELECT line FROM records WHERE host = ? AND recnum >= ? ORDER BY recnum LIMIT ?")
-      .all(host, from, limit)
-      .map((row) => String(row.line));
   }
 
   addVerdicts(rows: readonly VerdictRow[]): void {
@@ -274,7 +266,9 @@ function toHost(row: Record<string, unknown>): HostRow {
     akPublic: row.ak_public as Uint8Array,
     tokenDigest: String(row.token_digest),
     proved: {
+      bootId: row.boot_id === null ? null : String(row.boot_id),
       length: Number(row.proved_length),
+      digest: row.proved_digest === null ? null : String(row.proved_digest),
       value: String(row.proved_value),
       tpm: tpm === null ? null : { ...tpm, clock: BigInt(tpm.clock) },
     },

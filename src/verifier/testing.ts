@@ -110,8 +110,7 @@ export class Bench {
   }
 
   evidence(host: TestHost, ...events: LogEvent[]): Promise<Evidence> {
-    const { nonce, from } = this.verifier.nonce("node1");
-    return host.answer(nonce, from, ...events);
+    return host.answerTo(this.verifier.nonce("node1"), ...events);
   }
 
   /** Of the only container, with the host's standing. */

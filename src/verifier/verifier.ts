@@ -61,6 +61,8 @@ interface HostMemory {
 }
 
 const RECORDS_A_READ = 1024;
+/** Boots that a report lists. */
+const SHOWN_BOOTS = 16;
 const HOST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /**
@@ -155,9 +157,11 @@ export class Verifier {
     if (ousted !== null) throw new PimsError(ousted.reason, `no evidence of ${host} is taken: ${ousted.text}`);
     memory.wanted = false;
     const platform = this.#modules.platforms?.wanted(host);
+    const { proved } = this.#row(host);
     return {
       nonce: memory.nonces.give(this.#modules.clock.monotonicMs()),
-      from: this.#row(host).proved.length,
+      from: proved.length,
+      boot: proved.bootId,
       ...(platform === undefined ? {} : { platform }),
     };
   }
@@ -196,12 +200,14 @@ export class Verifier {
     const { akPublic, proved } = this.#row(host);
     const whole = memory.ahead.complete(evidence);
     const { pcr } = this.#options;
-    const first = isNvIndex(pcr) ? store.records(host, 0, 1).map((line) => parseRecord(line, 0))[0] : undefined;
+    const first = isNvIndex(pcr) ? store.log.read(host, 0, 1).map((line) => parseRecord(line, 0))[0] : undefined;
     const expected = { akPublic, nonce: evidence.nonce, pcr, first, platform: platforms?.expected(host) };
     const result = appraise(whole, expected, proved);
     if (!result.accepted) return this.#refuse(host, result.reason, result.text);
-    store.accept(host, proved.length, result.lines, result.proved, clock.now(), result.platform, whole);
+    store.accept(host, result, clock.now(), whole);
     if (result.platform !== null) platforms?.keep(host, result.platform);
+    // Apart, as how long the sweeper stood still in another boot is no news.
+    for (const { records } of result.told) applyRecords(memory.state, records);
     applyRecords(memory.state, result.records);
     await this.#storeVerdicts(host);
     this.#modules.onProved?.(host, result.records);
@@ -266,10 +272,14 @@ export class Verifier {
       throw new PimsError("container-unknown", `${host} has no such container, or it has stopped`);
   }
 
-  /** Proved records of a host, as it sent them. */
-  records(host: string, from: number): string[] {
+  /** Records of a host's last boot, or of another one, as it sent them. Throws `host-unknown`, `boot-unknown`. */
+  records(host: string, from: number, bootId?: string): string[] {
     this.#row(host);
-    return this.#modules.store.records(host, from, RECORDS_A_READ);
+    const { log } = this.#modules.store;
+    if (bootId === undefined) return log.read(host, from, RECORDS_A_READ);
+    const boot = log.boot(host, bootId);
+    if (boot === null) throw new PimsError("boot-unknown", `no boot ${bootId} of ${host} is known`);
+    return log.read(host, from, RECORDS_A_READ, boot.ordinal);
   }
 
   /** What was proved of what is below a host's agent, judged now; null where that is not asked for. Throws `host-unknown`. */
@@ -295,11 +305,22 @@ export class Verifier {
       notice: this.#modules.store.enrollments.notice(row.name),
       acceptedAt: row.acceptedAt === null ? null : rfc3339(row.acceptedAt),
       records: row.proved.length,
+      boots: this.#reportBoots(row.name),
       links: platforms === undefined ? null : platforms.judge(row.name).links,
       longestUnprovedMs: state.longestUnprovedMs,
       lastSweep: state.lastSweep === null ? null : coverageOf(state.lastSweep),
       containers,
     };
+  }
+
+  #reportBoots(host: string): HostReport["boots"] {
+    const { log } = this.#modules.store;
+    const { boots, told, unloggedResets, resumes } = log.totals(host);
+    const last = log.boots(host, SHOWN_BOOTS).map((boot) => ({
+      ...{ bootId: boot.bootId, since: rfc3339(boot.since), records: boot.records, proved: boot.proved },
+      ...{ unloggedResets: boot.unloggedResets, resumes: boot.resumes },
+    }));
+    return { known: boots, told, unloggedResets, resumes, last };
   }
 
   async #reportContainer(
