@@ -12,6 +12,7 @@ import type { Baseline } from "../baseline/lines.ts";
 import { parsePlatform } from "../baseline/platform.ts";
 import { addPorts } from "../baseline/ports.ts";
 import { exportImage } from "../container/docker.ts";
+import { saveContainerdImage, savePodmanImage } from "../container/saved-image.ts";
 import { printable, toHex } from "../core/bytes.ts";
 import { rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
@@ -31,6 +32,9 @@ export function addBaseline(program: Command): void {
     .command("build")
     .description("build a baseline from an image, not from a running container")
     .option("--docker <image>", "an image that the local Docker Engine has")
+    .option("--podman <image>", "an image that Podman has")
+    .option("--containerd <image>", "an image that containerd has, by its whole name")
+    .option("--namespace <name>", "containerd's namespace")
     .option("--oci <folder>", "an OCI layout")
     .option("--archive <file>", "an archive of 'docker save', or an OCI layout as one; compressed or not")
     .option("--rootfs <folder>", "a root file system")
@@ -140,6 +144,9 @@ export function addBaseline(program: Command): void {
 
 interface BuildOptions {
   docker?: string;
+  podman?: string;
+  containerd?: string;
+  namespace?: string;
   oci?: string;
   image?: string;
   platform?: string;
@@ -154,19 +161,25 @@ interface BuildOptions {
 }
 
 async function build(options: BuildOptions): Promise<BuiltImage> {
-  const { docker, oci, archive, rootfs, image } = options;
-  const sources = [docker, oci, archive, rootfs].filter((given) => given !== undefined);
+  const { docker, podman, containerd, namespace, oci, archive, rootfs, image } = options;
+  const sources = [docker, podman, containerd, oci, archive, rootfs].filter((given) => given !== undefined);
   if (sources.length !== 1)
-    throw new PimsError("usage", "a baseline is built from exactly one of --docker, --oci, --archive and --rootfs");
+    throw new PimsError(
+      "usage",
+      "a baseline is built from exactly one of --docker, --podman, --containerd, --oci, --archive and --rootfs",
+    );
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const wanted = { image, platform, name: options.name };
-  if (docker !== undefined)
-    return buildFromArchive(await exportImage(docker), { ...wanted, name: options.name ?? docker });
+  const called = { ...wanted, name: options.name ?? sources[0]! };
+  if (docker !== undefined) return buildFromArchive(await exportImage(docker), called);
+  if (podman !== undefined) return buildFromArchive(savePodmanImage(podman), called);
+  if (containerd !== undefined)
+    return buildFromArchive(saveContainerdImage(containerd, { namespace, platform }), called);
   if (oci !== undefined) return buildFromOciLayout(oci, wanted);
   if (archive !== undefined) return buildFromArchiveFile(archive, wanted);
   if (image !== undefined || platform !== undefined)
     throw new PimsError("usage", "a root file system has no images or platforms to choose from");
-  return { baseline: await buildFromFolder({ root: rootfs!, name: options.name ?? rootfs! }), aliases: [] };
+  return { baseline: await buildFromFolder({ root: rootfs!, name: called.name }), aliases: [] };
 }
 
 async function find(

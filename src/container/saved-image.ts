@@ -1,0 +1,73 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { errorCode, PimsError } from "../core/errors.ts";
+
+const MAX_COMPLAINT_BYTES = 64 * 1024;
+
+export interface Containerd {
+  /** containerd keeps images by namespace: `default`, `k8s.io` for Kubernetes, `moby` for Docker. */
+  readonly namespace?: string | undefined;
+  /** `linux/arm64`; this machine's otherwise. */
+  readonly platform?: string | undefined;
+}
+
+/**
+ * An image of Podman as `podman save` writes it: of the user's own store, or the one that CONTAINERS_STORAGE_CONF says.
+ * Layers come uncompressed: another form would be compressed anew. Throws as it is read `image-not-found`, `image-unreadable` and
+ * `tool-missing`.
+ */
+export function savePodmanImage(name: string): AsyncGenerator<Uint8Array> {
+  return saved("podman", ["save", "--quiet", "--format", "docker-archive", imageName("Podman", name)], name);
+}
+
+/**
+ * An image of containerd as `ctr image export` writes it; CONTAINERD_ADDRESS and CONTAINERD_NAMESPACE count as for ctr.
+ * Throws as `savePodmanImage`.
+ */
+export function saveContainerdImage(
+  name: string,
+  { namespace, platform }: Containerd = {},
+): AsyncGenerator<Uint8Array> {
+  const where = namespace === undefined ? [] : ["--namespace", namespace];
+  const which = platform === undefined ? [] : ["--platform", platform];
+  return saved("ctr", [...where, "images", "export", ...which, "-", imageName("containerd", name)], name);
+}
+
+/** A name goes into a command line: nothing that could be an option of it. */
+function imageName(engine: string, name: string): string {
+  if (/^[A-Za-z0-9][\w./:@-]{0,400}$/.test(name)) return name;
+  throw new PimsError("image-not-found", `${engine} has no image ${JSON.stringify(name.slice(0, 200))}`);
+}
+
+/** What a program writes to its standard output. Ends the program, wherever it is, when it is not read any more. */
+async function* saved(program: string, args: readonly string[], name: string): AsyncGenerator<Uint8Array> {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, LC_ALL: "C" } });
+  const ended = once(child, "close").catch((cause: unknown) => missing(program, cause));
+  let complaint = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    complaint = `${complaint}${text}`.slice(-MAX_COMPLAINT_BYTES);
+  });
+  try {
+    yield* child.stdout as AsyncIterable<Uint8Array>;
+    const [status] = (await ended) as [number | null];
+    if (status !== 0) throw refused(program, name, complaint);
+  } finally {
+    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+    await ended.catch(() => undefined);
+  }
+}
+
+function missing(program: string, cause: unknown): never {
+  const why = errorCode(cause) === "ENOENT" ? "is not installed" : `cannot be started (${errorCode(cause)})`;
+  throw new PimsError("tool-missing", `${program} ${why}`, {
+    hint: "save the image where it is, and give it by --archive",
+    cause,
+  });
+}
+
+function refused(program: string, name: string, complaint: string): PimsError {
+  const last = complaint.trim().split("\n").at(-1)?.slice(0, 500) || "it ended without a word";
+  if (/not known|not found|no such image/i.test(last))
+    return new PimsError("image-not-found", `${program} has no image ${JSON.stringify(name)}`);
+  return new PimsError("image-unreadable", `${program} could not export the image ${JSON.stringify(name)}: ${last}`);
+}
