@@ -42,24 +42,27 @@ function imageName(engine: string, name: string): string {
 /** What a program writes to its standard output. Ends the program, wherever it is, when it is not read any more. */
 async function* saved(program: string, args: readonly string[], name: string): AsyncGenerator<Uint8Array> {
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, LC_ALL: "C" } });
-  const ended = once(child, "close").catch((cause: unknown) => missing(program, cause));
   let complaint = "";
+  const ended = once(child, "close").then(
+    ([status]: (number | null)[]) => (status === 0 ? null : refused(program, name, complaint)),
+    (cause: unknown) => missing(program, cause),
+  );
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     complaint = `${complaint}${text}`.slice(-MAX_COMPLAINT_BYTES);
   });
   try {
     yield* child.stdout as AsyncIterable<Uint8Array>;
-    const [status] = (await ended) as [number | null];
-    if (status !== 0) throw refused(program, name, complaint);
+    const problem = await ended;
+    if (problem !== null) throw problem;
   } finally {
     if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
-    await ended.catch(() => undefined);
+    await ended;
   }
 }
 
-function missing(program: string, cause: unknown): never {
+function missing(program: string, cause: unknown): PimsError {
   const why = errorCode(cause) === "ENOENT" ? "is not installed" : `cannot be started (${errorCode(cause)})`;
-  throw new PimsError("tool-missing", `${program} ${why}`, {
+  return new PimsError("tool-missing", `${program} ${why}`, {
     hint: "save the image where it is, and give it by --archive",
     cause,
   });
