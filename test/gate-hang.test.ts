@@ -92,7 +92,7 @@ test("of what a dead gate had read nobody is refused who is only observed", asyn
   const site = await GateSite.open(t, "deny");
   // Long enough to be killed over.
   const size = 4n << 30n;
-  site.files = { ...site.files, sizes: new Set([...site.files.sizes, size]) };
+  site.files = { ...site.files, sizes: new Set([...(site.files.sizes ?? []), size]) };
   const [enforced, observed] = [await site.start("one"), await site.start("two")];
   const settings = { mode: "observe", reference: { baseline: site.files.name } } as const;
   site.supervisor.settle(observed.ref, settings, site.files);

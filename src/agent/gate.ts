@@ -183,8 +183,8 @@ function prepare(baseline: Baseline): { files: NamedFiles; index: BaselineIndex 
   if (known !== undefined) return known;
   const files = {
     name: `${baseline.header.identity} ${toHex(baseline.root)}`,
-    digests: new Set(baseline.entries.map(({ sha256 }) => sha256)),
-    sizes: new Set(baseline.entries.map(({ size }) => size)),
+    digests: new Set([...baseline.entries.map(({ sha256 }) => sha256), ...(baseline.header.allowed ?? [])]),
+    sizes: baseline.header.allowed === undefined ? new Set(baseline.entries.map(({ size }) => size)) : null,
   };
   const prepared = { files, index: indexBaseline(baseline) };
   indexes.set(baseline, prepared);

@@ -21,10 +21,11 @@ export function referenceValues(baseline: Baseline): ReferenceValues {
   );
   const preloadFile = byPath.get(pathKey(PRELOAD_FILE));
   if (preloadFile !== undefined) preloads.set(PRELOAD_FILE, preloadFile.sha256);
+  const allowed = new Set(baseline.header.allowed);
   const ports = new Set(baseline.header.ports);
   const reference: ReferenceValues = {
     exposes: (port) => ports.has(port),
-    hasDigest: (sha256) => byDigest.has(sha256),
+    hasDigest: (sha256) => byDigest.has(sha256) || allowed.has(sha256),
     hasPath: (path) => byPath.has(pathKey(path)),
     mayCompile: (mapped) => mapped.some((sha256) => compilers.has(sha256)),
     mayBeDisplaced: (sha256) =>

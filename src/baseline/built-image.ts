@@ -11,6 +11,8 @@ import type { FoundImage, Wanted } from "./oci-image.ts";
 export interface BuildOptions extends Wanted {
   /** Instead of what the image is called where it was found. */
   readonly name?: string | undefined;
+  /** Paths of files of the image that count as scripts, though nothing about them says so. */
+  readonly listed?: readonly string[] | undefined;
   readonly limits?: Partial<ImageLimits> | undefined;
 }
 
@@ -45,9 +47,9 @@ interface ImageToBuild {
 
 async function build(
   { config, layers, names, aliases }: ImageToBuild,
-  { name, limits }: BuildOptions,
+  { name, listed, limits }: BuildOptions,
 ): Promise<BuiltImage> {
   const root = await applyLayers(layers, config.diffIds, limits);
-  const facts = { ...config, name: name ?? names[0] ?? config.identity };
+  const facts = { ...config, name: name ?? names[0] ?? config.identity, listed };
   return { baseline: assembleBaseline(facts, filesOf(root)), aliases };
 }

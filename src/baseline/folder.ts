@@ -13,6 +13,8 @@ export interface FolderSource {
   /** `tcp/80` */
   readonly ports?: readonly string[];
   readonly entrypoint?: readonly string[];
+  /** Paths of files that count as scripts, though nothing about them says so. */
+  readonly listed?: readonly string[] | undefined;
   readonly limits?: Partial<ImageLimits>;
 }
 
@@ -25,6 +27,7 @@ export async function buildFromFolder({
   name,
   ports = [],
   entrypoint = [],
+  listed,
   limits,
 }: FolderSource): Promise<Baseline> {
   const badPort = ports.find((port) => !portText.safeParse(port).success);
@@ -32,5 +35,5 @@ export async function buildFromFolder({
     throw new PimsError("bad-port", `${JSON.stringify(badPort)} is not a port`, { hint: "write it like tcp/80" });
   }
   const files = await readTree(root, limits);
-  return assembleBaseline({ identity: treeDigest(files), name, ports, entrypoint }, files);
+  return assembleBaseline({ identity: treeDigest(files), name, ports, entrypoint, listed }, files);
 }

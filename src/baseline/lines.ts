@@ -45,6 +45,11 @@ export interface BaselineHeader {
   readonly jit: readonly JsonText[];
   /** Variables of the image's environment that make the dynamic loader load libraries. Left out where there are none. */
   readonly loader?: LoaderVariables | undefined;
+  /**
+   * SHA-256 of code that is no file of the image and may run in its containers all the same, such as a volume's. In rising
+   * order, lower-case hexadecimal. Left out where there is none.
+   */
+  readonly allowed?: readonly string[] | undefined;
   /** Number of entries that follow. */
   readonly entries: number;
 }
@@ -61,7 +66,7 @@ export interface Baseline {
 
 /** The one line that a header has: members in fixed order, no spaces, escapes as JSON.stringify (ECMA-262) makes them. */
 export function formatHeader(header: BaselineHeader): string {
-  const { identity, name, architecture, ports, entrypoint, jit, loader, entries } = header;
+  const { identity, name, architecture, ports, entrypoint, jit, loader, allowed, entries } = header;
   return JSON.stringify({
     format: "pims.baseline/v1",
     identity,
@@ -71,6 +76,7 @@ export function formatHeader(header: BaselineHeader): string {
     entrypoint,
     jit: jit.map(formatPath),
     ...(loader === undefined ? {} : { loader: { LD_PRELOAD: loader.LD_PRELOAD, LD_AUDIT: loader.LD_AUDIT } }),
+    ...(allowed === undefined ? {} : { allowed }),
     entries,
   });
 }

@@ -1,8 +1,10 @@
 import { z } from "zod";
 import { type BaselineHeader, formatHeader, MAX_ENTRIES } from "./lines.ts";
 import { malformedLine, parseLine } from "./parse-line.ts";
-import { isImagePath, pathText, portText } from "./schema.ts";
+import { isImagePath, pathText, portText, sha256Text } from "./schema.ts";
 
+/** Digests of code that is no file of the image. */
+export const MAX_ALLOWED = 10_000;
 const MAX_HEADER_CHARACTERS = 4 * 1024 * 1024;
 
 /** Longer than any value that the kernel takes (MAX_ARG_STRLEN). */
@@ -22,6 +24,12 @@ const headerShape = z.strictObject({
   loader: z
     .strictObject({ LD_PRELOAD: variable.optional(), LD_AUDIT: variable.optional() })
     .refine((variables) => Object.keys(variables).length > 0)
+    .optional(),
+  allowed: z
+    .array(sha256Text)
+    .min(1)
+    .max(MAX_ALLOWED)
+    .refine((digests) => digests.every((digest, at) => at === 0 || digests[at - 1]! < digest), "not in rising order")
     .optional(),
   entries: z.int().min(0).max(MAX_ENTRIES),
 });

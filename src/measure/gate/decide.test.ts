@@ -23,6 +23,13 @@ test("by size unread, then by digest", () => {
   assert.deepEqual(decide({ listed: [] }), { allow: false, sha256: null, late: false });
 });
 
+test("where files of any size are listed, each is read", () => {
+  const any = [{ digests: listed.digests, sizes: null }];
+  assert.equal(decide({ listed: any, size: 8n, sha256: null }), "read");
+  assert.deepEqual(decide({ listed: any, size: 8n }), { allow: true, keep: true });
+  assert.deepEqual(decide({ listed: any, size: 8n, sha256: "other" }), { allow: false, sha256: "other", late: false });
+});
+
 test("a listed digest from before counts only while nobody can have changed the file, another one always", () => {
   assert.equal(decide({ current: false, unchanged: false }), "read");
   assert.deepEqual(decide({ sha256: "other", current: false }), { allow: false, sha256: "other", late: false });

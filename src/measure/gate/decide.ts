@@ -3,7 +3,8 @@ import type { Settings, Unanswered } from "./protocol.ts";
 /** Files by what they are and how long they are, in bytes. */
 export interface ListedFiles {
   readonly digests: { has(sha256: string): boolean };
-  readonly sizes: { has(size: bigint): boolean };
+  /** Null where files of any size are listed. */
+  readonly sizes: { has(size: bigint): boolean } | null;
 }
 
 /**
@@ -35,7 +36,8 @@ export function decideExec(question: Question): Decision {
   if (settings.mode === "off" || settings.reference === "none") return { allow: true, keep: false };
   if (settings.reference === "unverified")
     return unanswered === "allow" ? { allow: true, keep: false } : { allow: false, sha256: null, late: true };
-  if (!listed.some(({ sizes }) => sizes.has(size))) return { allow: false, sha256: null, late: false };
+  if (!listed.some(({ sizes }) => sizes === null || sizes.has(size)))
+    return { allow: false, sha256: null, late: false };
   if (sha256 === null) return "read";
   if (!listed.some(({ digests }) => digests.has(sha256))) return { allow: false, sha256, late: false };
   return current ? { allow: true, keep: unchanged } : "read";

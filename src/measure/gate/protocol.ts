@@ -17,8 +17,13 @@ export interface Settings {
 /** From the supervisor to its gate. Goes through structuredClone. */
 export type ToGate =
   | { readonly type: "start"; readonly unanswered: Unanswered }
-  /** Files of a baseline: SHA-256, and sizes in bytes. */
-  | { readonly type: "baseline"; readonly name: string; readonly digests: Set<string>; readonly sizes: Set<bigint> }
+  /** Files of a baseline: SHA-256, and sizes in bytes, null where files of any size are listed. */
+  | {
+      readonly type: "baseline";
+      readonly name: string;
+      readonly digests: Set<string>;
+      readonly sizes: Set<bigint> | null;
+    }
   | { readonly type: "forget"; readonly baseline: string }
   | { readonly type: "container"; readonly container: ContainerRef; readonly settings: Settings }
   /** A container's first process, which waits: what it has mounted is to be marked before it goes on. */

@@ -26,7 +26,7 @@ export interface GateEvents {
 export interface NamedFiles extends ListedFiles {
   readonly name: string;
   readonly digests: Set<string>;
-  readonly sizes: Set<bigint>;
+  readonly sizes: Set<bigint> | null;
 }
 
 const PROGRAM = join(import.meta.dirname, "gate-process.ts");
