@@ -1,8 +1,9 @@
 import { TPM_ALG, TPM_ECC } from "./algorithms.ts";
-import { createPrimary, type LoadedKey } from "./commands/create-primary.ts";
+import { flushContext } from "./commands/context.ts";
+import type { LoadedKey } from "./commands/create-primary.ts";
 import { evictControl } from "./commands/evict-control.ts";
-import { TPM_RH_ENDORSEMENT, TPMA_OBJECT } from "./constants.ts";
-import { findLoadedPrimary, isTransient } from "./loaded-primary.ts";
+import { TPMA_OBJECT } from "./constants.ts";
+import { findLoadedPrimary, isTransient, makePrimary } from "./loaded-primary.ts";
 import type { Tpm } from "./tpm.ts";
 import { WireWriter } from "./wire.ts";
 
@@ -41,7 +42,14 @@ export const AK_TEMPLATE = new WireWriter().bytes(PREFIX).u16(0).u16(0).done();
  * unless nobody else uses the TPM; a `quote` that ends in TPM_RC_REFERENCE_H0 says that somebody has: call this again.
  */
 export async function createAk(tpm: Tpm): Promise<LoadedKey> {
-  return (await findLoadedPrimary(tpm, PREFIX)) ?? (await createPrimary(tpm, TPM_RH_ENDORSEMENT, AK_TEMPLATE));
+  const loaded = await findLoadedPrimary(tpm, PREFIX);
+  if (loaded !== undefined) return loaded;
+  const made = await makePrimary(tpm, AK_TEMPLATE);
+  // Another program may have made it in the same instant: of two, everybody keeps the first.
+  const first = await findLoadedPrimary(tpm, PREFIX);
+  if (first === undefined || (isTransient(first) && first.handle >= made.handle)) return made;
+  await flushContext(tpm, made.handle);
+  return first;
 }
 
 /** Of the owner's range, where no specification puts a key of its own (TCG Registry of Reserved TPM 2.0 Handles). */

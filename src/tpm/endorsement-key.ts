@@ -1,13 +1,13 @@
 import { bytesEqual } from "../core/bytes.ts";
 import { certificateInNv } from "./certificate/certificate.ts";
 import { flushContext } from "./commands/context.ts";
-import { createPrimary, type LoadedKey } from "./commands/create-primary.ts";
+import type { LoadedKey } from "./commands/create-primary.ts";
 import { activateCredential } from "./commands/credential.ts";
 import { nvRead, nvReadPublic } from "./commands/nv.ts";
 import { policySecret } from "./commands/policy.ts";
 import { TPM_RH_ENDORSEMENT, TPM_RH_OWNER, TPMA_NV } from "./constants.ts";
 import type { CredentialBlob } from "./credential.ts";
-import { findLoadedPrimary } from "./loaded-primary.ts";
+import { findLoadedPrimary, makePrimary } from "./loaded-primary.ts";
 import { startPolicySession } from "./policy-session.ts";
 import { responseName } from "./response-code.ts";
 import { bySession } from "./session.ts";
@@ -57,7 +57,7 @@ export async function withEk<T>(
     } catch (error) {
       if (!/^TPM_RC_REFERENCE_H\d$/.test(responseName(error) ?? "")) throw error;
     }
-  const ek = await createPrimary(tpm, TPM_RH_ENDORSEMENT, template);
+  const ek = await makePrimary(tpm, template);
   try {
     return await work(ek);
   } finally {

@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { bytesEqual } from "../core/bytes.ts";
-import type { LoadedKey } from "./commands/create-primary.ts";
+import { createPrimary, type LoadedKey } from "./commands/create-primary.ts";
 import { getHandles } from "./commands/get-capability.ts";
 import { readPublic } from "./commands/read-public.ts";
 import { FIRST_HANDLE, TPM_RH_ENDORSEMENT } from "./constants.ts";
@@ -29,6 +30,24 @@ export async function findLoadedPrimary(tpm: Tpm, prefix: Uint8Array): Promise<L
     }
   }
   return undefined;
+}
+
+/** So long another program may have the last place for a key, which it needs for a moment only. */
+const ROOM_ATTEMPTS = 40;
+const ROOM_WAIT_MS = 50;
+
+/**
+ * Makes a primary key of the endorsement hierarchy. A TPM without a resource manager has places for three or so, which its
+ * programs share: where there is none left, one is waited for, at most two seconds.
+ */
+export async function makePrimary(tpm: Tpm, template: Uint8Array): Promise<LoadedKey> {
+  for (let attempt = 1; ; attempt++)
+    try {
+      return await createPrimary(tpm, TPM_RH_ENDORSEMENT, template);
+    } catch (error) {
+      if (responseName(error) !== "TPM_RC_OBJECT_MEMORY" || attempt === ROOM_ATTEMPTS) throw error;
+      await sleep(ROOM_WAIT_MS);
+    }
 }
 
 export function isTransient({ handle }: LoadedKey): boolean {
