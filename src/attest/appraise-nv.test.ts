@@ -5,7 +5,6 @@ import { fromHex, toHex } from "../core/bytes.ts";
 import type { LogEvent } from "../log/event.ts";
 import { MeasurementLog } from "../log/measurement-log.ts";
 import { formatRecord, parseRecord } from "../log/record.ts";
-import type { Register } from "../log/register.ts";
 import { replay } from "../log/replay.ts";
 import { createAk } from "../tpm/attestation-key.ts";
 import { nvCertify } from "../tpm/commands/certify.ts";
@@ -20,7 +19,7 @@ import { appraise, NOTHING_PROVED, type Proved } from "./appraise.ts";
 import { collectEvidence } from "./collect.ts";
 import type { Evidence } from "./evidence.ts";
 import { gapEvent, sweepEvent } from "./sample-events.ts";
-import { assertAccepted, assertRefused, encodeQuote, temporaryFolder } from "./testing.ts";
+import { assertAccepted, assertRefused, encodeQuote, nvRegister, temporaryFolder } from "./testing.ts";
 import { verifyLog } from "./verify-log.ts";
 
 const NONCE = "5a".repeat(32);
@@ -37,16 +36,6 @@ let nv: NvRegister;
 let log: MeasurementLog;
 let good: Evidence;
 
-function registerOf(register: NvRegister): Register {
-  return {
-    pcr: register.index,
-    read: () => register.read(),
-    extend: (digest) => register.extend(fromHex(digest)),
-    begin: async () => ({ count: String(await register.begin()) }),
-    goOn: ({ count }) => register.goOn(BigInt(count)),
-  };
-}
-
 const collect = (from: number) =>
   collectEvidence({ logPath: log.path, from, nonce: fromHex(NONCE), quote: (nonce) => nv.certify(ak, nonce) });
 
@@ -59,7 +48,7 @@ before(async () => {
   undos.push(() => tpm.close());
   ak = await createAk(tpm);
   nv = new NvRegister(tpm, INDEX);
-  ({ log } = await MeasurementLog.open(join(folder, "log"), registerOf(nv), BOOT));
+  ({ log } = await MeasurementLog.open(join(folder, "log"), nvRegister(nv), BOOT));
   undos.push(() => log.close());
   for (const events of [[gapEvent("one")], [sweepEvent({ nonce: NONCE })]]) await log.append(events);
   good = await collect(0);

@@ -89,6 +89,9 @@ export function appraise(
     const { told, current } = followBoots(evidence, before, expected.pcr);
     if (told.length > 0 && since.power === "kept")
       throw new PimsError("log-rollback", "the log begins anew, but the TPM was neither reset nor restarted");
+    // A PCR that was kept over a suspension cannot begin anew; an NV index can, by its owner's hand.
+    if (told.length > 0 && since.power === "lost" && since.resets === 0 && quote.nv !== null)
+      throw new PimsError("log-rollback", "the log begins anew in an NV index, but the TPM was not reset");
     if (expected.platform !== undefined && quote.nv !== null)
       throw new PimsError("quote-invalid", "what an NV index holds says nothing of what is below the agent");
     const platform =

@@ -7,6 +7,8 @@ import { fromHex, toHex } from "../core/bytes.ts";
 import { earlierLogs } from "../log/earlier-logs.ts";
 import type { BootEvent, LogEvent } from "../log/event.ts";
 import { MeasurementLog } from "../log/measurement-log.ts";
+import { isNvIndex } from "../log/pcr.ts";
+import type { Register } from "../log/register.ts";
 import { createAk } from "../tpm/attestation-key.ts";
 import type { Attestation } from "../tpm/commands/certify.ts";
 import { pcrExtend } from "../tpm/commands/pcr-extend.ts";
@@ -14,6 +16,7 @@ import { pcrRead } from "../tpm/commands/pcr-read.ts";
 import { quote } from "../tpm/commands/quote.ts";
 import type { CredentialBlob } from "../tpm/credential.ts";
 import { findEndorsementKey, openCredential, withEk } from "../tpm/endorsement-key.ts";
+import { NvRegister } from "../tpm/nv-register.ts";
 import { type Swtpm, startSwtpm } from "../tpm/swtpm.ts";
 import { openTpm, type Tpm } from "../tpm/tpm.ts";
 import { WireWriter } from "../tpm/wire.ts";
@@ -51,16 +54,19 @@ export class TestHost {
   #ak = 0;
   #boot = 0;
   #began: BootEvent | undefined;
+  readonly #pcr: number;
+  #nv: NvRegister | undefined;
 
-  constructor(folder: string) {
+  constructor(folder: string, pcr = PCR) {
     this.folder = folder;
+    this.#pcr = pcr;
   }
 
-  /** Ends with the test. Its log holds a `boot` record. `maker` prepares the folder of its TPM. */
-  static async start(t: Ending, maker?: (folder: string) => Promise<void>): Promise<TestHost> {
+  /** Ends with the test. Its log holds a `boot` record. `maker` prepares the folder of its TPM, `pcr` is its register. */
+  static async start(t: Ending, maker?: (folder: string) => Promise<void>, pcr = PCR): Promise<TestHost> {
     const folder = await mkdtemp(join(tmpdir(), "pims-attest-"));
     await maker?.(join(folder, "tpm"));
-    const host = new TestHost(folder);
+    const host = new TestHost(folder, pcr);
     t.after(async () => {
       await host.powerOff();
       await rm(folder, { recursive: true, force: true });
@@ -98,15 +104,24 @@ export class TestHost {
     const { handle, publicArea } = await createAk(tpm);
     this.#ak = handle;
     this.akPublic = publicArea;
-    if (!log) return;
-    const register = {
-      pcr: PCR,
-      read: async () => (await pcrRead(tpm, "sha256", [PCR])).get(PCR)!,
-      extend: (digest: string) => this.extend(digest),
-    };
+    if (log) await this.#openLog();
+  }
+
+  async #openLog(): Promise<void> {
+    const { tpm } = this;
+    this.#nv = isNvIndex(this.#pcr) ? new NvRegister(tpm, this.#pcr) : undefined;
+    const register = this.#nv === undefined ? this.#pcrRegister(tpm) : nvRegister(this.#nv);
     const opened = await MeasurementLog.open(this.logFolder, register, this.bootId, { time: TIME });
     this.#log = opened.log;
     this.#began = opened.boot;
+  }
+
+  #pcrRegister(tpm: Tpm): Register {
+    return {
+      pcr: PCR,
+      read: async () => (await pcrRead(tpm, "sha256", [PCR])).get(PCR)!,
+      extend: (digest) => this.extend(digest),
+    };
   }
 
   /** Power is lost, or taken away after TPM2_Shutdown (TPM 2.0 Library, part 3) as an operating system sends it. */
@@ -129,6 +144,13 @@ export class TestHost {
     await this.powerOn();
   }
 
+  /** The log begins anew as after a reboot, and the TPM goes on. */
+  async nextBoot(): Promise<void> {
+    await this.#log?.close();
+    this.#boot++;
+    await this.#openLog();
+  }
+
   async append(...events: LogEvent[]): Promise<void> {
     await this.log.append(events);
   }
@@ -138,7 +160,9 @@ export class TestHost {
   }
 
   readonly quote = (nonce: Uint8Array): Promise<Attestation> =>
-    quote(this.tpm, { keyHandle: this.#ak, nonce, pcrs: [PCR] });
+    this.#nv === undefined
+      ? quote(this.tpm, { keyHandle: this.#ak, nonce, pcrs: [PCR] })
+      : this.#nv.certify(this.#ak, nonce);
 
   async showEk(): Promise<{ publicArea: Uint8Array; certificate: Uint8Array | null }> {
     const { kind, certificate } = await findEndorsementKey(this.tpm);
@@ -175,6 +199,17 @@ export class TestHost {
     await this.append(sweepEvent({ nonce: asked.nonce }));
     return this.collect(asked.nonce, asked.from, asked.boot);
   }
+}
+
+/** An NV index as the register of a log. */
+export function nvRegister(nv: NvRegister): Register {
+  return {
+    pcr: nv.index,
+    read: () => nv.read(),
+    extend: (digest) => nv.extend(fromHex(digest)),
+    begin: async () => ({ count: String(await nv.begin()) }),
+    goOn: ({ count }) => nv.goOn(BigInt(count)),
+  };
 }
 
 /** A quote as evidence carries it. */

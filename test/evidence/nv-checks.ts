@@ -1,5 +1,5 @@
 // Each check of what a TPM certifies of an NV index that the log is extended into, by a key of a program.
-import { appraise, NOTHING_PROVED } from "../../src/attest/appraise.ts";
+import { appraise, NOTHING_PROVED, type Proved } from "../../src/attest/appraise.ts";
 import { gapEvent, sweepEvent, TIME } from "../../src/attest/sample-events.ts";
 import { encodeQuote } from "../../src/attest/testing.ts";
 import { RELEASES } from "../../src/attest/testing-platform.ts";
@@ -37,6 +37,8 @@ interface Forgery {
   readonly contents?: Uint8Array;
   readonly platform?: boolean;
   readonly sent?: (lines: string[]) => string[];
+  /** What was proved before, of another boot's log. */
+  readonly before?: Proved;
 }
 
 const GOOD: readonly (readonly LogEvent[])[] = [[boot], [gapEvent("one")], [sweepEvent({ nonce: NONCE })]];
@@ -51,7 +53,7 @@ function forge(forgery: Forgery): Outcome {
     .sized(fromHex(forgery.nonce ?? NONCE))
     .u64(1n)
     .u32(1)
-    .u32(0)
+    .u32(1)
     .u8(1)
     .u64(1n)
     .sized(forgery.name ?? extendName(INDEX, COUNT))
@@ -61,11 +63,17 @@ function forge(forgery: Forgery): Outcome {
   const quoted = encodeQuote({ attest, signature: softwareSignature(KEY, attest) });
   const platform = forgery.platform ? { before: null, releases: RELEASES } : undefined;
   const expected = { akPublic: KEY.publicArea, nonce: NONCE, pcr: INDEX, platform };
-  return appraise(
-    { nonce: NONCE, from: 0, records: forgery.sent?.(lines) ?? lines, ...quoted },
-    expected,
-    NOTHING_PROVED,
-  );
+  const before = forgery.before ?? NOTHING_PROVED;
+  const sent = forgery.sent?.(lines) ?? lines;
+  return appraise({ nonce: NONCE, from: before.length, records: sent, ...quoted }, expected, before);
+}
+
+/** A log of a new boot that leads back to a proved record, with a TPM that was reset or only restarted since. */
+function afterBoot(isReset: boolean): Forgery {
+  const [bootId, digest, value] = ["00000000-0000-4000-8000-000000000002", "11".repeat(32), "22".repeat(32)];
+  const previous = { bootId, recnum: 2, digest, pcr: value };
+  const tpm = { resetCount: isReset ? 0 : 1, restartCount: 0, clock: 0n };
+  return { records: [[{ ...boot, previous }], ...GOOD.slice(1)], before: { bootId, length: 3, digest, value, tpm } };
 }
 
 export async function nvChecks(): Promise<Check[]> {
@@ -101,6 +109,12 @@ export async function nvChecks(): Promise<Check[]> {
     check("one that was extended only once, and may begin again", "pcr-mismatch", /does not lead to the quoted/, {
       records: [[boot, sweepEvent({ nonce: NONCE })]],
     }),
+    {
+      name: "NV index: a log that begins anew without a reset",
+      reason: "log-rollback",
+      text: /begins anew in an NV index, but the TPM was not reset/,
+      attempt: (isWrong) => forge(afterBoot(!isWrong)),
+    },
     check("instead of what is below the agent", "quote-invalid", /says nothing of what is below the agent/, {
       platform: true,
     }),
