@@ -27,6 +27,7 @@ export const verifierConfigSchema = z.strictObject({
     })
     .refine(({ plain, host }) => !plain || isLoopback(host), "without TLS the verifier listens on loopback only")
     .refine(({ plain, tls }) => !plain || tls === undefined, "'plain' is without 'tls'")
+    .refine(({ plain, url }) => plain || url?.startsWith("http:") !== true, "with TLS 'url' begins with https:")
     .prefault({}),
   ledger: ledgerSchema,
   pcr: pcrSchema,

@@ -26,8 +26,10 @@ import { openTlsIdentity } from "./tls.ts";
 import { Verifier } from "./verifier.ts";
 
 export interface RunningVerifier {
-  /** Its URL with the pin of its key, as `parseVerifierAddress` takes it. */
+  /** Its URL with the pin of its key, as `parseVerifierAddress` takes it. On every address of the machine: by loopback. */
   readonly address: string;
+  /** How hosts reach it, where that is configured. */
+  readonly publicAddress: string | undefined;
   /** Pin of the key that results are signed with. */
   readonly resultsKey: string;
   close(): Promise<void>;
@@ -42,6 +44,7 @@ export async function runVerifier(
   const operator = tokenDigest(await readOrMakeToken(join(config.state, OPERATOR_TOKEN_FILE)));
   const tls = config.listen.plain ? undefined : await openTlsIdentity(config.state, config.listen.tls);
   const pins = tls === undefined ? [] : [tls.pin];
+  const publicAddress = config.listen.url === undefined ? undefined : withPins(config.listen.url, pins);
   const { roots: folder } = config.enrollment;
   const roots = folder === undefined ? [] : await readRoots(folder);
   const key = await openResultsKey(config.state);
@@ -67,7 +70,6 @@ export async function runVerifier(
       ...{ store, verifier, clock: systemClock, roots, pcr: config.pcr, policy: bundlePolicy(config, releases), key },
       bundleBaseline: (identity: string) => baselines.of(identity),
     };
-    const publicAddress = config.listen.url === undefined ? undefined : withPins(config.listen.url, pins);
     app = buildApi(verifier, enrollment, { report, tls, results, orders, publicAddress });
     await app.listen({ host, port });
   } catch (error) {
@@ -81,18 +83,25 @@ export async function runVerifier(
       throw new PimsError("port-in-use", `this machine has no address ${host} to listen on`, { cause: error });
     throw error;
   }
-  const place = `${host.includes(":") ? `[${host}]` : host}:${(app.server.address() as AddressInfo).port}`;
+  const here = reachable(host);
+  const place = `${here.includes(":") ? `[${here}]` : here}:${(app.server.address() as AddressInfo).port}`;
   const url = `${tls === undefined ? "http" : "https"}://${place}`;
   const address = formatVerifierAddress({ url, pins });
   await replacePrivateFile(join(config.state, ADDRESS_FILE), `${address}\n`);
   return {
     address,
+    publicAddress,
     resultsKey: key.pin,
     async close() {
       await app.close();
       store.close();
     },
   };
+}
+
+/** Nobody connects to the addresses that stand for all of them. */
+function reachable(host: string): string {
+  return host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
 }
 
 function withPins(address: string, own: readonly string[]): string {
