@@ -64,6 +64,12 @@ test("the page's configurations and commands lead to a host with good evidence",
   assert.equal(made.status, 0, made.stderr);
   assert.equal(statSync(output).mode & 0o777, 0o600);
   assert.equal(JSON.parse(readFileSync(output, "utf8")).verifier, shown);
+  // Whoever passes for the verifier has another key: the host shows them nothing, and says so.
+  const honest = readFileSync(output, "utf8");
+  writeFileSync(join(folder, "join.json"), honest.replace(/sha256:[^"]*/, `sha256:${"A".repeat(43)}=`));
+  const deceived = await pimsMeanwhile(runAgent!);
+  assert.equal(deceived.status, 1);
+  assert.match(deceived.stderr, /^pims: what answers at .* has another key than the pinned one .*$/m);
   renameSync(output, join(folder, "join.json"));
   const agent = startPims(runAgent!);
   started.push(agent);

@@ -41,11 +41,7 @@ export function addContain(program: Command): void {
       .argument("<container>", "its name or the beginning of its id")
       .requiredOption("--reason <text>", "why, for whoever reads the log")
       .option("--host <host>", "the host that it is on; needed where several have such a container")
-      .option(
-        "--by <name>",
-        "who asks, for whoever reads the log",
-        `${userInfo().username}@${hostname()}`.slice(0, 128),
-      )
+      .option("--by <name>", "who asks, for whoever reads the log", whoAsks())
       .option("--timeout <seconds>", "how long to wait for the proof that it was done", "15")
       .option("--verifier <address>", "address of the verifier (or PIMS_VERIFIER)")
       .option("--operator-token <file>", "the operator's token", OPERATOR_TOKEN)
@@ -55,6 +51,17 @@ export function addContain(program: Command): void {
         "\nExit status: 0 done and proved, 1 not done, 3 sent, and nothing proves yet what came of it",
       )
       .action(action((wanted: string, options: Options) => order(what, wanted, options)));
+}
+
+/** A user without a name in the system's list has a number. */
+function whoAsks(): string {
+  let user: string;
+  try {
+    user = userInfo().username;
+  } catch {
+    user = String(process.getuid?.() ?? "somebody");
+  }
+  return `${user}@${hostname()}`.slice(0, 128);
 }
 
 async function order(what: OrderAction, wanted: string, options: Options): Promise<number> {

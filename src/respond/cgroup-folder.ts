@@ -1,9 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { cgroupPaths, containerOfCgroupPath } from "../container/cgroup.ts";
 import { cgroupMounts } from "../container/cgroup-mounts.ts";
 import type { ContainerRef } from "../container/types.ts";
+import { errorCode } from "../core/errors.ts";
 
 /** The folder of a container's own cgroup where the kernel can stop and end all of it (cgroups(7)). */
 export interface CgroupFolder {
@@ -42,6 +44,9 @@ class Unified implements CgroupFolder {
   kill = () => writeFile(join(this.path, "cgroup.kill"), "1");
 }
 
+const MAX_TRIES = 20;
+const STEP_MS = 25;
+
 class Freezer implements CgroupFolder {
   readonly path: string;
 
@@ -54,21 +59,47 @@ class Freezer implements CgroupFolder {
 
   /** Frozen first: so no process is made meanwhile, none exits, and no number becomes another's. */
   async kill(): Promise<void> {
-    await this.freeze();
-    try {
-      for (const pid of processesBelow(this.path)) if (pid > 1 && pid !== process.pid) process.kill(pid, "SIGKILL");
-    } finally {
-      await this.thaw();
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      await this.freeze();
+      try {
+        await this.#untilFrozen();
+        for (const pid of processesBelow(this.path)) if (pid > 1 && pid !== process.pid) end(pid);
+      } finally {
+        await this.thaw();
+      }
+      await sleep(STEP_MS);
+      if (processesBelow(this.path).length === 0) return;
+    }
+    throw new Error(`processes are left in ${this.path}`);
+  }
+
+  /** One that waits for a disk is frozen late; what it does until then is ended in the next round. */
+  async #untilFrozen(): Promise<void> {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      if (readFileSync(join(this.path, "freezer.state"), "utf8").trim() === "FROZEN") return;
+      await sleep(STEP_MS);
     }
   }
 }
 
+/** Groups may go while they are read, with the last of their processes. */
 function processesBelow(folder: string): number[] {
-  const groups = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isDirectory());
-  const folders = [folder, ...groups.map(({ parentPath, name }) => join(parentPath, name))];
-  return folders.flatMap((one) =>
-    readFileSync(join(one, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number),
-  );
+  try {
+    const own = readFileSync(join(folder, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number);
+    const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return [...own, ...below.flatMap(({ name }) => processesBelow(join(folder, name)))];
+  } catch (error) {
+    if (["ENOENT", "ENODEV"].includes(errorCode(error) ?? "")) return [];
+    throw error;
+  }
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (errorCode(error) !== "ESRCH") throw error;
+  }
 }
 
 function groupsOf(pid: number): string[] {
