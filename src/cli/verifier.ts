@@ -23,6 +23,7 @@ export function addVerifier(program: Command): void {
         const stop = untilSignal();
         const running = await runVerifier(config, (text) => say(`pims: ${text}`));
         say(`pims: results are signed by ${running.resultsKey}`);
+        say(`pims: orders are signed by ${running.ordersKey}`);
         if (running.publicAddress !== undefined) say(`pims: hosts reach it at ${running.publicAddress}`);
         say(`pims: the verifier listens on ${running.address}`);
         if (!stop.signal.aborted)

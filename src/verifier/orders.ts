@@ -1,5 +1,6 @@
-import { type KeyObject, randomBytes } from "node:crypto";
+import { createPublicKey, type KeyObject, randomBytes } from "node:crypto";
 import { type OrderAnswer, type OrderWish, type SignedOrder, signOrder } from "../attest/order.ts";
+import { pinOf } from "../attest/verifier-address.ts";
 import type { Clock } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
 import type { LogRecord } from "../log/record.ts";
@@ -34,6 +35,11 @@ export class Orders {
   /** SubjectPublicKeyInfo in base64. */
   get publicKey(): string {
     return publicPart(this.#key);
+  }
+
+  /** By which agents' operators know the key. */
+  get pin(): string {
+    return pinOf(createPublicKey(this.#key));
   }
 
   /** Whether an order waits for its host's agent. */

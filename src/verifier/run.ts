@@ -32,6 +32,8 @@ export interface RunningVerifier {
   readonly publicAddress: string | undefined;
   /** Pin of the key that results are signed with. */
   readonly resultsKey: string;
+  /** The same of the key that signs orders. */
+  readonly ordersKey: string;
   close(): Promise<void>;
 }
 
@@ -92,6 +94,7 @@ export async function runVerifier(
     address,
     publicAddress,
     resultsKey: key.pin,
+    ordersKey: orders.pin,
     async close() {
       await app.close();
       store.close();
