@@ -1,5 +1,7 @@
 // Each check of the appraisal in which only that check fails, and that none is without such a test.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { printable } from "../src/core/bytes.ts";
 import { bootChecks } from "./evidence/boot-checks.ts";
@@ -18,8 +20,9 @@ after(async () => {
   for (const undo of undos.toReversed()) await undo();
 });
 const ending = { after: (undo: () => Promise<void>) => void undos.push(undo) };
-/** What the checks have said. */
+/** What the checks have said, and their reasons. */
 const said: string[] = [];
+const reasons = new Set<string>();
 
 for (const [what, make] of [
   ["quote", quoteChecks],
@@ -39,6 +42,7 @@ for (const [what, make] of [
         const refused = await attempt(true);
         assert.ok(!refused.accepted, "it was accepted");
         said.push(refused.text);
+        reasons.add(refused.reason);
         assert.equal(refused.reason, reason, refused.text);
         assert.match(refused.text, text);
         assert.match(refused.text, /^\S.{10,}$/, "one sentence");
@@ -62,8 +66,8 @@ const CHECKING: Readonly<Record<string, readonly string[]>> = {
   "src/tpm/signature.ts": [],
   "src/tpm/signature-verification.ts": [],
   "src/tpm/public-key.ts": [],
-  // These are said to whoever reads records, and to the operator who orders something.
-  "src/verifier/verifier.ts": ["no boot {} of {} is known", "{} has no such container, or it has stopped"],
+  // Of what an operator orders, and of what is read.
+  "src/verifier/verifier.ts": ["{} has no such container, or it has stopped", "no boot {} of {} is known"],
   "src/verifier/records-ahead.ts": [],
   "src/verifier/enrollment.ts": [],
 };
@@ -84,4 +88,13 @@ test("no check is without one in which it refuses alone", () => {
       `${file} has checks of which no attempt here is refused`,
     );
   }
+});
+
+test("the page on evidence names every reason with which a check has refused", () => {
+  const page = readFileSync(join(import.meta.dirname, "../docs/evidence.md"), "utf8");
+  assert.ok(reasons.size > 15);
+  assert.deepEqual(
+    [...reasons].filter((reason) => !page.includes(`\`${reason}\``)),
+    [],
+  );
 });
