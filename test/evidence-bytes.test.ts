@@ -3,12 +3,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Appraisal, appraise, NOTHING_PROVED, type Proved } from "../src/attest/appraise.ts";
 import { type Evidence, parseEvidence } from "../src/attest/evidence.ts";
-import { gapEvent } from "../src/attest/sample-events.ts";
+import { gapEvent, sweepEvent, TIME } from "../src/attest/sample-events.ts";
 import { assertAccepted, encodeQuote, PCR, TestHost } from "../src/attest/testing.ts";
 import { fromHex, toHex } from "../src/core/bytes.ts";
+import type { LogEvent } from "../src/log/event.ts";
+import { formatRecord } from "../src/log/record.ts";
+import { createAk } from "../src/tpm/attestation-key.ts";
 import { createPrimary } from "../src/tpm/commands/create-primary.ts";
 import { quote } from "../src/tpm/commands/quote.ts";
 import { TPM_RH_ENDORSEMENT } from "../src/tpm/constants.ts";
+import { NvRegister } from "../src/tpm/nv-register.ts";
 import { attestationTemplate } from "../src/tpm/templates.ts";
 import { WireReader, WireWriter } from "../src/tpm/wire.ts";
 import { NONCE } from "./evidence/attester.ts";
@@ -18,6 +22,8 @@ import { Site } from "./evidence/site.ts";
 const THOROUGH = process.env.PIMS_TEST_THOROUGH !== undefined;
 const MASKS = THOROUGH ? [0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80] : [0x01, 0x20, 0x80];
 const OVER_NETWORK = THOROUGH ? 1000 : 60;
+const NV_INDEX = 0x01800040;
+const BOOT_ID = "00000000-0000-4000-8000-000000000001";
 const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
 
 interface Given {
@@ -25,10 +31,12 @@ interface Given {
   readonly akPublic: Uint8Array;
   readonly nonce: string;
   readonly proved: Proved;
+  /** 13 without it. */
+  readonly register?: number;
 }
 
-function judge({ evidence, akPublic, nonce, proved }: Given): Appraisal {
-  return appraise(evidence, { akPublic, nonce, pcr: PCR }, proved);
+function judge({ evidence, akPublic, nonce, proved, register = PCR }: Given): Appraisal {
+  return appraise(evidence, { akPublic, nonce, pcr: register }, proved);
 }
 
 const bytesOf = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, "base64"));
@@ -97,6 +105,32 @@ for (const kind of ["ecc-p256", "rsa-2048"] as const)
         sent({ records: evidence.records.with(index, Buffer.from(bytes).toString()) }),
       );
   });
+
+test("no byte of what a TPM certifies of an NV index can be another, nor of the log in it", async (t) => {
+  const host = await TestHost.start(t);
+  const { tpm, akPublic } = host;
+  const register = new NvRegister(tpm, NV_INDEX);
+  const nv = { count: String(await register.begin()) };
+  const boot: LogEvent = { type: "boot", time: TIME, bootId: BOOT_ID, previous: null, nv };
+  const records: string[] = [];
+  for (const event of [boot, gapEvent("one"), sweepEvent({ nonce: NONCE })]) {
+    const { line, digest } = formatRecord(records.length, NV_INDEX, [event]);
+    await register.extend(fromHex(digest));
+    records.push(line);
+  }
+  const certified = encodeQuote(await register.certify(await createAk(tpm), fromHex(NONCE)));
+  const good: Given = {
+    evidence: { nonce: NONCE, from: 0, records, ...certified },
+    ...{ akPublic, nonce: NONCE, proved: NOTHING_PROVED, register: NV_INDEX },
+  };
+  const sent = (fields: Partial<Evidence>): Given => ({ ...good, evidence: { ...good.evidence, ...fields } });
+  for (const part of ["attest", "signature"] as const)
+    refusesDamage(part, good, bytesOf(good.evidence[part]), (bytes) => sent({ [part]: base64(bytes) }));
+  for (const [index, line] of records.entries())
+    refusesDamage(`record ${index}`, good, new Uint8Array(Buffer.from(line)), (bytes) =>
+      sent({ records: records.with(index, Buffer.from(bytes).toString()) }),
+    );
+});
 
 test("no record can be left out, doubled, moved or added in its place", async (t) => {
   const host = await TestHost.start(t);
