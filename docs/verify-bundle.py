@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
-"""Checks a bundle of evidence (docs/bundle.md) with Python's standard library and the openssl command: none of PIMS's code.
+"""Checks a bundle of evidence (docs/bundle.md) with Python's standard library and openssl, and none of PIMS's code.
 
 usage: verify-bundle.py [--ak NAME]... [--baseline ROOT]... [--verifier-key PIN]... [--roots FILE] [--undated] BUNDLE
 
-It checks the quote's signature and fields, the log's replay to the quoted registers, the baselines' roots, and that the
-verifier's signed results are of just this. Of the containers it says itself what can be said in a few lines: a violation
-in the log, or code whose digest no baseline has, is `untrusted`; an image without a baseline is `unknown`. The worse of
-that and the verifier's results counts.
+It checks the quote's signature and fields, the log's replay to the quoted registers, the baselines' roots, and that
+the verifier's signed results are of this bundle. Of the containers it says itself what can be said in a few lines: a
+violation in the log, or code whose digest no baseline has, is `untrusted`; an image without a baseline is `unknown`.
+The worse of that and the verifier's results counts.
 
 Exit status: 0 trusted, 1 could not be checked, 2 untrusted or bad evidence, 3 not determined.
 """
 import argparse, base64, datetime, hashlib, json, os, re, struct, subprocess, sys, tempfile
 
 MAX_BUNDLE_BYTES = 256 << 20
+MAX_STRUCTURE_BYTES = 8 << 20
 SHA256 = 0x000B
 HASHES = {SHA256: "sha256", 0x000C: "sha384", 0x000D: "sha512"}
 
@@ -70,7 +71,7 @@ def shape(value, form, where="the bundle"):
         for one in value if good else ():
             shape(one, form[0], where)
     elif isinstance(form, str):
-        good = isinstance(value, str) and re.fullmatch(form, value) is not None
+        good = isinstance(value, str) and re.fullmatch(form, value, re.ASCII) is not None
     else:
         good = type(value) is form and (form is not int or value >= 0)
     if not good:
@@ -123,7 +124,8 @@ FORM = {
 def read_bundle(path):
     with open(path, "rb") as file:
         data = file.read(MAX_BUNDLE_BYTES + 1)
-    if len(data) > MAX_BUNDLE_BYTES:
+    # Each small thing in JSON takes many times its bytes in memory; strings do not.
+    if len(data) > MAX_BUNDLE_BYTES or len(re.sub(rb'"(?:[^"\\]|\\.)*"', b"", data)) > MAX_STRUCTURE_BYTES:
         raise Malformed("it is too large")
     try:
         text = data.decode("utf-8")
@@ -286,30 +288,33 @@ NV_INDEXES = range(0x01800000, 0x01BFFFFF)
 
 
 def check_nv_name(bundle, shown):
-    """That the index is the one that the log began with: its Name holds its policy, and that a count which never comes again
-    (decisions/0023). Policies are those of the TPM 2.0 Library, part 3; attributes those of part 2."""
+    """That the index is the one that the log began with: its Name holds its policy, and that a count which never comes
+    again (decisions/0023). Policies are those of the TPM 2.0 Library, part 3; attributes those of part 2."""
     index, records = bundle["evidence"]["pcr"], bundle["log"]["records"]
     boot = whole("log", lambda: json.loads(records[0])["content"]["events"][0])
     count = struct.pack(">Q", whole("log", lambda: int(boot["nv"]["count"])))
-    sha256 = lambda *parts: hashlib.sha256(b"".join(parts)).digest()
-    public = lambda handle, attributes, policy, size: struct.pack(">IHIH", handle, SHA256, attributes, len(policy)) + policy + struct.pack(">H", size)
-    name = lambda area: struct.pack(">H", SHA256) + sha256(area)
-    counter = name(public(index + 1, 0x22060014, b"", 8))
+
+    def name(handle, attributes, policy, size):
+        area = struct.pack(">IHIH", handle, SHA256, attributes, len(policy)) + policy + struct.pack(">H", size)
+        return struct.pack(">H", SHA256) + hashlib.sha256(area).digest()
 
     def policy(written, operation):
-        was = sha256(bytes(32), struct.pack(">IB", 0x18F, written))
-        return sha256(was, struct.pack(">I", 0x149), sha256(count, struct.pack(">HH", 0, operation)), counter)
+        was = hashlib.sha256(bytes(32) + struct.pack(">IB", 0x18F, written)).digest()
+        compared = hashlib.sha256(count + struct.pack(">HH", 0, operation)).digest()
+        counter = name(index + 1, 0x22060014, b"", 8)
+        return hashlib.sha256(was + struct.pack(">I", 0x149) + compared + counter).digest()
 
-    either = sha256(bytes(32), struct.pack(">I", 0x171), policy(0, 0), policy(1, 3))
-    if boot.get("type") != "boot" or len(records) < 2 or shown != name(public(index, 0x2E060048, either, 32)):
+    either = hashlib.sha256(bytes(32) + struct.pack(">I", 0x171) + policy(0, 0) + policy(1, 3)).digest()
+    if boot.get("type") != "boot" or len(records) < 2 or shown != name(index, 0x2E060048, either, 32):
         raise Bad("log", "the NV index is not the one that the log began with")
 
 
 # --- the log, and what is below the agent ---
 
 LINE = re.compile(
-    r'\{"recnum":(0|[1-9]\d{0,14}),"(pcr|nv_index)":(0|[1-9]\d{0,7}),"digests":\[\{"hashAlg":"sha256","digest":"([0-9a-f]{64})"\}\],'
-    r'"content_type":"pims","content":([^\n]*)\}'
+    r'\{"recnum":(0|[1-9]\d{0,14}),"(pcr|nv_index)":(0|[1-9]\d{0,7}),'
+    r'"digests":\[\{"hashAlg":"sha256","digest":"([0-9a-f]{64})"\}\],"content_type":"pims","content":([^\n]*)\}',
+    re.ASCII,
 )
 
 
@@ -329,9 +334,7 @@ def check_log(bundle, quoted):
         last = whole("log", parse_json, content, "a record").get("events", [])
         events += last
         value = hashlib.sha256(value + bytes.fromhex(digest)).digest()
-    registers = value
-    if evidence["platform"]:
-        registers = b"".join(map(bytes.fromhex, evidence["platform"]["pcrs"])) + check_ima(evidence["platform"], value, quoted) + value
+    registers = check_below(evidence["platform"], value, quoted) if evidence["platform"] else value
     if (value if is_nv else hashlib.sha256(registers).digest()) != quoted:
         raise Bad("log", "the log does not lead to the quoted register")
     say("log", f"{len(records)} records from number 0 lead to the quoted value {value.hex()}")
@@ -342,8 +345,8 @@ def check_log(bundle, quoted):
     return events
 
 
-def check_ima(platform, own, quoted):
-    """PCR 10 after Linux's list of measured files: kernels before 5.8 extend padded SHA-1 digests."""
+def check_below(platform, own, quoted):
+    """All quoted registers; PCR 10 follows from Linux's list of files. Kernels before 5.8 extend padded SHA-1."""
     if platform["own"] != own.hex() or len(platform["pcrs"]) != 10:
         raise Bad("log", "the log does not lead to the agent's register")
     before = b"".join(map(bytes.fromhex, platform["pcrs"]))
@@ -359,10 +362,10 @@ def check_ima(platform, own, quoted):
                 content += name.ljust(256, b"\0")
             else:
                 content = read.bytes(read.number(4))
-            extended = b"\xff" * 32 if digest == bytes(20) else hashlib.new(algorithm, content).digest().ljust(32, b"\0")
-            value = hashlib.sha256(value + extended).digest()
+            hashed = hashlib.new(algorithm, content).digest().ljust(32, b"\0")
+            value = hashlib.sha256(value + (b"\xff" * 32 if digest == bytes(20) else hashed)).digest()
         if hashlib.sha256(before + value + own).digest() == quoted:
-            return value
+            return before + value + own
     raise Bad("log", "the list of measured files does not lead to the quoted registers")
 
 
@@ -416,7 +419,7 @@ def judge(events, images):
         if digests is not None:
             for event in container["events"]:
                 if event["type"] == "code" and event["backing"] == "file" and event["object"]["digest"] not in digests:
-                    why.append(f"unlisted code {event['object']['path']!r}")
+                    why.append(f"unlisted code {event['object']['path']}")
         status = "untrusted" if why else "unknown" if digests is None else "trusted"
         verdicts[key] = (status, why, container["name"])
     return verdicts
@@ -462,7 +465,7 @@ def check_results(bundle, key, verdicts):
     tier = lambda status: TIERS.index(status)
     for container, (status, _, name) in verdicts.items():
         if tier(submods[container]["ear_status"]) < tier(TIER_OF[status]):
-            raise Bad("results", f"they are better for {name!r} than what is found: not {status}")
+            raise Bad("results", f"they are better for {name} than what is found: not {status}")
     if tier(ear["ear_status"]) < max(tier(one["ear_status"]) for one in [host, *submods.values()]):
         raise Bad("results", "they are better as a whole than in their parts")
     pin = "sha256:" + base64.b64encode(hashlib.sha256(spki).digest()).decode()
@@ -471,7 +474,7 @@ def check_results(bundle, key, verdicts):
 
 
 def check_endorsement(bundle, roots):
-    """That the endorsement key's certificate leads to a root, as of when the evidence was accepted, by openssl's rules."""
+    """That the endorsement key's certificate led to a root when the evidence was accepted, by openssl's rules."""
     certificates = [base64.b64decode(one) for one in (bundle["endorsement"] or {}).get("certificates", [])]
     if not certificates:
         raise Bad("endorsement", "the bundle has no certificate of the TPM's maker")
@@ -484,12 +487,14 @@ def check_endorsement(bundle, roots):
             with open(pems[-1], "w") as file:
                 file.write(f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n")
         steps = [word for pem in pems[1:] for word in ("-untrusted", pem)]
-        command = ["openssl", "verify", "-attime", str(int(at)), "-CAfile", roots, "-no-CApath", "-no-CAstore", *steps, pems[0]]
+        trusted = ["-CAfile", roots, "-no-CApath", "-no-CAstore"]
+        command = ["openssl", "verify", "-attime", str(int(at)), *trusted, *steps, pems[0]]
         done = subprocess.run(command, capture_output=True, timeout=60)
         public = ["openssl", "x509", "-in", pems[0], "-noout", "-pubkey"]
         shown = subprocess.run(public, capture_output=True, timeout=60).stdout.decode()
     if done.returncode != 0:
-        raise Bad("endorsement", "its certificate leads to no root that you trust: " + done.stderr.decode().strip()[-200:])
+        why = done.stderr.decode().strip()[-200:]
+        raise Bad("endorsement", f"its certificate leads to no root that you trust: {why}")
     own = base64.b64decode(re.sub(r"-----[^-]*-----|\s", "", shown))
     # The numbers of an EK's template end its public area: the modulus, or both coordinates with their lengths.
     area = base64.b64decode(bundle["endorsement"]["publicArea"])
@@ -502,7 +507,8 @@ def check_endorsement(bundle, roots):
 # --- all of it ---
 
 def say(what, text):
-    print(f"{what}: {text}")
+    # Names and paths are the container's: they must not write to the terminal.
+    print(f"{what}: {text}".encode("unicode_escape").decode())
 
 
 def main():
@@ -523,24 +529,27 @@ def main():
     said, pin = whole("results", check_results, bundle, key, verdicts)
     if options.roots:
         check_endorsement(bundle, options.roots)
-    known = pin in options.verifier_key
+    said_by = pin in options.verifier_key
     below = policy["platform"]
     lenient = policy["starts"] or any(one["allow"] for one in policy["listeners"]) or policy["maxPauseMs"] is not None
-    missing = {
-        "key: nobody whom you know says that the attestation key is in a TPM (--ak)": key not in options.ak,
-        "baselines: nobody whom you know has approved them (--baseline)": not {
-            baseline["root"] for baseline in bundle["baselines"]
-        } <= set(options.baseline),
-        "policy: it makes exceptions, and nobody whom you know stands for them": lenient or (below and below["manifests"]),
-        "below the agent: boot and released files are judged by 'pims verify', and by the verifier": below,
-        "time: nobody whom you know says when the nonce was given out (--undated: do not ask)": not options.undated,
-    }
-    missing = [text for text, is_missing in missing.items() if is_missing and not known]
+    roots = {baseline["root"] for baseline in bundle["baselines"]}
+    missing = []
+    # A verifier's word stands for what is not named at all, not against what is named.
+    if key not in options.ak and (options.ak or not said_by):
+        missing.append("key: nobody whom you know says that the attestation key is in a TPM (--ak, --verifier-key)")
+    if not roots <= set(options.baseline) and (options.baseline or not said_by):
+        missing.append("baselines: nobody whom you know has approved them (--baseline, --verifier-key)")
+    if (lenient or (below and below["manifests"])) and not said_by:
+        missing.append("policy: it makes exceptions, and nobody whom you know stands for them (--verifier-key)")
+    if below and not said_by:
+        missing.append("below the agent: boot and released files are judged by 'pims verify' and the verifier only")
+    if not options.undated and not said_by:
+        missing.append("time: nobody whom you know says when the nonce was given out (--undated, --verifier-key)")
     for text in missing:
-        say("missing", text + ", or --verifier-key")
+        say("missing", text)
     statuses = set()
     for container, (status, why, name) in verdicts.items():
-        say(f"{container} ({name!r})", " ".join([status, *why]))
+        say(f"{container} ({name})", " ".join([status, *why]))
         statuses.add(status)
     if said == "contraindicated" or "untrusted" in statuses:
         verdict = "untrusted"
@@ -554,7 +563,8 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except Bad as bad:
-        print(f"{bad.args[0]}: FAILED, {bad.args[1]}\nuntrusted")
+        say(bad.args[0], f"FAILED, {bad.args[1]}")
+        print("untrusted")
         sys.exit(2)
     except Malformed as malformed:
         sys.exit(f"this is no bundle of evidence: {malformed}")

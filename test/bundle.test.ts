@@ -194,11 +194,12 @@ test("both checkers trust a bundle by anchors of one's own, and only by them", a
     ["key nobody", "baselines nobody", "policy you", "time nobody"],
   );
 
-  await attest(codeEvent(web, "/tmp/dropped"));
+  await attest(codeEvent(web, "/tmp/dropped"), codeEvent(web, "/tmp/\u001b[2J"));
   const bad = await check(await take(), anchors);
   assert.deepEqual(bad.statuses, [2, 2]);
   assert.match(bad.ours, /unknown-executable/);
-  assert.match(bad.theirs, /unlisted code '\/tmp\/dropped'/);
+  assert.ok(!bad.theirs.includes("\u001b"), "names do not write to the terminal");
+  assert.match(bad.theirs, /unlisted code \/tmp\/dropped/);
 });
 
 test("both checkers refuse a bundle that was altered, whatever the anchors", async (t) => {
@@ -267,6 +268,7 @@ test("both checkers refuse a bundle that was altered, whatever the anchors", asy
     surrogate: text.replace('"records":["', '"records":["\\ud800'),
     proof: text.replace('"proof":null', '"proof":[]'),
     bytes: new Uint8Array([0xff, 0xfe]),
+    "too many parts": `{"format":[${"[],".repeat(3_000_000)}[]]}`,
   };
   for (const { name, statuses, ours, theirs } of await checkAll(none, anchors)) {
     assert.deepEqual(statuses, [1, 1], name);
@@ -294,6 +296,8 @@ test("the verifier's word, where it is taken, and the maker's certificate", asyn
   const word = [`--verifier-key=${verifier.resultsKey}`];
   assert.deepEqual((await check(bundle, word)).statuses, [0, 0]);
   assert.deepEqual((await check(bundle, [`--verifier-key=sha256:${"A".repeat(43)}=`])).statuses, [3, 3]);
+  for (const named of [`--ak=000b${"00".repeat(32)}`, `--baseline=${"00".repeat(32)}`])
+    assert.deepEqual((await check(bundle, [...word, named])).statuses, [3, 3], named);
   // Who sees that the attestation key is in this TPM is the verifier; whose TPM that is says its maker.
   const certified = await pimsMeanwhile(["verify", ...word, "--roots", roots, file]);
   assert.equal(certified.status, 0, certified.stdout + certified.stderr);

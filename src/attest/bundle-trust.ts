@@ -27,11 +27,15 @@ export interface Trust {
   readonly text: string;
 }
 
-/** What rests on whose word. `said` are the results of a verifier that the caller knows. */
+/**
+ * What rests on whose word. `said` are the results of a verifier that the caller knows: its word stands for what the caller
+ * does not name at all, but not against what the caller names.
+ */
 export function findTrust(bundle: Bundle, policy: BundlePolicy, anchors: Anchors, said: ReadEar | null): Trust[] {
-  const rests = (trust: Trust["trust"], own: string | null, theirs: string, missing: string): Trust => {
+  const rests = (trust: Trust["trust"], own: string | null, theirs: string | null, missing: string): Trust => {
     if (own !== null) return { trust, by: "you", text: own };
-    return said === null ? { trust, by: "nobody", text: missing } : { trust, by: "verifier", text: theirs };
+    if (said !== null && theirs !== null) return { trust, by: "verifier", text: theirs };
+    return { trust, by: "nobody", text: missing };
   };
   const endorsed = said?.host.ear_verifier_claims.pims.endorsementKey;
   const publicArea = bytesOf(bundle.attestationKey);
@@ -42,16 +46,22 @@ export function findTrust(bundle: Bundle, policy: BundlePolicy, anchors: Anchors
     rests(
       "key",
       anchors.keys.includes(name) ? "you know the attestation key" : null,
-      endorsed
-        ? `the verifier saw that the attestation key is in the TPM with the endorsement key ${endorsed}`
-        : "the verifier took the attestation key on trust",
-      `nobody whom you know says that the attestation key ${name || "in it"} is in a TPM (--ak, --verifier-key)`,
+      anchors.keys.length > 0
+        ? null
+        : endorsed
+          ? `the verifier saw that the attestation key is in the TPM with the endorsement key ${endorsed}`
+          : "the verifier took the attestation key on trust",
+      anchors.keys.length > 0
+        ? `the attestation key is ${name}, and that is none that you name`
+        : `nobody whom you know says that the attestation key ${name || "in it"} is in a TPM (--ak, --verifier-key)`,
     ),
     rests(
       "baselines",
       strange.length === 0 ? "you know the roots of all baselines" : null,
-      `the verifier says that ${strange.join(", ")} was approved`,
-      `nobody whom you know has approved ${strange.join(", ")} (--baseline, --verifier-key)`,
+      anchors.baselines.length > 0 ? null : `the verifier says that ${strange.join(", ")} was approved`,
+      anchors.baselines.length > 0
+        ? `you do not name ${strange.join(", ")}`
+        : `nobody whom you know has approved ${strange.join(", ")} (--baseline, --verifier-key)`,
     ),
     rests(
       "policy",

@@ -11,6 +11,8 @@ import { MAX_FIRMWARE_LOG_BYTES } from "./platform-evidence.ts";
 
 /** Bytes of a bundle. Readers hold it in memory. */
 export const MAX_BUNDLE_BYTES = 256 * 1024 * 1024;
+/** Of these outside of strings: each small thing in JSON takes many times its bytes in memory. */
+const MAX_STRUCTURE_BYTES = 8 * 1024 * 1024;
 const MAX_RECORDS = 1_000_000;
 const MAX_BASELINES = 1024;
 const MAX_CERTIFICATES = 8;
@@ -130,6 +132,7 @@ export function formatBundle(bundle: Bundle): string {
 export function parseBundle(bytes: Uint8Array): Bundle {
   const malformed = (why: string) => new PimsError("bundle-malformed", `this is no bundle of evidence: ${why}`);
   if (bytes.length > MAX_BUNDLE_BYTES) throw malformed(`it is larger than ${MAX_BUNDLE_BYTES} bytes`);
+  if (structureBytes(bytes) > MAX_STRUCTURE_BYTES) throw malformed("it has more parts than a bundle can have");
   let parsed: unknown;
   let json: string;
   try {
@@ -144,4 +147,19 @@ export function parseBundle(bytes: Uint8Array): Bundle {
   // Also the order of members: the schema's.
   if (JSON.stringify(checked.data) !== json) throw malformed("it is not in the form that bundles are written in");
   return checked.data;
+}
+
+const [QUOTE, BACKSLASH] = [0x22, 0x5c];
+
+/** How many bytes of JSON are outside of its strings. */
+function structureBytes(json: Uint8Array): number {
+  let count = 0;
+  let inside = false;
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at];
+    if (byte === QUOTE) inside = !inside;
+    else if (!inside) count++;
+    else if (byte === BACKSLASH) at++;
+  }
+  return count;
 }

@@ -50,7 +50,7 @@ const FACTS = {
 
 test("verdicts and the reasons for them become tiers and claims, and the worst is that of all", () => {
   const containers: [ContainerReport, Tier, Record<string, number>][] = [
-    [containerReport("good"), "affirming", { executables: 2, configuration: 2 }],
+    [containerReport("good"), "affirming", { executables: 2 }],
     [
       containerReport("code", { status: "untrusted", findings: [finding("unknown-executable")] }),
       "contraindicated",
@@ -133,6 +133,11 @@ test("what one of us signs another library verifies, and the reverse; nothing el
   };
   for (const [name, one] of Object.entries(bad))
     assert.throws(() => verifyJwt(one, keyOfJwk(jwk)), { code: "results-invalid" }, name);
+  // 43 characters have two bits more than 32 bytes.
+  const last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".indexOf(jwk.x.at(-1)!);
+  const spare = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last ^ 1]!;
+  for (const x of [jwk.x.slice(0, -1) + spare, jwk.y])
+    assert.throws(() => keyOfJwk({ ...jwk, x }), { code: "results-invalid" });
   for (let at = 0; at < token.length; at++) {
     const other = token[at] === "A" ? "B" : "A";
     assert.throws(() => verifyJwt(token.slice(0, at) + other + token.slice(at + 1), keyOfJwk(jwk)), {

@@ -21,13 +21,19 @@ export function jwkOf(key: KeyObject): Jwk {
   return jwkSchema.parse({ kty, crv, x, y });
 }
 
-/** The key of a JWK. Throws `results-invalid` for a point that is not on its curve. */
+/** The key of a JWK. Throws `results-invalid` for a point that is not on its curve, or written in another way than ours. */
 export function keyOfJwk(jwk: Jwk): KeyObject {
+  const invalid = (cause?: unknown) =>
+    new PimsError("results-invalid", "the verifier's key is no point of its curve", { cause });
+  let key: KeyObject;
   try {
-    return createPublicKey({ key: jwk satisfies JsonWebKey, format: "jwk" });
+    key = createPublicKey({ key: jwk satisfies JsonWebKey, format: "jwk" });
   } catch (cause) {
-    throw new PimsError("results-invalid", "the verifier's key is no point of its curve", { cause });
+    throw invalid(cause);
   }
+  // The last character of a coordinate has bits to spare.
+  if (JSON.stringify(jwkOf(key)) !== JSON.stringify(jwk)) throw invalid();
+  return key;
 }
 
 /** RFC 7638: what tells one key from another in a token's header. */

@@ -221,6 +221,7 @@ test("other bytes than a bundle's are one error", async (t) => {
     surrogate: good.replace('"records":["', '"records":["\\ud800'),
     "not UTF-8": new Uint8Array([...Buffer.from(good.slice(0, -1)), 0xff, 0x7d]),
     deep: "[".repeat(200_000) + "]".repeat(200_000),
+    "too many parts": `{"format":[${"[],".repeat(3_000_000)}[]]}`,
     policy: good.replace('\\"starts\\"', '\\"stops\\"'),
     "policy with spaces": good.replace('\\"starts\\":', '\\"starts\\": '),
   };
@@ -307,6 +308,9 @@ test("a verifier's word stands for what the caller does not know, if it is that 
     ["trusted", "key verifier", "baselines verifier", "policy you", "time verifier"],
   );
   assert.equal(report.results?.status, "affirming");
+  // Whoever names keys or roots takes nobody's word for others.
+  const named = verifyBundle(bundle, { ...known, keys: [`000b${"00".repeat(32)}`], baselines: ["00".repeat(32)] });
+  assert.deepEqual([named.verdict, nobody(named)], ["unknown", ["key", "baselines"]]);
   const other = generateP256();
   const resigned = { key: jwkOf(other.publicKey), ear: signJwt(earOf(bundle), other.privateKey) };
   const foreign = verifyBundle({ ...bundle, results: resigned }, known);
@@ -341,6 +345,21 @@ test("evidence that was refused since leaves the last accepted in the bundle, an
   const report = verifyBundle(bundle, anchors);
   assert.deepEqual([report.verdict, report.results?.status], ["untrusted", "contraindicated"]);
   bench.clock.pass(2 * STALE_MS);
+});
+
+test("after a reboot a bundle is of the new boot alone", async (t) => {
+  const { host, attest, take, anchors } = await exported(t);
+  await attest(codeEvent(web, "/tmp/dropped"));
+  assert.equal(verifyBundle(read(await take()), anchors).verdict, "untrusted");
+  await host.reboot();
+  assert.equal((await attest(startEvent(web), codeEvent(web, listed))).accepted, true);
+  const bundle = read(await take());
+  assert.deepEqual([bundle.log.records.length, bundle.evidence.from], [3, 0]);
+  const report = verifyBundle(bundle, anchors);
+  assert.deepEqual(
+    report.checks.filter(({ outcome }) => outcome !== "ok"),
+    [],
+  );
 });
 
 test("no byte of a bundle can be altered without being noticed", async (t) => {
