@@ -38,9 +38,7 @@ export function printHosts(hosts: readonly HostReport[], whole: boolean): void {
       printLine(`  ${link} ${colourStatus(state)}: ${printable(text)}`);
     if (host.lastSweep !== null) printLine(`  ${describeCoverage(host.lastSweep)}`);
     if (host.longestUnprovedMs !== null)
-      printLine(
-        `  a violation waited ${seconds(host.longestUnprovedMs)} at most between the host's log and this verifier`,
-      );
+      printLine(`  a violation waited ${host.longestUnprovedMs} ms at most between the host's log and this verifier`);
     const rows = host.containers.map(
       ({ container, imageName, status, reasons, findings, actions, gate, stoppedAt }) => [
         `  ${printable(container.name)}`,
