@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { symlink } from "node:fs/promises";
+import { readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { errorCode } from "../core/errors.ts";
+import { formatRecord, parseRecord } from "../log/record.ts";
 import { tctiOf } from "../tpm/address.ts";
 import { AgentSite } from "./testing-run.ts";
 
@@ -120,4 +121,26 @@ test("a changed setting under a log of this boot is told, and not taken for an a
   await agent.stop();
   const error = await site.startAgent({ pcr: 14 }).ended;
   assert.match(error!.message, /^record 0 of the log .* is of PCR 13 of the TPM, not of PCR 14 of the TPM$/);
+});
+
+test("a register that is in use when a machine has booted: the verifier is told what the agent found", async (t) => {
+  const site = await AgentSite.open(t);
+  const agent = site.startAgent();
+  await site.until("good evidence", good);
+  await agent.stop();
+  // As after a boot: the log is another boot's, the TPM was reset, and somebody has extended the PCR before the agent.
+  const path = join(site.folder, "agent", "log", "measurements.jsonl");
+  const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+  const lines = (await readFile(path, "utf8")).trimEnd().split("\n");
+  const other = "00000000-0000-4000-8000-000000000001";
+  const records = lines.map(parseRecord).map(({ recnum, pcr, events }) => {
+    const told = events.map((event) => (event.type === "boot" ? { ...event, bootId: other } : event));
+    return formatRecord(recnum, pcr, told).line;
+  });
+  assert.ok(lines[0]!.includes(bootId));
+  await writeFile(path, records.map((line) => `${line}\n`).join(""));
+  const error = await site.startAgent().ended;
+  assert.match(error!.message, /^PCR 13 of the TPM is already in use, and the log is of another boot: another program/);
+  const report = await site.until("the refusal", ({ evidence }) => evidence === "refused");
+  assert.match(report.text, /: the agent says that PCR 13 of the TPM was extended by another program$/);
 });

@@ -135,7 +135,7 @@ export function appraise(
     };
   } catch (error) {
     if (error instanceof PimsError && isRefusal(error.code))
-      return { accepted: false, reason: error.code, text: error.message };
+      return { accepted: false, reason: error.code, text: withFault(error.message, expected.pcr, evidence.fault) };
     throw error;
   }
 }
@@ -213,14 +213,22 @@ function findQuoted(
 
 /**
  * What is known of a log that does not lead to the quote. An extend by another program and an altered log look the same
- * from here; the agent, which knows what it extended itself, tells which, and since when. It may lie: that only changes the words.
+ * from here.
  */
 function describeMismatch(pcr: number, shows: ShowsValue, proved: number, fault: RegisterFault | undefined): string {
   const what = "the log does not lead to the quoted PCR value";
-  if (fault !== undefined) return `${what}: the agent says that ${describeFault(pcr, fault)}`;
+  if (fault !== undefined) return what;
   if (shows(ZERO_PCR, 0)) return `${what}: ${registerName(pcr)} was set back to zero`;
   const since = proved === 0 ? "" : `after record ${proved - 1}, the last that was proved, `;
   return `${what}: ${since}records were altered or left out, or another program extended ${registerName(pcr)}`;
+}
+
+/**
+ * The agent, which knows what it extended itself, tells what happened to its register, and since when, whatever else its
+ * evidence is refused for: after a boot it may have no log yet. It may lie: that only changes the words.
+ */
+function withFault(text: string, pcr: number, fault: RegisterFault | undefined): string {
+  return fault === undefined ? text : `${text}: the agent says that ${describeFault(pcr, fault)}`;
 }
 
 /**

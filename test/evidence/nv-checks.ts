@@ -112,7 +112,7 @@ export async function nvChecks(): Promise<Check[]> {
     {
       name: "NV index: a log that begins anew without a reset",
       reason: "log-rollback",
-      text: /begins anew in an NV index, but the TPM was not reset/,
+      text: /begins anew in an NV index, but the TPM was not reset$/,
       attempt: (isWrong) => forge(afterBoot(!isWrong)),
     },
     check("instead of what is below the agent", "quote-invalid", /says nothing of what is below the agent/, {
