@@ -105,7 +105,7 @@ async function inNvIndex(t: TestContext, { tpm }: TestHost, folder: string): Pro
     if (events.length > 0) await log.append(events);
     await log.append([sweepEvent({ nonce })]);
     const quote = (given: Uint8Array) => nv.certify(ak, given);
-    return collectEvidence({ logPath: log.path, from, nonce: fromHex(nonce), quote });
+    return collectEvidence({ segments: log.segmentsFrom(0), from, nonce: fromHex(nonce), quote });
   };
 }
 

@@ -19,6 +19,7 @@ import { Judging } from "./judging.ts";
 import { LogQueue } from "./log-queue.ts";
 import { Observed, pidsOf } from "./observed.ts";
 import { type Act, Responding } from "./responding.ts";
+import { Rotation } from "./rotation.ts";
 import { Signal } from "./signal.ts";
 import { Told } from "./told.ts";
 import { Turns } from "./turns.ts";
@@ -27,12 +28,14 @@ import { within } from "./within.ts";
 export interface AgentOptions extends AttestingOptions {
   readonly version: string;
   readonly sweepIntervalMs: number;
+  /** How large a segment of the log becomes before another goes on. */
+  readonly segmentBytes: number;
   readonly policy: Policy;
 }
 
 export interface AgentModules extends AttestingModules {
-  /** What the log already holds. */
-  readonly records: readonly LogRecord[];
+  /** The last record in it; null in a new one. */
+  readonly last: LogRecord | null;
   readonly sweeper: Sweeper;
   lookUp(identity: string): Promise<BaselineLookup>;
   nameContainer(container: ContainerRef): Promise<ContainerInfo>;
@@ -60,6 +63,7 @@ export class Agent {
   readonly #limit: ActionLimit;
   readonly #responding: Responding;
   readonly #attesting: Attesting;
+  readonly #rotation: Rotation;
   readonly #executed: Executed;
   readonly #told: Told;
   readonly #stopping = new AbortController();
@@ -75,7 +79,6 @@ export class Agent {
     this.#options = options;
     this.#modules = modules;
     this.#state = modules.boot.state;
-    applyRecords(this.#state, modules.records);
     this.#coverage = new CoverageCounter(clock.monotonicMs());
     this.#queue = new LogQueue(log, clock, (event) => {
       applyRecords(this.#state, [{ recnum: 0, pcr: 0, digest: "", events: [event] }]);
@@ -85,6 +88,11 @@ export class Agent {
     this.#judging = new Judging(this.#state, options.policy, (identity) => modules.lookUp(identity));
     this.#limit = new ActionLimit(options.policy.maxActionsPerMinute);
     this.#responding = new Responding(this.#state, options.policy, modules, this.#limit);
+    this.#rotation = new Rotation(options.segmentBytes, modules, {
+      queue: this.#queue,
+      turns: this.#turns,
+      state: this.#state,
+    });
     const say = (topic: string, text: string) => this.#say(topic, text);
     this.#attesting = new Attesting(options, modules, {
       queue: this.#queue,
@@ -93,6 +101,7 @@ export class Agent {
       stopping: this.#stopping.signal,
       sweep: () => this.#sweep(),
       obey: (order, challenge) => this.#obey(order, challenge),
+      onProved: (records) => this.#rotation.proved(records),
       say,
     });
     this.#executed = new Executed(
@@ -204,6 +213,7 @@ export class Agent {
       const startMs = clock.monotonicMs();
       await this.#sweep();
       await this.#queue.written();
+      await this.#rotation.rotateWhenFull();
       const leftMs = this.#options.sweepIntervalMs - (clock.monotonicMs() - startMs);
       await new Signal().wait(Math.max(0, leftMs), this.#stopping.signal);
     }
@@ -230,7 +240,7 @@ export class Agent {
 
   /** Between the end of the log and now nobody watched. */
   #gapSinceLastRecord(): LogEvent[] {
-    const last = this.#modules.records.at(-1)?.events.at(-1);
+    const last = this.#modules.last?.events.at(-1);
     if (last === undefined) return [];
     return [{ type: "gap", time: this.#time(), text: `not watched since ${last.time}, the time of the last record` }];
   }

@@ -45,6 +45,8 @@ export interface Attested {
   sweep(): Promise<void>;
   /** Carries out an order, the answer to this challenge. */
   obey(order: SignedOrder, challenge: string): Promise<void>;
+  /** The verifier has accepted evidence of so many records. */
+  onProved(records: number): Promise<void>;
   /** Tells the operator, but not the same thing again. */
   say(topic: string, text: string): void;
 }
@@ -134,7 +136,7 @@ export class Attesting {
   /** Nonce, sweep record, quote, records: so a fresh quote proves fresh measuring. */
   async #attest(): Promise<void> {
     const { verifier, log, boot } = this.#modules;
-    const { coverage, stopping, say } = this.#agent;
+    const { coverage, stopping, say, onProved } = this.#agent;
     const { nonce, from, boot: known, platform } = await verifier.nonce();
     const anew = known !== null && known !== boot.id;
     if (coverage.sweeps === 0) await this.#untilSwept();
@@ -144,14 +146,17 @@ export class Attesting {
     if (quoted === null) return;
     const { quote, proved } = quoted;
     const evidence = await collectEvidence({
-      logPath: log.path,
+      segments: log.segmentsFrom(anew ? 0 : from),
       from,
-      ...(anew ? { earlier: boot.since(known) } : { start: log.before(from) }),
+      ...(anew ? { earlier: boot.since(known) } : {}),
       nonce: new Uint8Array(Buffer.from(nonce, "hex")),
       quote: async () => quote,
     });
     const outcome = await verifier.evidence(evidence);
-    if (outcome.accepted) proved(this.#modules.clock.monotonicMs());
+    if (outcome.accepted) {
+      proved(this.#modules.clock.monotonicMs());
+      await onProved(outcome.records);
+    }
     say(
       "attest",
       outcome.accepted

@@ -30,6 +30,8 @@ export const agentConfigSchema = z.strictObject({
   ledger: ledgerSchema,
   /** Between the starts of two sweeps. */
   sweepIntervalMs: z.int().min(50).max(3_600_000).default(1000),
+  /** How large a file of the log becomes before another goes on; those that a quote has proved are then removed. */
+  segmentBytes: z.int().min(1_048_576).max(1_073_741_824).default(67_108_864),
   /** How fast code in memory is read again, to find a page cache that was overwritten; 0 for not at all. */
   scrubBytesPerSecond: z.int().min(0).max(1_073_741_824).default(1_048_576),
   /** Between two attestations when nothing happens; a violation is attested at once. */

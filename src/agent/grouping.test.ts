@@ -1,47 +1,17 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ReferenceValues } from "../attest/judge.ts";
-import type { ContainerRef } from "../container/types.ts";
 import { systemClock } from "../core/clock.ts";
-import { sha256Hex } from "../core/digest.ts";
 import type { LogEvent } from "../log/event.ts";
 import { policySchema } from "../respond/policy.ts";
 import { TPM_CC } from "../tpm/constants.ts";
 import { commandCode, type Fate } from "../tpm/relay.ts";
-import type { CodeFact } from "./events.ts";
 import { LogQueue } from "./log-queue.ts";
+import { container, image, LoneSweeper, program, reference } from "./sample-facts.ts";
 import { TestSite } from "./testing.ts";
 
 /** What a real TPM takes for a command. */
 const COMMAND_MS = 20;
-
-const container: ContainerRef = { runtime: "docker", id: sha256Hex("busy") };
-const image = `sha256:${sha256Hex("image")}`;
-
-/** Nothing is listed. */
-const reference: ReferenceValues = {
-  hasDigest: () => false,
-  hasPath: () => false,
-  exposes: () => false,
-  mayCompile: () => false,
-  mayBeDisplaced: () => false,
-  mayPreload: () => false,
-};
-
-/** A program that no other is equal to. */
-function program(number: number): CodeFact {
-  const process = { pid: 100_000 + number, startTime: 1n, comm: "p", exe: `/bin/p${number}`, container };
-  const file = { path: `/bin/p${number}`, device: "0:42", inode: BigInt(number), size: 4096n };
-  return {
-    kind: "code",
-    process,
-    object: {
-      ...{ backing: "file", role: "executable", place: "in-segment", offset: 0n, deleted: false },
-      ...{ ...file, sha256: sha256Hex(`program ${number}`) },
-    },
-  };
-}
 
 /** An agent's site on a TPM that takes its time; it counts extends, and stands still between `hold` and `letGo`. */
 async function slowSite(t: TestContext) {
@@ -79,6 +49,7 @@ test("with a TPM of 50 extends a second, 500 new programs a second are logged, j
   const { agent, running } = site.startAgent(
     { policy: policySchema.parse({ actions: { "unknown-executable": "pause" } }) },
     {
+      sweeper: new LoneSweeper({ scope: "containers" }),
       lookUp: async () => ({ found: true, reference }),
       nameContainer: async (ref) => ({ ...ref, name: "busy", image, imageName: "busy:latest", labels: {} }),
       act: async (_action, { id }) => {
@@ -134,7 +105,10 @@ test("what comes faster than it can be logged is bounded, told as a gap, and doe
   const { site, tpm } = await slowSite(t);
   const { agent, running } = site.startAgent(
     {},
-    { nameContainer: async (ref) => ({ ...ref, name: "busy", image: null, imageName: null, labels: {} }) },
+    {
+      sweeper: new LoneSweeper({ scope: "containers" }),
+      nameContainer: async (ref) => ({ ...ref, name: "busy", image: null, imageName: null, labels: {} }),
+    },
   );
   await site.until("good evidence", ({ outcome }) => outcome === "accepted");
   tpm.hold();

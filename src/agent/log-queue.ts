@@ -45,6 +45,7 @@ export class LogQueue {
   #lastGapMs = Number.NEGATIVE_INFINITY;
   #gapTimer: NodeJS.Timeout | undefined;
   #draining = false;
+  #drained: Promise<void> = Promise.resolve();
   #ended = false;
   #failure: { readonly error: unknown } | undefined;
   readonly #failed = Promise.withResolvers<never>();
@@ -86,6 +87,12 @@ export class LogQueue {
   /** Comes back when everything that was added before is in the log. */
   async written(): Promise<void> {
     await this.#whenAppended(this.#added);
+  }
+
+  /** The same, and nothing that follows a sealed record is under way any more. */
+  async idle(): Promise<void> {
+    await this.written();
+    await this.#drained;
   }
 
   /**
@@ -138,7 +145,7 @@ export class LogQueue {
     this.#waitingBytes += waiting.bytes;
     this.#added++;
     this.#onAdded(waiting.event);
-    if (!this.#draining) void this.#drain();
+    if (!this.#draining) this.#drained = this.#drain();
   }
 
   async #drain(): Promise<void> {

@@ -4,6 +4,7 @@ import { fromHex } from "../core/bytes.ts";
 import { errorCode } from "../core/errors.ts";
 import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
 import { RegisterError } from "../log/register-fault.ts";
+import { segmentsAt } from "../log/scan-log.ts";
 import type { TpmAnchor } from "./tpm-anchor.ts";
 import type { VerifierClient } from "./verifier-client.ts";
 import { within } from "./within.ts";
@@ -24,7 +25,7 @@ export async function reportFault(
   const send = async () => {
     const { nonce, from, platform } = await verifier.nonce();
     const evidence = await collectEvidence({
-      logPath: join(state, LOG_FOLDER, LOG_FILE),
+      segments: (await segmentsAt(join(state, LOG_FOLDER, LOG_FILE))).segments,
       from,
       nonce: fromHex(nonce),
       quote: platform === undefined ? anchor.quote : (bytes) => anchor.quotePlatform(bytes, platform),

@@ -17,7 +17,7 @@ import { act, ownContainer } from "../respond/act.ts";
 import { Agent } from "./agent.ts";
 import type { AgentConfig } from "./config.ts";
 import { askRuntime, nameContainer } from "./container-names.ts";
-import { EarlierBoots } from "./earlier-boots.ts";
+import { readState } from "./earlier-boots.ts";
 import { enroll, findVerifier, useHostToken } from "./enrollment.ts";
 import { AgentGate } from "./gate.ts";
 import { OrderTaker } from "./order-taker.ts";
@@ -42,10 +42,11 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     closing.push(await lockRegister(config, anchor));
     const verifier = new VerifierClient(await findVerifier(config), config.host);
     const enrolled = await useHostToken(config, verifier);
-    const { log, records, boot } = await openLog(config, anchor.register).catch(async (error: unknown) => {
+    const opened = await openLog(config, anchor.register).catch(async (error: unknown) => {
       if (enrolled) await reportFault(error, config.state, anchor, verifier);
       throw error;
     });
+    const { log } = opened;
     closing.push(() => log.close());
     if (!enrolled && !(await enroll(config, verifier, anchor, stop, report))) return;
     const cache = new BaselineCache(config.ledger);
@@ -59,8 +60,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
       { ...config, version: VERSION },
       {
         log,
-        records,
-        boot: await EarlierBoots.read(join(config.state, LOG_FOLDER), boot, report),
+        ...(await readState(join(config.state, LOG_FOLDER), opened, report)),
         sweeper,
         verifier,
         quote: anchor.quote,
@@ -79,7 +79,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     const connector = await openExecEvents(agent, report);
     closing.push(connector);
     closing.push(await openGate(config, cache, agent, report));
-    report(`the agent watches ${config.host}, ${records.length} records in its log`);
+    report(`the agent watches ${config.host}, ${log.length} records in its log`);
     await agent.run().catch(async (error: unknown) => {
       await reportFault(error, config.state, anchor, verifier);
       throw error;

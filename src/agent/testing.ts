@@ -7,8 +7,9 @@ import { requestJson } from "../attest/http.ts";
 import { hostReportSchema } from "../attest/report.ts";
 import { systemClock } from "../core/clock.ts";
 import { MeasurementLog } from "../log/measurement-log.ts";
-import { readLog } from "../log/read-log.ts";
-import { type LogRecord, parseRecord } from "../log/record.ts";
+import type { LogRecord } from "../log/record.ts";
+import { segmentsAt } from "../log/scan-log.ts";
+import { recordsOf } from "../log/segments.ts";
 import { Sweeper } from "../measure/sweep.ts";
 import { policySchema } from "../respond/policy.ts";
 import { type Fate, startRelay } from "../tpm/relay.ts";
@@ -17,7 +18,7 @@ import { type VerifierConfig, verifierConfigSchema } from "../verifier/config.ts
 import { runVerifier } from "../verifier/run.ts";
 import { joinToken } from "../verifier/testing.ts";
 import { Agent, type AgentModules, type AgentOptions } from "./agent.ts";
-import { EarlierBoots } from "./earlier-boots.ts";
+import { type EarlierBoots, readState } from "./earlier-boots.ts";
 import { openTpmAnchor, type TpmAnchor } from "./tpm-anchor.ts";
 import { VerifierClient } from "./verifier-client.ts";
 
@@ -37,6 +38,8 @@ export class TestSite {
   anchor!: TpmAnchor;
   log!: MeasurementLog;
   boot!: EarlierBoots;
+  last: LogRecord | null = null;
+  #bootId = "";
   #client!: VerifierClient;
   #address = "";
   readonly #closing: (() => unknown)[] = [];
@@ -78,10 +81,8 @@ export class TestSite {
     site.anchor = await openTpmAnchor(address, 13);
     site.#closing.push(() => site.anchor.close());
     const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-    const logs = join(site.folder, "log");
-    const { log, boot } = await MeasurementLog.open(logs, site.anchor.register, bootId);
-    site.log = log;
-    site.boot = await EarlierBoots.read(logs, boot, (text) => void site.said.push(text));
+    site.#bootId = bootId;
+    await site.openLog();
     site.#closing.push(() => site.log.close());
     site.#client = new VerifierClient(verifier.address, "host-1");
     const token = await joinToken(verifier, state, "host-1");
@@ -91,6 +92,14 @@ export class TestSite {
 
   get client(): VerifierClient {
     return this.#client;
+  }
+
+  /** Opens the log, as an agent that starts does. */
+  async openLog(): Promise<void> {
+    const logs = join(this.folder, "log");
+    const opened = await MeasurementLog.open(logs, this.anchor.register, this.#bootId);
+    this.log = opened.log;
+    Object.assign(this, await readState(logs, opened, (text) => void this.said.push(text)));
   }
 
   report() {
@@ -111,10 +120,17 @@ export class TestSite {
       },
     });
     const agent = new Agent(
-      { version: "test", sweepIntervalMs: 100, attestIntervalMs: 200, policy: policySchema.parse({}), ...options },
+      {
+        version: "test",
+        sweepIntervalMs: 100,
+        attestIntervalMs: 200,
+        segmentBytes: 67_108_864,
+        policy: policySchema.parse({}),
+        ...options,
+      },
       {
         log: this.log,
-        records: [],
+        last: this.last,
         boot: this.boot,
         sweeper: new Sweeper({ scope: "containers" }),
         verifier: watched,
@@ -146,6 +162,9 @@ export class TestSite {
   }
 
   async records(): Promise<LogRecord[]> {
-    return (await readLog(this.log.path)).lines.map(parseRecord);
+    const { segments } = await segmentsAt(this.log.path);
+    const records: LogRecord[] = [];
+    for await (const record of recordsOf(segments)) records.push(record);
+    return records;
   }
 }

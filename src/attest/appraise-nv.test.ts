@@ -37,7 +37,12 @@ let log: MeasurementLog;
 let good: Evidence;
 
 const collect = (from: number) =>
-  collectEvidence({ logPath: log.path, from, nonce: fromHex(NONCE), quote: (nonce) => nv.certify(ak, nonce) });
+  collectEvidence({
+    segments: log.segmentsFrom(from),
+    from,
+    nonce: fromHex(NONCE),
+    quote: (nonce) => nv.certify(ak, nonce),
+  });
 
 before(async () => {
   const ending = { after: (undo: () => Promise<void>) => void undos.push(undo) };

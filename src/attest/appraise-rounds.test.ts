@@ -32,7 +32,7 @@ test("records beyond the quoted one are kept out, whatever they say", async (t) 
   const other = await TestHost.start(t);
   await other.append(sweepEvent({ nonce: NONCE }));
   const evidence = await collectEvidence({
-    logPath: other.log.path,
+    segments: other.log.segmentsFrom(0),
     from: 0,
     nonce: fromHex(NONCE),
     async quote(nonce) {

@@ -1,6 +1,5 @@
-import { errorCode } from "../core/errors.ts";
-import { logLines } from "../log/read-log.ts";
 import type { RegisterFault } from "../log/register-fault.ts";
+import { linesFrom, type Segment, type SegmentStart } from "../log/segments.ts";
 import type { Evidence } from "./evidence.ts";
 import type { PlatformEvidence } from "./platform-evidence.ts";
 
@@ -11,51 +10,36 @@ export type Quoter = (
 
 /**
  * Makes evidence of the log as it is on disk: a quote over the nonce, and the records from `from` on. A log that is
- * shorter than that, or absent, is sent as what it is, an empty rest; the verifier draws its conclusion.
+ * shorter than that, or absent, is sent as what it is, an empty rest; of one whose beginning is pruned goes what is there.
+ * The verifier draws its conclusion.
  */
 export async function collectEvidence(options: {
-  readonly logPath: string;
+  /** The log, or what is needed of it. */
+  readonly segments: readonly SegmentStart[];
   readonly from: number;
-  /** A record at or before `from` and where it begins, when that is known: what is before it is not read. */
-  readonly start?: { readonly recnum: number; readonly startByte: number };
   /**
    * Given when the verifier's last proof is of another boot: the logs from that boot's on, the oldest first, or none where
    * that is not there any more. `from` is then of the first of them, and the others and this boot's are sent whole.
    */
-  readonly earlier?: readonly string[] | undefined;
+  readonly earlier?: readonly (readonly Segment[])[] | undefined;
   readonly nonce: Uint8Array;
   readonly quote: Quoter;
   /** What the agent found wrong with its register. */
   readonly fault?: RegisterFault;
 }): Promise<Evidence> {
   const { attest, signature, platform } = await options.quote(options.nonce);
+  const { segments, from, earlier } = options;
+  const [proved, ...others] = earlier === undefined ? [segments] : [...earlier, segments];
+  // Where nothing is left of the log that something was proved of, this boot's is all there is.
+  const isLost = earlier?.length === 0;
   const records: string[] = [];
-  /** Takes a log's records from one on. Returns how many it has. */
-  const take = async (path: string, from: number, start = { recnum: 0, startByte: 0 }): Promise<number> => {
-    let count = start.recnum;
-    try {
-      for await (const line of logLines(path, start.startByte)) {
-        // A torn last line is no record yet.
-        if (!line.endsWith("\n")) break;
-        if (count++ >= from) records.push(line.slice(0, -1));
-      }
-    } catch (error) {
-      if (errorCode(error) !== "ENOENT") throw error;
-    }
-    return count;
-  };
-  const { logPath, from, earlier } = options;
-  let end = from;
-  if (earlier === undefined) end = await take(logPath, from, options.start);
-  else {
-    for (const [index, path] of earlier.entries())
-      if (index === 0) end = await take(path, from);
-      else await take(path, 0);
-    await take(logPath, 0);
-  }
+  const first = proved?.[0]?.from ?? 0;
+  let count = first;
+  for await (const line of linesFrom(proved ?? [], first)) if (count++ >= from || isLost) records.push(line);
+  for (const log of others) for await (const line of linesFrom(log, 0)) records.push(line);
   return {
     nonce: Buffer.from(options.nonce).toString("hex"),
-    from: Math.min(from, end),
+    from: isLost ? from : Math.max(first, Math.min(from, count)),
     records,
     attest: Buffer.from(attest).toString("base64"),
     signature: Buffer.from(signature).toString("base64"),

@@ -150,6 +150,8 @@ function applyEvent(state: HostState, event: LogEvent): void {
       // An order may name a container that never was.
       if (event.outcome === "refused" && !state.containers.has(keyOf(event.container))) return;
       const { actions, earlier } = containerOf(state, event.container, event.time);
+      // A new segment of the log tells it again.
+      if (actions.some(({ time, text }) => time === event.time && text === event.text)) return;
       actions.push(event);
       if (actions.length <= MAX_ACTIONS) return;
       actions.shift();

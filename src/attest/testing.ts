@@ -113,7 +113,7 @@ export class TestHost {
     const register = this.#nv === undefined ? this.#pcrRegister(tpm) : nvRegister(this.#nv);
     const opened = await MeasurementLog.open(this.logFolder, register, this.bootId, { time: TIME });
     this.#log = opened.log;
-    this.#began = opened.boot;
+    this.#began = opened.log.boot;
   }
 
   #pcrRegister(tpm: Tpm): Register {
@@ -184,8 +184,8 @@ export class TestHost {
     const anew = bootId !== null && bootId !== this.bootId;
     const logs = anew ? await earlierLogs(this.logFolder, this.#began!) : [];
     const index = logs.findIndex((log) => log.bootId === bootId);
-    const earlier = anew ? logs.slice(index < 0 ? logs.length : index).map(({ path }) => path) : undefined;
-    return collectEvidence({ logPath: this.log.path, from, earlier, nonce: fromHex(nonce), quote });
+    const earlier = anew ? logs.slice(index < 0 ? logs.length : index).map(({ segments }) => segments) : undefined;
+    return collectEvidence({ segments: this.log.segmentsFrom(0), from, earlier, nonce: fromHex(nonce), quote });
   }
 
   /** Events as one record, if there are any, a sweep that answers the nonce, and the evidence of it. */

@@ -39,6 +39,7 @@ test("the log agrees with the register's value and with a quote", async () => {
     const report = await verifyLog(host.log.path, PCR, expectation);
     assert.deepEqual(report, {
       agrees: true,
+      from: 0,
       records: 4,
       value: toHex(host.log.value),
       beyond: 0,

@@ -40,6 +40,8 @@ export function describeEvent(event: LogEvent): string {
   switch (event.type) {
     case "boot":
       return `${head} boot ${event.bootId}${event.previous ? `, after ${event.previous.recnum + 1} records of boot ${event.previous.bootId}` : ""}`;
+    case "checkpoint":
+      return `${head} goes on in another file, from ${event.value.slice(0, 12)}…; ${event.events} events are told again`;
     case "agent-start":
       return `${head} pims ${printable(event.version)}, process ${event.pid}, a sweep each ${event.intervalMs} ms`;
     case "agent-stop":

@@ -7,15 +7,16 @@ import { fromHex } from "../core/bytes.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
 import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
 import { isNvIndex, parseRegister } from "../log/pcr.ts";
-import { logLines } from "../log/read-log.ts";
 import { parseRecord } from "../log/record.ts";
+import { segmentsAt } from "../log/scan-log.ts";
+import { linesFrom, linesOf } from "../log/segments.ts";
 import { pcrRead } from "../tpm/commands/pcr-read.ts";
 import { NvRegister } from "../tpm/nv-register.ts";
 import { unwrapPublic } from "../tpm/public.ts";
 import { openTpm } from "../tpm/tpm.ts";
 import { action } from "./command.ts";
 import { describeEvent } from "./describe.ts";
-import { EXIT, printJson, printLine, say } from "./output.ts";
+import { EXIT, printJson, printLine, printPatiently, say } from "./output.ts";
 
 /** The agent's state folder; the log is in it. */
 const DEFAULT_LOG = "/var/lib/pims/agent";
@@ -35,15 +36,28 @@ export function addLog(program: Command): void {
     .action(
       action(async (file: string, options: { type?: string; json?: boolean }) => {
         const types = options.type?.split(",");
-        let recnum = 0;
-        for await (const line of logLines(await logPath(file))) {
+        const { segments } = await segmentsAt(await logPath(file));
+        let recnum = segments[0]!.from;
+        for await (const line of linesOf(segments)) {
           const record = parseRecord(line.replace(/\n$/, ""), recnum++);
           for (const event of record.events) {
             if (types !== undefined && !types.includes(event.type)) continue;
-            if (options.json) printJson({ recnum: record.recnum, ...event });
-            else printLine(`${String(record.recnum).padStart(6)} ${describeEvent(event)}`);
+            if (options.json) await printPatiently(JSON.stringify({ recnum: record.recnum, ...event }));
+            else await printPatiently(`${String(record.recnum).padStart(6)} ${describeEvent(event)}`);
           }
         }
+        return EXIT.good;
+      }),
+    );
+  log
+    .command("export")
+    .description("all records that are there as one file, as 'pims log verify' and other programs read it")
+    .argument("[file]", "the log, or the agent's state folder", DEFAULT_LOG)
+    .addHelpText("after", "\nExit status: 0 written, 1 not a log")
+    .action(
+      action(async (file: string) => {
+        const { segments } = await segmentsAt(await logPath(file));
+        for await (const line of linesFrom(segments, segments[0]!.from)) await printPatiently(line);
         return EXIT.good;
       }),
     );
@@ -68,7 +82,8 @@ export function addLog(program: Command): void {
         const report = await verify(path, pcr, options);
         if (options.json) printJson({ schema: "pims.log-verify/v1", ...report });
         else {
-          printLine(`${report.records} records replay to ${report.value}`);
+          const pruned = report.from === 0 ? "" : `, from record ${report.from} on,`;
+          printLine(`${report.records} records${pruned} replay to ${report.value}`);
           if (report.agrees) printLine("the log agrees");
           else say(`pims: ${report.reason}: ${report.text}`);
         }
@@ -96,7 +111,8 @@ interface VerifyOptions {
 async function verify(path: string, pcr: number, options: VerifyOptions): Promise<LogReport> {
   for (let tries = 1; ; tries++) {
     const report = await verifyLog(path, pcr, await expectation(options, pcr));
-    if (report.reason !== "pcr-mismatch" || options.tpm === undefined || tries === MAX_TRIES) return report;
+    const mayChange = report.reason === "pcr-mismatch" || report.reason === "log-broken";
+    if (!mayChange || options.tpm === undefined || tries === MAX_TRIES) return report;
     await sleep(RETRY_MS);
   }
 }

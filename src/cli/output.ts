@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { describeError } from "../core/errors.ts";
 import { colours as pc } from "./colours.ts";
 
@@ -11,6 +12,11 @@ export function printJson(value: unknown): void {
 
 export function printLine(text = ""): void {
   process.stdout.write(`${text}\n`);
+}
+
+/** The same for more lines than are to be kept in memory while nobody reads them. */
+export async function printPatiently(text: string): Promise<void> {
+  if (!process.stdout.write(`${text}\n`)) await once(process.stdout, "drain");
 }
 
 /** … and messages for people to standard error. */

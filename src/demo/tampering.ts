@@ -150,8 +150,8 @@ class Attacker {
     return { nonce, from };
   }
 
-  #evidence(nonce: string, from: number, logPath = this.#log.path): Promise<Evidence> {
-    return collectEvidence({ logPath, from, nonce: fromHex(nonce), quote: this.#anchor.quote });
+  #evidence(nonce: string, from: number, path = this.#log.path): Promise<Evidence> {
+    return collectEvidence({ segments: [{ path, from: 0 }], from, nonce: fromHex(nonce), quote: this.#anchor.quote });
   }
 
   async #expectRefusal(name: string, expected: Reason, evidence: Evidence): Promise<TamperingReport> {

@@ -28,6 +28,18 @@ const boot = z.strictObject({
   nv: z.strictObject({ count: z.string().regex(/^(0|[1-9]\d{0,18})$/) }).optional(),
 });
 
+/** Opens a segment of a log: what came before is in another file, which may be gone. */
+const checkpoint = z.strictObject({
+  type: z.literal("checkpoint"),
+  time,
+  /** How the log began. */
+  boot: boot.omit({ type: true }),
+  /** Value of the register before this record, from which a replay goes on. */
+  value: digestSchema,
+  /** So many events that tell again of living containers follow, and of what was found and done in them. */
+  events: count,
+});
+
 const agentStart = z.strictObject({
   type: z.literal("agent-start"),
   time,
@@ -172,6 +184,7 @@ export const gateEventSchema = z.strictObject({
 
 export const eventSchema = z.discriminatedUnion("type", [
   boot,
+  checkpoint,
   agentStart,
   agentStop,
   gap,
@@ -188,6 +201,7 @@ export const eventSchema = z.discriminatedUnion("type", [
 /** One event of the measurement log. */
 export type LogEvent = z.infer<typeof eventSchema>;
 export type BootEvent = z.infer<typeof boot>;
+export type CheckpointEvent = z.infer<typeof checkpoint>;
 export type CodeEvent = z.infer<typeof code>;
 export type ProcessStartEvent = z.infer<typeof processStart>;
 export type ListenerEvent = z.infer<typeof listener>;

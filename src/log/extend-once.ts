@@ -18,7 +18,7 @@ export async function extendOnce(
   register: Register,
   digest: string,
   before: Uint8Array,
-  explain: (actual: Uint8Array) => RegisterError,
+  explain: (actual: Uint8Array) => RegisterError | Promise<RegisterError>,
 ): Promise<Uint8Array> {
   const after = extendValue(before, digest);
   for (let attempt = 1; ; attempt++) {
@@ -28,7 +28,7 @@ export async function extendOnce(
     } catch (error) {
       const now = await readAfter(register, error);
       if (bytesEqual(now, after)) return after;
-      if (!bytesEqual(now, before)) throw explain(now);
+      if (!bytesEqual(now, before)) throw await explain(now);
       if (attempt === ATTEMPTS) throw undecided("a record is on disk, and the TPM does not take it", error);
     }
   }

@@ -45,10 +45,14 @@ interface Run {
   readonly folder: string;
   readonly register: Register;
   readonly acknowledged: number[];
+  rotates?: boolean;
 }
 
-/** Opens the log and appends records of two events each, until six are there that were not before. */
-async function work({ folder, register, acknowledged }: Run, bootId: string, step: Step): Promise<void> {
+/**
+ * Opens the log and appends records of two events each, until six are there that were not before. With `rotates` each goes
+ * into a segment of its own, and what is before the last but one is removed.
+ */
+async function work({ folder, register, acknowledged, rotates }: Run, bootId: string, step: Step): Promise<void> {
   const files = steppedFiles(step);
   const { log } = await MeasurementLog.open(folder, steppedRegister(register, step), bootId, { files });
   try {
@@ -56,6 +60,10 @@ async function work({ folder, register, acknowledged }: Run, bootId: string, ste
     for (let next = acknowledged.length; next < end; next += 2) {
       await log.append([numbered(next), numbered(next + 1)]);
       acknowledged.push(next, next + 1);
+      if (!rotates) continue;
+      const { recnum } = await log.rotate(0);
+      // Each segment before the last holds a checkpoint and a record.
+      await log.prune(recnum - 2);
     }
   } finally {
     await log.close();
@@ -102,12 +110,20 @@ async function goesOn(run: Run, bootId: string, name: string): Promise<LogRecord
   const { folder, register, acknowledged } = run;
   const { log } = await MeasurementLog.open(folder, register, bootId);
   const held = numbersIn(await agreeing(log.path, register));
-  assert.deepEqual(held.slice(0, acknowledged.length), acknowledged, name);
-  assert.ok(held.length - acknowledged.length <= 2, `${name}: at most the record under way is more`);
-  await log.append([numbered(held.length)]);
+  // What is pruned is not there any more.
+  const first = run.rotates ? (held[0] ?? acknowledged.length) : 0;
+  assert.ok(first <= Math.max(0, acknowledged.length - 2), `${name}: the last but one segment is there`);
+  const end = first + held.length;
+  assert.ok(end >= acknowledged.length, name);
+  assert.ok(end - acknowledged.length <= 2, `${name}: at most the record under way is more`);
+  await log.append([numbered(end)]);
   await log.close();
   const records = await agreeing(log.path, register);
-  assert.deepEqual(numbersIn(records), [...Array(held.length + 1).keys()], name);
+  assert.deepEqual(
+    numbersIn(records),
+    Array.from({ length: held.length + 1 }, (_, index) => first + index),
+    name,
+  );
   return records;
 }
 
@@ -143,6 +159,22 @@ test("killed at any step of mending a torn or unextended record, the log goes on
     run.acknowledged.push(next! + 1, next! + 2);
   };
   await killEverywhere(tpm, t, first, unextended, async (run, name) => void (await goesOn(run, first, name)));
+});
+
+test("killed at any step of going on in a new segment, or of removing an old one, the log goes on", async (t) => {
+  const prepare = async (run: Run) => {
+    run.rotates = true;
+    await work(run, first, nothing);
+  };
+  const names = await killEverywhere(
+    await testTpm(t),
+    t,
+    first,
+    prepare,
+    async (run, name) => void (await goesOn(run, first, name)),
+  );
+  for (const name of ["after draft", "after link", "after rename", "before extend", "after remove"])
+    assert.ok(names.has(name), name);
 });
 
 test("killed at any step of a new boot's beginning, its log names the last boot's last record", async (t) => {

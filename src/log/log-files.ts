@@ -1,4 +1,4 @@
-import { link, open, rename, stat } from "node:fs/promises";
+import { link, open, rename, rm, stat } from "node:fs/promises";
 import { errorCode, PimsError } from "../core/errors.ts";
 
 /** A file that records are appended to. */
@@ -20,6 +20,7 @@ export interface LogFiles {
   link(path: string, name: string): Promise<void>;
   /** Takes the place of what is called `name`, at one instant. */
   rename(path: string, name: string): Promise<void>;
+  remove(path: string): Promise<void>;
   /** Names in the folder are on the disk afterwards. */
   syncFolder(folder: string): Promise<void>;
 }
@@ -44,6 +45,7 @@ export const diskFiles: LogFiles = {
       }
     }),
   rename: (path, name) => writing(name, () => rename(path, name)),
+  remove: (path) => writing(path, () => rm(path, { force: true })),
   syncFolder: (folder) =>
     writing(folder, async () => {
       const handle = await open(folder, "r");

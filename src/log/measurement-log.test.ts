@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { LogEvent } from "./event.ts";
 import { LOG_FILE, MeasurementLog } from "./measurement-log.ts";
-import { formatRecord, parseRecord } from "./record.ts";
+import { formatRecord, type LogRecord, parseRecord } from "./record.ts";
 import type { Register } from "./register.ts";
 import { extendValue, replay, ZERO_PCR } from "./replay.ts";
 
@@ -56,7 +56,10 @@ async function written(t: TestContext): Promise<{ path: string; file: string; re
 
 test("a log goes on where it stopped", async (t) => {
   const { path, register } = await written(t);
-  const { log, records } = await MeasurementLog.open(path, register, bootId);
+  const { log, isNew } = await MeasurementLog.open(path, register, bootId);
+  const records: LogRecord[] = [];
+  for await (const record of log.records()) records.push(record);
+  assert.ok(!isNew);
   assert.equal(log.length, 3);
   assert.deepEqual(
     records.map(({ events }) => events.length),
@@ -130,8 +133,8 @@ test("after a reboot a new log begins and says how the last one ended", async (t
     message: /another boot/,
   });
   register.value = ZERO_PCR;
-  const { log, records } = await MeasurementLog.open(path, register, otherBoot);
-  assert.deepEqual(records, []);
+  const { log, isNew } = await MeasurementLog.open(path, register, otherBoot);
+  assert.ok(isNew);
   await log.close();
   const [first] = parseRecord(readFileSync(file, "utf8").trimEnd(), 0).events;
   const digest = parseRecord(before.trimEnd().split("\n")[2]!, 2).digest;
@@ -183,7 +186,7 @@ test("where records begin is known, also after the log was opened again", async 
   const text = readFileSync(again.path);
   for (const one of [log, again])
     for (const recnum of [0, 1, 255, 256, 599, 600, 5000]) {
-      const { recnum: at, startByte } = one.before(recnum);
+      const [{ from: at, startByte } = assert.fail()] = one.segmentsFrom(recnum);
       assert.ok(at <= recnum && recnum - at < 256 + Math.max(0, recnum - 600), String(recnum));
       assert.ok(text.subarray(startByte).toString().startsWith(`{"recnum":${at},`), String(recnum));
     }

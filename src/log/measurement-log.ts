@@ -1,20 +1,22 @@
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { toHex } from "../core/bytes.ts";
 import { rfc3339 } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import type { BootEvent, LogEvent } from "./event.ts";
 import { extendOnce } from "./extend-once.ts";
 import { diskFiles, type LogFile, type LogFiles } from "./log-files.ts";
 import { formatRecord, type LogRecord } from "./record.ts";
-import { type RecoveredLog, recoverLog } from "./recover.ts";
+import { putInPlace, type RecoveredLog, recoverLog } from "./recover.ts";
 import type { Register } from "./register.ts";
 import { RegisterError } from "./register-fault.ts";
 import { placeOf, RegisterWatch } from "./register-watch.ts";
+import { LineMarks } from "./scan-log.ts";
+import { recordsOf, type Segment, type SegmentStart, segmentPath } from "./segments.ts";
 
 /** Names of the log in an agent's state folder. */
 export const LOG_FOLDER = "log";
 export const LOG_FILE = "measurements.jsonl";
-const MARK_EVERY = 256;
 
 /**
  * The log on disk and in the TPM. One record is one extend: write, fsync, extend. When it is opened, file and register
@@ -22,58 +24,68 @@ const MARK_EVERY = 256;
  */
 export class MeasurementLog {
   readonly path: string;
-  readonly #file: LogFile;
+  /** How it begins. */
+  readonly boot: BootEvent;
+  readonly #files: LogFiles;
   readonly #register: Register;
-  #length = 0;
+  #file: LogFile;
+  #segments: readonly Segment[];
+  #marks: LineMarks;
+  #length: number;
   #value: Uint8Array;
-  #bytes = 0;
-  /** Where every MARK_EVERYth record begins in the file. */
-  readonly #marks: number[] = [];
   #turn: Promise<unknown> = Promise.resolve();
   #failure: unknown;
   readonly #watch: RegisterWatch;
 
-  private constructor(path: string, register: Register, { file, lines, value, last }: RecoveredLog) {
+  private constructor(path: string, register: Register, files: LogFiles, recovered: RecoveredLog) {
     this.path = path;
-    this.#file = file;
+    this.boot = recovered.boot;
+    this.#files = files;
     this.#register = register;
-    for (const line of lines) this.#count(line);
-    this.#value = value;
-    this.#watch = new RegisterWatch(register.pcr, value, placeOf(last));
+    this.#file = recovered.file;
+    this.#segments = recovered.segments;
+    this.#marks = recovered.marks;
+    this.#length = recovered.last.recnum + 1;
+    this.#value = recovered.value;
+    this.#watch = new RegisterWatch(register.pcr, recovered.value, placeOf(recovered.last));
   }
 
   /**
    * Opens the log in `folder` and goes on with it, or begins it with a `boot` record that names the last record of the
-   * boot before. `records` is what it held already, `boot` how it begins. Throws what `recoverLog` does.
+   * boot before; `isNew` says so. Throws what `recoverLog` does.
    */
   static async open(
     folder: string,
     register: Register,
     bootId: string,
     { files = diskFiles, time = rfc3339(Date.now()) }: { files?: LogFiles; time?: string } = {},
-  ): Promise<{ log: MeasurementLog; records: readonly LogRecord[]; boot: BootEvent }> {
+  ): Promise<{ log: MeasurementLog; isNew: boolean }> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const path = join(folder, LOG_FILE);
     const recovered = await recoverLog({ path, register, bootId, time, files });
-    const { records, boot } = recovered;
-    return { log: new MeasurementLog(path, register, recovered), records, boot };
+    return { log: new MeasurementLog(path, register, files, recovered), isNew: recovered.isNew };
   }
 
-  /** A record at or before this one, and where it begins in the file: so that what is new is read without what is not. */
-  before(recnum: number): { recnum: number; startByte: number } {
-    const mark = Math.min(Math.floor(recnum / MARK_EVERY), this.#marks.length - 1);
-    return mark < 0 ? { recnum: 0, startByte: 0 } : { recnum: mark * MARK_EVERY, startByte: this.#marks[mark]! };
+  /** Its records from the first that is not pruned, one after the other. Throws `log-broken`. */
+  records(): AsyncGenerator<LogRecord> {
+    return recordsOf(this.#segments);
   }
 
-  #count(line: string): void {
-    if (this.#length % MARK_EVERY === 0) this.#marks.push(this.#bytes);
-    this.#length++;
-    this.#bytes += Buffer.byteLength(line) + 1;
+  /** Where to read from this record on: what is before it is left out as far as that is known. */
+  segmentsFrom(recnum: number): SegmentStart[] {
+    const last = this.#segments.at(-1)!;
+    const needed = this.#segments.slice(0, -1).filter((_, index) => this.#segments[index + 1]!.from > recnum);
+    return [...needed, recnum < last.from ? last : { ...last, ...this.#marks.before(recnum) }];
   }
 
-  /** Number of records. */
+  /** Number of records, also of those that are pruned. */
   get length(): number {
     return this.#length;
+  }
+
+  /** Of the segment that is appended to. */
+  get segmentBytes(): number {
+    return this.#marks.bytes;
   }
 
   /** Value that the register has after the last record. */
@@ -92,9 +104,51 @@ export class MeasurementLog {
    * cannot be a record, which leaves the log as it was.
    */
   append(events: readonly LogEvent[]): Promise<{ recnum: number; digest: string }> {
-    const result = this.#turn.then(() => this.#append(events));
-    this.#turn = result.catch(() => undefined);
-    return result;
+    return this.#inTurn(() =>
+      this.#appendBy(events, async (line) => {
+        await this.#file.append(`${line}\n`);
+        // After a failed fsync the kernel may have dropped the pages: trying again would prove nothing.
+        await this.#file.sync();
+      }),
+    );
+  }
+
+  /**
+   * Goes on in a new segment, which a `checkpoint` opens; so many `events` will follow that tell a reader what to go on from.
+   * Throws as `append` does.
+   */
+  rotate(events: number, time = rfc3339(Date.now())): Promise<{ recnum: number; digest: string }> {
+    return this.#inTurn(async () => {
+      const { type: _type, ...boot } = this.boot;
+      const checkpoint = { type: "checkpoint" as const, time, boot, value: toHex(this.#value), events };
+      const last = this.#segments.at(-1)!;
+      const aside = segmentPath(dirname(this.path), boot.bootId, last.from);
+      return this.#appendBy([checkpoint], async (line) => {
+        await putInPlace(this.#files, this.path, line, aside);
+        await this.#file.close();
+        this.#file = await this.#files.open(this.path);
+        this.#segments = [
+          ...this.#segments.slice(0, -1),
+          { ...last, path: aside },
+          { path: this.path, from: this.#length },
+        ];
+        this.#marks = new LineMarks(this.#length);
+      });
+    });
+  }
+
+  /** Removes the segments that end before this record. Throws `log-unwritable`, which leaves them. */
+  prune(recnum: number): Promise<void> {
+    return this.#inTurn(async () => {
+      for (;;) {
+        const [oldest, next] = this.#segments;
+        if (next === undefined || next.from > recnum) return;
+        await this.#files.remove(oldest!.path);
+        // One by one, so that no later one is gone and an earlier one there after a power failure.
+        await this.#files.syncFolder(dirname(this.path));
+        this.#segments = this.#segments.slice(1);
+      }
+    });
   }
 
   /**
@@ -102,9 +156,11 @@ export class MeasurementLog {
    * happened to it, and every later append fails.
    */
   checkRegister(): Promise<RegisterError | null> {
-    const result = this.#turn.then(() => this.#checkRegister());
-    this.#turn = result.catch(() => undefined);
-    return result;
+    return this.#inTurn(async () => {
+      const error = this.#watch.check(await this.#register.read(), this.#value);
+      this.#failure ??= error ?? undefined;
+      return error;
+    });
   }
 
   async close(): Promise<void> {
@@ -112,13 +168,11 @@ export class MeasurementLog {
     await this.#file.close();
   }
 
-  async #checkRegister(): Promise<RegisterError | null> {
-    const error = this.#watch.check(await this.#register.read(), this.#value);
-    this.#failure ??= error ?? undefined;
-    return error;
-  }
-
-  async #append(events: readonly LogEvent[]): Promise<{ recnum: number; digest: string }> {
+  /** Makes a record of the events, has it put on the disk, and extends it. */
+  async #appendBy(
+    events: readonly LogEvent[],
+    write: (line: string) => Promise<void>,
+  ): Promise<{ recnum: number; digest: string }> {
     const cause = this.#failure;
     if (cause instanceof RegisterError) throw cause;
     if (cause !== undefined)
@@ -128,16 +182,21 @@ export class MeasurementLog {
     const recnum = this.#length;
     const { line, digest } = formatRecord(recnum, this.#register.pcr, events);
     try {
-      await this.#file.append(`${line}\n`);
-      // After a failed fsync the kernel may have dropped the pages: trying again would prove nothing.
-      await this.#file.sync();
+      await write(line);
       this.#value = await extendOnce(this.#register, digest, this.#value, (actual) => this.#watch.explain(actual));
-      this.#count(line);
+      this.#marks.add(line);
+      this.#length++;
       this.#watch.extended(digest, placeOf({ recnum, events }));
       return { recnum, digest };
     } catch (error) {
       this.#failure = error;
       throw error;
     }
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
   }
 }

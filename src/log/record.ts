@@ -41,12 +41,17 @@ export function formatRecord(
   return { line, digest };
 }
 
-/**
- * Reads one line of a log. Throws PimsError `log-broken` for another shape, a digest that is not the content's, or
- * content that is not exactly what a writer of this format prints: so a duplicate key has nowhere to hide.
- */
-export function parseRecord(line: string, expectedRecnum: number): LogRecord {
-  const broken = (what: string) => new PimsError("log-broken", `record ${expectedRecnum} of the log ${what}`);
+/** A record of which the content was not read, only its digest checked. */
+export interface RecordHead {
+  readonly recnum: number;
+  readonly pcr: number;
+  readonly digest: string;
+  readonly content: string;
+}
+
+/** Checks number and digest of a line: what a register can tell of it. Throws PimsError `log-broken`. */
+export function parseHead(line: string, expectedRecnum: number): RecordHead {
+  const broken = (what: string) => brokenRecord(expectedRecnum, what);
   if (line.length > MAX_LINE_BYTES) throw broken("is too long");
   const match = LINE.exec(line);
   if (!match) throw broken("has another shape than a log record");
@@ -55,9 +60,19 @@ export function parseRecord(line: string, expectedRecnum: number): LogRecord {
     throw broken("is of an NV index that is none of the owner's");
   if (Number(recnum) !== expectedRecnum) throw broken(`is missing: record ${recnum} stands in its place`);
   if (sha256Hex(content!) !== digest) throw broken("has another content than its digest says");
+  return { recnum: expectedRecnum, pcr: Number(nvIndex ?? pcr), digest: digest!, content: content! };
+}
+
+/**
+ * Reads one line of a log. Throws PimsError `log-broken` for another shape, a digest that is not the content's, or
+ * content that is not exactly what a writer of this format prints: so a duplicate key has nowhere to hide.
+ */
+export function parseRecord(line: string, expectedRecnum: number): LogRecord {
+  const { content, ...head } = parseHead(line, expectedRecnum);
+  const broken = (what: string) => brokenRecord(expectedRecnum, what);
   let parsed: unknown;
   try {
-    parsed = JSON.parse(content!);
+    parsed = JSON.parse(content);
   } catch {
     throw broken("is not valid JSON");
   }
@@ -65,7 +80,11 @@ export function parseRecord(line: string, expectedRecnum: number): LogRecord {
   const checked = contentSchema.safeParse(parsed);
   if (!checked.success) throw broken(`holds ${firstIssue(checked.error)}`);
   if (JSON.stringify(parsed) !== content) throw broken("is not in the form that the log is written in");
-  return { recnum: expectedRecnum, pcr: Number(nvIndex ?? pcr), digest: digest!, events: checked.data.events };
+  return { ...head, events: checked.data.events };
+}
+
+function brokenRecord(recnum: number, what: string): PimsError {
+  return new PimsError("log-broken", `record ${recnum} of the log ${what}`);
 }
 
 function firstIssue({ issues: [issue] }: z.ZodError): string {

@@ -1,28 +1,29 @@
 import { dirname } from "node:path";
 import { bytesEqual, toHex } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
-import { earlierLogPath } from "./earlier-logs.ts";
 import type { BootEvent } from "./event.ts";
 import { extendOnce } from "./extend-once.ts";
 import type { LogFile, LogFiles } from "./log-files.ts";
-import { readLog } from "./read-log.ts";
-import { formatRecord, type LogRecord, parseRecord } from "./record.ts";
+import { formatRecord, type LogRecord, parseHead, parseRecord } from "./record.ts";
 import type { NvBeginning, Register } from "./register.ts";
 import { inUse, mismatch, ofAnotherRegister } from "./register-fault.ts";
-import { replay, ZERO_PCR } from "./replay.ts";
+import { ZERO_PCR } from "./replay.ts";
+import { LineMarks, type ScannedLog, scanLog } from "./scan-log.ts";
+import { earlierLogPath, recordsOf, type Segment } from "./segments.ts";
 
 /** A log that its register agrees with. */
 export interface RecoveredLog {
   readonly file: LogFile;
-  readonly lines: readonly string[];
-  /** What the log held already: empty where it was begun. */
-  readonly records: readonly LogRecord[];
-  /** How it begins. */
+  readonly segments: readonly Segment[];
+  /** How it begins, and whether that was now. */
   readonly boot: BootEvent;
+  readonly isNew: boolean;
   /** The record that it ends with. */
   readonly last: LogRecord;
   /** Of the register. */
   readonly value: Uint8Array;
+  /** Of the last segment. */
+  readonly marks: LineMarks;
 }
 
 /** What is needed to bring a log and its register together. */
@@ -44,37 +45,33 @@ export interface LogPlace {
  */
 export async function recoverLog(place: LogPlace): Promise<RecoveredLog> {
   const { path, register, bootId, files } = place;
-  const { lines, torn } = await readLog(path);
-  const records = lines.map((line, index) => parseRecord(line, index));
-  const first = records[0]?.events[0];
-  if (first !== undefined && first.type !== "boot")
-    throw new PimsError("log-broken", `the log ${path} does not begin with a boot event`);
-  const goesOn = first?.bootId === bootId;
+  const scanned = await scanLog(path);
+  const goesOn = scanned?.boot.bootId === bootId;
   if (goesOn) {
-    const foreign = records.find(({ pcr }) => pcr !== register.pcr);
-    if (foreign !== undefined) throw ofAnotherRegister(foreign, register, path);
-    register.goOn?.(nvBeginning(first, path));
+    const foreign = scanned.notOf(register.pcr);
+    if (foreign !== null) throw ofAnotherRegister(foreign, register, path);
+    register.goOn?.(nvBeginning(scanned.boot, path));
   }
   const actual = await register.read();
-  if (first === undefined || first.bootId !== bootId) {
+  if (!goesOn) {
     if (!bytesEqual(actual, ZERO_PCR))
-      throw inUse(register, first === undefined ? "there is no log" : "the log is of another boot");
-    return beginLog(place, records);
+      throw inUse(register, scanned === null ? "there is no log" : "the log is of another boot");
+    return beginLog(place, scanned);
   }
 
-  const digests = records.map(({ digest }) => digest);
-  const before = replay(digests.slice(0, -1));
-  let value = replay(digests);
-  const isBehind = torn === "" && bytesEqual(before, actual);
-  if (!isBehind && !bytesEqual(value, actual)) throw mismatch(register, records, actual);
+  const { segments, boot, start, before, lastLine, marks, torn } = scanned;
+  let { value } = scanned;
+  const explain = (now: Uint8Array) => mismatch(register, recordsOf(segments), start, now);
+  const isBehind = !torn && bytesEqual(before, actual);
+  if (!isBehind && !bytesEqual(value, actual)) throw await explain(actual);
+  const last = parseRecord(lastLine, scanned.end - 1);
   const file = await files.open(path);
   try {
-    if (torn !== "") await file.truncate(lines.reduce((bytes, line) => bytes + Buffer.byteLength(line) + 1, 0));
+    if (torn) await file.truncate(marks.bytes);
     // Whoever wrote the last record may have been killed before it was on the disk.
     await file.sync();
-    if (isBehind)
-      value = await extendOnce(register, digests.at(-1)!, before, (now) => mismatch(register, records, now));
-    return { file, lines, records, boot: first, last: records.at(-1)!, value };
+    if (isBehind) value = await extendOnce(register, last.digest, before, explain);
+    return { file, segments, boot, isNew: false, last, value, marks };
   } catch (error) {
     await file.close();
     throw error;
@@ -82,35 +79,44 @@ export async function recoverLog(place: LogPlace): Promise<RecoveredLog> {
 }
 
 /**
- * Begins a log with a `boot` record that names the last one of the log before, which is set aside under its boot's id. At
- * every instant there is either the old log in its place or the new one with that record in it.
+ * Begins a log with a `boot` record that names the last one of the log before, which is set aside under its boot's id.
  */
-async function beginLog(place: LogPlace, before: readonly LogRecord[]): Promise<RecoveredLog> {
+async function beginLog(place: LogPlace, before: ScannedLog | null): Promise<RecoveredLog> {
   const { path, register, bootId, time, files } = place;
-  const folder = dirname(path);
   const previous = endOf(before);
   const nv = await register.begin?.();
   const boot: BootEvent = { type: "boot", time, bootId, previous, ...(nv === undefined ? {} : { nv }) };
   const { line, digest } = formatRecord(0, register.pcr, [boot]);
+  await putInPlace(files, path, line, previous === null ? null : earlierLogPath(dirname(path), previous.bootId));
+  const last = { recnum: 0, pcr: register.pcr, digest, events: [boot] };
+  const segments = [{ path, from: 0 }];
+  const explain = (now: Uint8Array) => mismatch(register, recordsOf(segments), ZERO_PCR, now);
+  const value = await extendOnce(register, digest, ZERO_PCR, explain);
+  const marks = new LineMarks(0);
+  marks.add(line);
+  return { file: await files.open(path), segments, boot, isNew: true, last, value, marks };
+}
+
+/**
+ * A new file at `path` that begins with this line; the one that is there gets the name `aside`. At every instant there is
+ * either the old one in its place, or the new one with the line in it.
+ */
+export async function putInPlace(files: LogFiles, path: string, line: string, aside: string | null): Promise<void> {
   const draft = `${path}.new`;
   await files.write(draft, `${line}\n`);
-  if (previous !== null) {
-    await files.link(path, earlierLogPath(folder, previous.bootId));
-    await files.syncFolder(folder);
+  if (aside !== null) {
+    await files.link(path, aside);
+    await files.syncFolder(dirname(path));
   }
   await files.rename(draft, path);
-  await files.syncFolder(folder);
-  const last = { recnum: 0, pcr: register.pcr, digest, events: [boot] };
-  const value = await extendOnce(register, digest, ZERO_PCR, (now) => mismatch(register, [last], now));
-  return { file: await files.open(path), lines: [line], records: [], boot, last, value };
+  await files.syncFolder(dirname(path));
 }
 
 /** How a log ended, as the next boot's first record tells it. */
-function endOf(records: readonly LogRecord[]) {
-  const [first, last] = [records[0]?.events[0], records.at(-1)];
-  if (first?.type !== "boot" || last === undefined) return null;
-  const pcr = toHex(replay(records.map(({ digest }) => digest)));
-  return { bootId: first.bootId, recnum: last.recnum, digest: last.digest, pcr };
+function endOf(log: ScannedLog | null): BootEvent["previous"] {
+  if (log === null) return null;
+  const { boot, end, lastLine, value } = log;
+  return { bootId: boot.bootId, recnum: end - 1, digest: parseHead(lastLine, end - 1).digest, pcr: toHex(value) };
 }
 
 function nvBeginning({ nv }: BootEvent, path: string): NvBeginning {

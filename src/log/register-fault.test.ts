@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LogEvent } from "./event.ts";
-import { describeFault, faultKind, lastFoundRight } from "./register-fault.ts";
+import { describeFault, faultKind, LastFoundRight } from "./register-fault.ts";
 import { RegisterWatch } from "./register-watch.ts";
 import { extendValue, replay, ZERO_PCR } from "./replay.ts";
 
@@ -46,7 +46,11 @@ test("a log shows when its register was last found right: before a record that c
   const event = (type: string) => ({ type, time }) as LogEvent;
   const records = (...types: string[][]) =>
     types.map((of, recnum) => ({ recnum, pcr: 13, digest: digests[recnum]!, events: of.map(event) }));
-  const last = (...types: string[][]) => lastFoundRight(records(...types))?.recnum ?? null;
+  const last = (...types: string[][]) => {
+    const right = new LastFoundRight();
+    for (const record of records(...types)) right.add(record);
+    return right.place?.recnum ?? null;
+  };
   assert.equal(last(), null);
   assert.equal(last(["boot"]), null);
   assert.equal(last(["boot"], ["agent-start"]), 0);

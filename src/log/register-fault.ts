@@ -51,13 +51,16 @@ export function faultKind(actual: Uint8Array, start: Uint8Array, digests: readon
  * The last record at which an agent found its register right, as its log shows: it looks when it starts and after each
  * record of sweeps, and writes nothing more when the register is wrong.
  */
-export function lastFoundRight(records: readonly LogRecord[]): RegisterFault["since"] {
-  for (let recnum = records.length - 2; recnum >= 0; recnum--) {
-    const { events } = records[recnum]!;
-    const started = records[recnum + 1]!.events.some(({ type }) => type === "agent-start");
-    if (started || events.some(({ type }) => type === "sweep")) return { recnum, time: events.at(-1)!.time };
+export class LastFoundRight {
+  place: RegisterFault["since"] = null;
+  #last: LogRecord | undefined;
+
+  add(record: LogRecord): void {
+    const started = record.events.some(({ type }) => type === "agent-start");
+    if (this.#last !== undefined && (started || this.#last.events.some(({ type }) => type === "sweep")))
+      this.place = { recnum: this.#last.recnum, time: this.#last.events.at(-1)!.time };
+    this.#last = record;
   }
-  return null;
 }
 
 const WORDS = {
@@ -79,21 +82,42 @@ export function inUse(register: Register, why: string): RegisterError {
   return new RegisterError({ kind: "extended", since: null }, text);
 }
 
-/** A log that was read from disk does not lead to the register. One extend more and an altered log look the same. */
-export function mismatch(register: Register, records: readonly LogRecord[], actual: Uint8Array): RegisterError {
-  const kind = faultKind(
-    actual,
-    ZERO_PCR,
-    records.map(({ digest }) => digest),
-  );
-  const fault: RegisterFault = { kind, since: lastFoundRight(records) };
+/**
+ * A log on disk, these records from `start` on, does not lead to the register. One extend more and an altered log look the
+ * same.
+ */
+export async function mismatch(
+  register: Register,
+  records: AsyncIterable<LogRecord>,
+  start: Uint8Array,
+  actual: Uint8Array,
+): Promise<RegisterError> {
+  const right = new LastFoundRight();
+  const latest: string[] = [];
+  let value = start;
+  let count = 0;
+  let wasHeld = false;
+  for await (const record of records) {
+    wasHeld ||= bytesEqual(value, actual);
+    value = extendValue(value, record.digest);
+    latest.push(record.digest);
+    if (latest.length > MAX_TRIED) latest.shift();
+    right.add(record);
+    count = record.recnum + 1;
+  }
+  const kind = faultKind(actual, wasHeld ? actual : value, latest);
+  const fault: RegisterFault = { kind, since: right.place };
   const doubt = kind === "extended" ? ", or the log was altered" : "";
-  const text = `${describeFault(register.pcr, fault)}${doubt}: it does not match the log's ${records.length} records`;
+  const text = `${describeFault(register.pcr, fault)}${doubt}: it does not match the log's ${count} records`;
   return new RegisterError(fault, text);
 }
 
 /** The setting was changed under a log of this boot. */
-export function ofAnotherRegister(record: LogRecord, register: Register, path: string): PimsError {
+export function ofAnotherRegister(
+  record: { recnum: number; pcr: number },
+  register: Register,
+  path: string,
+): PimsError {
   const [theirs, ours] = [registerName(record.pcr), registerName(register.pcr)];
   const text = `record ${record.recnum} of the log ${path} is of ${theirs}, not of ${ours}`;
   return new PimsError("pcr-mismatch", text, {

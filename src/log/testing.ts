@@ -1,6 +1,5 @@
 // What this room's tests share: a log whose every step can be made to fail, on real files and a real TPM.
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { bytesEqual, fromHex } from "../core/bytes.ts";
 import { pcrExtend } from "../tpm/commands/pcr-extend.ts";
 import { pcrRead } from "../tpm/commands/pcr-read.ts";
@@ -10,6 +9,8 @@ import { diskFiles, type LogFile, type LogFiles } from "./log-files.ts";
 import { type LogRecord, parseRecord } from "./record.ts";
 import type { Register } from "./register.ts";
 import { replay } from "./replay.ts";
+import { segmentsAt } from "./scan-log.ts";
+import { linesOf } from "./segments.ts";
 
 /** Anybody can reset it, as a reboot does with all others. */
 export const PCR = 16;
@@ -68,6 +69,7 @@ export function steppedFiles(step: Step): LogFiles {
     write: (path, text) => around("draft", path, () => diskFiles.write(path, text)),
     link: (path, name) => around("link", path, () => diskFiles.link(path, name)),
     rename: (path, name) => around("rename", path, () => diskFiles.rename(path, name)),
+    remove: (path) => around("remove", path, () => diskFiles.remove(path)),
     syncFolder: (folder) => around("fsync of the folder", folder, () => diskFiles.syncFolder(folder)),
   };
 }
@@ -87,10 +89,16 @@ export function steppedRegister(register: Register, step: Step): Register {
 
 /** The log's whole records, which must lead to what the register holds. */
 export async function agreeing(path: string, register: Register): Promise<LogRecord[]> {
-  const text = await readFile(path, "utf8");
-  assert.ok(text.endsWith("\n"), "no torn line is left");
-  const records = text.trimEnd().split("\n").map(parseRecord);
-  const value = replay(records.map(({ digest }) => digest));
+  const { segments, start } = await segmentsAt(path);
+  const records: LogRecord[] = [];
+  for await (const line of linesOf(segments)) {
+    assert.ok(line.endsWith("\n"), "no torn line is left");
+    records.push(parseRecord(line.slice(0, -1), segments[0]!.from + records.length));
+  }
+  const value = replay(
+    records.map(({ digest }) => digest),
+    start,
+  );
   assert.ok(bytesEqual(value, await register.read()), "log and register agree");
   return records;
 }

@@ -21,8 +21,9 @@ const [folder, address, bootId, url, host, token] = process.argv.slice(2) as [
 const say = (...words: (string | number)[]) => void writeSync(1, `${words.join(" ")}\n`);
 
 const anchor = await openTpmAnchor(address, 13);
-const { log, records } = await MeasurementLog.open(folder, anchor.register, bootId);
-let next = numbersIn(records).length;
+const { log } = await MeasurementLog.open(folder, anchor.register, bootId);
+let next = 0;
+for await (const record of log.records()) next = (numbersIn([record]).at(-1) ?? next - 1) + 1;
 say("open", next);
 await new Promise((resolve) => process.stdin.once("data", resolve));
 
@@ -40,20 +41,37 @@ async function append(): Promise<void> {
 async function evidence(): Promise<() => Promise<void>> {
   const { nonce, from } = await verifier.nonce();
   await log.append([sweepEvent({ nonce })]);
-  const start = log.before(from);
   const quote = anchor.quote;
-  const made = await collectEvidence({ logPath: log.path, from, start, nonce: Buffer.from(nonce, "hex"), quote });
+  const made = await collectEvidence({
+    segments: log.segmentsFrom(from),
+    from,
+    nonce: Buffer.from(nonce, "hex"),
+    quote,
+  });
   return async () => {
     const outcome = await verifier.evidence(made);
-    if (outcome.accepted) say("proved", outcome.records);
-    else say("refused", outcome.reason, outcome.text);
+    if (outcome.accepted) {
+      say("proved", outcome.records);
+      // There is always a numbered event left to go on from.
+      if (rotated !== null && outcome.records > rotated + 1) await log.prune(rotated);
+    } else say("refused", outcome.reason, outcome.text);
   };
 }
 
+/** Begins a new segment. */
+async function rotate(): Promise<void> {
+  const { recnum } = await log.rotate(0);
+  await append();
+  rotated = recnum;
+}
+
+/** The first record of the newest segment that holds numbered events. */
+let rotated: number | null = null;
 const unsent = (error: unknown): void => say("unsent", describeError(error));
 let sending: Promise<void> = Promise.resolve();
 for (;;) {
   await Promise.all(Array.from({ length: randomInt(1, 6) }, append));
+  if (randomInt(4) === 0) await rotate();
   await sending;
   try {
     const send = await evidence();

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { openTpmAnchor, type TpmAnchor } from "../../src/agent/tpm-anchor.ts";
 import { VerifierClient } from "../../src/agent/verifier-client.ts";
+import type { VerifierView } from "../../src/demo/verifier-view.ts";
 import { LOG_FILE } from "../../src/log/measurement-log.ts";
 import { startSwtpm } from "../../src/tpm/swtpm.ts";
 import { Follower } from "./follower.ts";
@@ -60,8 +61,8 @@ export class Machine {
     }
   }
 
-  /** Starts the process; true when it has opened its log and waits, false when it was killed before that. */
-  async startProcess(): Promise<boolean> {
+  /** Starts the process. How many events it counts when it has opened its log and waits; null when it was killed before. */
+  async startProcess(): Promise<number | null> {
     const program = join(import.meta.dirname, "appender.ts");
     const args = [program, join(this.#folder, "log"), this.#address, this.#bootId, this.#url, this.host, this.#token];
     const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", process.execPath, ...args], {
@@ -88,14 +89,18 @@ export class Machine {
       opened.resolve(null);
     });
     try {
-      const held = await opened.promise;
-      if (held === null) return false;
-      await this.follower.check(join(this.#folder, "log", LOG_FILE), await this.#anchor.register.read(), held);
-      if (this.#problem !== undefined) throw this.#problem;
-      return true;
+      return await opened.promise;
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** Throws what does not agree while the process, which counts `held` events, waits. */
+  async judge(held: number, view: VerifierView): Promise<void> {
+    const path = join(this.#folder, "log", LOG_FILE);
+    await this.follower.check(path, await this.#anchor.register.read(), held, view);
+    await this.follower.compare(view);
+    if (this.#problem !== undefined) throw this.#problem;
   }
 
   /** Lets the process append. */

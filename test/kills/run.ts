@@ -22,12 +22,12 @@ try {
   clearInterval(timer);
   await rm(folder, { recursive: true, force: true });
 }
-const { events, records, proved, early, verifier } = counts;
+const { events, records, proved, pruned, early, verifier } = counts;
 console.log(
   `${early} kills while the log was opened, the others while it was appended to; ${verifier} of the verifier`,
 );
 console.log(
-  `${events} numbered events in ${records} records, ${proved} of them proved: each once, in order, none lost`,
+  `${events} numbered events in ${records} records, ${proved} of them proved and ${pruned} of those removed: each once, in order, none lost`,
 );
 console.log(`${counts.passed} passed, ${counts.failed} failed`);
 process.exit(counts.failed > 0 || counts.passed < count ? 1 : 0);

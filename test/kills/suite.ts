@@ -23,6 +23,8 @@ export interface KillCounts {
   failed: number;
   early: number;
   verifier: number;
+  /** Records that were removed with their segment once they were proved. */
+  pruned: number;
   /** Numbered events, records, and those of them that the verifier has proved. */
   events: number;
   records: number;
@@ -33,7 +35,16 @@ export interface KillCounts {
 export class KillSuite {
   readonly #folder: string;
   readonly #report: (problem: string) => void;
-  readonly counts: KillCounts = { passed: 0, failed: 0, early: 0, verifier: 0, events: 0, records: 0, proved: 0 };
+  readonly counts: KillCounts = {
+    passed: 0,
+    failed: 0,
+    early: 0,
+    verifier: 0,
+    pruned: 0,
+    events: 0,
+    records: 0,
+    proved: 0,
+  };
   #verifier: PimsProcess | undefined;
   #address = "";
   #restarting: Promise<void> = Promise.resolve();
@@ -88,6 +99,7 @@ export class KillSuite {
     } finally {
       this.counts.events += machine.follower.events;
       this.counts.records += machine.follower.lines.length;
+      this.counts.pruned += machine.follower.pruned;
       this.counts.proved += machine.follower.proved;
       await machine.stop();
     }
@@ -95,9 +107,10 @@ export class KillSuite {
 
   /** Starts the process; when it has opened its log, everything must agree. */
   async #judge(machine: Machine): Promise<void> {
-    if (!(await machine.startProcess())) throw new Error("the process was killed by somebody else");
+    const held = await machine.startProcess();
+    if (held === null) throw new Error("the process was killed by somebody else");
     await this.#restarting;
-    await machine.follower.compare(new VerifierView(this.#address, machine.host));
+    await machine.judge(held, new VerifierView(this.#address, machine.host));
   }
 
   async #killEarly(machine: Machine): Promise<void> {
