@@ -235,3 +235,28 @@ test("runc leaves a container's id to the next one, which is not condemned for i
     assert.equal(state.containers.get(keyOf(container))?.violations.size, expected, runtime);
   }
 });
+
+test("a container stands still from a pause on, until it is resumed or started again", () => {
+  const done = (action: "pause" | "resume" | "kill", more: object = {}): LogEvent => ({
+    ...actionEvent(web),
+    action,
+    ...more,
+  });
+  const started = (pid: number, startTime: string): LogEvent => ({
+    ...(startEvent(web) as Extract<LogEvent, { type: "container-start" }>),
+    start: { process: { pid, startTime, comm: "server", exe: "/usr/bin/server" }, kernel: null, runtime: null },
+  });
+  const held = (...events: LogEvent[]) => isHeld(only(stateOf(started(10, "100"), ...events)));
+  assert.equal(held(), false);
+  assert.equal(held(done("pause")), true);
+  for (const outcome of ["failed", "suppressed", "refused"])
+    assert.equal(held(done("pause", { outcome })), false, outcome);
+  assert.equal(held(done("pause"), done("resume", { outcome: "failed" })), true);
+  assert.equal(held(done("pause"), done("resume")), false);
+  assert.equal(held(done("pause"), done("resume"), done("pause")), true);
+  // Said again, because its runtime has told more.
+  assert.equal(held(done("pause"), startEvent(web), started(10, "100")), true);
+  assert.equal(held(done("pause"), stopEvent(web), startEvent(web)), false);
+  assert.equal(held(done("pause"), started(10, "200")), false);
+  assert.equal(held(done("pause"), done("kill"), started(11, "100")), false, "what restarts it brings it back running");
+});

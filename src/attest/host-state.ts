@@ -41,7 +41,7 @@ interface EarlierFacts {
   readonly code: Map<string, CodeEvent>;
   readonly processStarts: Map<string, ProcessStartEvent>;
   readonly listeners: Map<string, ListenerEvent>;
-  /** So many of the first actions. */
+  /** So many of the first actions: those before it was started last. */
   actions: number;
 }
 
@@ -114,6 +114,9 @@ function applyEvent(state: HostState, event: LogEvent): void {
       // Said again when the runtime has told more.
       if (known.container.image === null) known.container = event.container;
       known.imageName ??= event.imageName;
+      // What was done to it was done to its processes, and these are others.
+      if (known.stoppedAt !== null || isOtherStart(known.start, event.start))
+        known.earlier.actions = known.actions.length;
       known.start = event.start ?? known.start;
       known.stoppedAt = null;
       return;
@@ -183,11 +186,16 @@ function isAnother(state: HostState, now: ContainerName): boolean {
   return now.runtime === "runc" && typeof stoppedAt === "string";
 }
 
-/** Whether the container stands still, or is ended, by what was done to it last. */
+function isOtherStart(before: ContainerStart | null, now: ContainerStart | undefined): boolean {
+  if (before === null || now === undefined) return false;
+  return before.process.pid !== now.process.pid || before.process.startTime !== now.process.startTime;
+}
+
+/** Whether the container stands still by what was done to it last. */
 export function isHeld({ actions, earlier }: ContainerState): boolean {
-  // What stood still in an earlier boot runs again, or not at all.
+  // What stood still before it was started again runs.
   const last = actions.slice(earlier.actions).findLast(({ outcome }) => outcome === "done");
-  return last !== undefined && last.action !== "resume";
+  return last?.action === "pause";
 }
 
 /** Whether this very code was already seen in the container, or is too much to be remembered. */
