@@ -6,23 +6,21 @@ import { printable, toHex } from "../core/bytes.ts";
 import { rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
 import { approveBaseline, type Review } from "../ledger/approve.ts";
-import { readKeyFile } from "../ledger/keys.ts";
 import { revokeBaseline, supersedeBaseline } from "../ledger/revoke.ts";
 import { action } from "./command.ts";
 import { type LedgerOptions, place, withLedger } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say } from "./output.ts";
+import { type SigningOptions, signingKey, withSigningKey } from "./signing-key.ts";
 
-interface Deciding extends LedgerOptions {
-  key: string;
+interface Deciding extends LedgerOptions, SigningOptions {
   json?: boolean;
 }
 
 /** What publishers decide about proposals on the ledger. */
 export function addBaselineDecisions(baseline: Command): void {
-  withLedger(baseline.command("approve"))
+  withSigningKey(withLedger(baseline.command("approve")), "another publisher's key")
     .description("sign a proposed baseline, after rebuilding it from the ledger's own data and showing what it changes")
     .argument("<id>", "what 'pims baseline publish' printed")
-    .requiredOption("--key <file>", "another publisher's key")
     .option(
       "--expect <file>",
       "sign only if it is this baseline, built by the approver from the image; its name may differ",
@@ -34,7 +32,7 @@ export function addBaselineDecisions(baseline: Command): void {
         const { expect } = options;
         const expected =
           expect === undefined ? {} : { expected: { baseline: await readBaselineFile(expect), from: expect } };
-        const key = await readKeyFile(options.key);
+        const key = await signingKey(options);
         let differences: string[] = [];
         const review = async (shown: Review): Promise<void> => {
           differences = shown.differences;
@@ -53,16 +51,15 @@ export function addBaselineDecisions(baseline: Command): void {
       }),
     );
 
-  withLedger(baseline.command("revoke"))
+  withSigningKey(withLedger(baseline.command("revoke")), "a publisher's key")
     .description("take an approved baseline back, at once and for good; one publisher is enough")
     .argument("<id>", "the proposal, as 'pims baseline list' shows it")
-    .requiredOption("--key <file>", "a publisher's key")
     .option("--json", "print one object (pims.baseline-revoke/v1)")
     .action(
       action(async (id: string, options: Deciding) => {
         const { identity, gas } = await revokeBaseline({
           ...place(options),
-          key: await readKeyFile(options.key),
+          key: await signingKey(options),
           id,
         });
         if (options.json) printJson({ schema: "pims.baseline-revoke/v1", id, identity, gas: Number(gas) });
@@ -71,18 +68,17 @@ export function addBaselineDecisions(baseline: Command): void {
       }),
     );
 
-  withLedger(baseline.command("supersede"))
+  withSigningKey(withLedger(baseline.command("supersede")), "a publisher's key")
     .description("let an image's baseline end after an overlap, because another image's takes its place")
     .argument("<id>", "the approved proposal that ends")
     .requiredOption("--by <id>", "the approved proposal that takes its place")
     .option("--overlap <hours>", "how long both hold; given again for the same one, only shorter", "168")
-    .requiredOption("--key <file>", "a publisher's key")
     .option("--json", "print one object (pims.baseline-supersede/v1)")
     .action(
       action(async (id: string, options: Deciding & { by: string; overlap: string }) => {
         const done = await supersedeBaseline({
           ...place(options),
-          key: await readKeyFile(options.key),
+          key: await signingKey(options),
           id,
           by: options.by,
           overlapSeconds: Number(options.overlap) * 3600,

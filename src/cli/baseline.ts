@@ -2,7 +2,6 @@ import type { Command } from "commander";
 import { readBaselineFile } from "../baseline/file.ts";
 import { toHex } from "../core/bytes.ts";
 import { rfc3339 } from "../core/clock.ts";
-import { readKeyFile } from "../ledger/keys.ts";
 import { proposeBaseline } from "../ledger/propose.ts";
 import { listBaselines } from "../ledger/read-baseline.ts";
 import { addBaselineBuild } from "./baseline-build.ts";
@@ -11,21 +10,21 @@ import { addBaselineViews } from "./baseline-views.ts";
 import { action } from "./command.ts";
 import { type LedgerOptions, place, withLedger } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say, table } from "./output.ts";
+import { type SigningOptions, signingKey, withSigningKey } from "./signing-key.ts";
 
 export function addBaseline(program: Command): void {
   const baseline = program.command("baseline").description("what an image promises, and its way to the ledger");
 
   addBaselineBuild(baseline);
 
-  withLedger(baseline.command("publish"))
+  withSigningKey(withLedger(baseline.command("publish")), "a publisher's key")
     .description("propose a baseline on the ledger, as its first signer")
     .argument("<file>", "what 'pims baseline build' wrote")
-    .requiredOption("--key <file>", "a publisher's key")
     .option("--json", "print one object (pims.baseline-publish/v1)")
     .action(
-      action(async (file: string, options: LedgerOptions & { key: string; json?: boolean }) => {
+      action(async (file: string, options: LedgerOptions & SigningOptions & { json?: boolean }) => {
         const { lines } = await readBaselineFile(file);
-        const key = await readKeyFile(options.key);
+        const key = await signingKey(options);
         const { id, root, transactions, gas } = await proposeBaseline({ ...place(options), key, lines });
         if (options.json)
           printJson({ schema: "pims.baseline-publish/v1", id, root: toHex(root), transactions, gas: Number(gas) });

@@ -1,18 +1,17 @@
 import type { Command } from "commander";
 import { PimsError } from "../core/errors.ts";
 import { changePublishers, type MotionSigned, readPublishers, retireRegistry } from "../ledger/governance.ts";
-import { readKeyFile } from "../ledger/keys.ts";
 import { action } from "./command.ts";
 import { type LedgerOptions, place, withLedger } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say } from "./output.ts";
+import { type SigningOptions, signingKey, withSigningKey } from "./signing-key.ts";
 
 /** What only a quorum of publishers changes. */
 export function addGovernance(ledger: Command): void {
-  withLedger(ledger.command("publishers"))
+  withSigningKey(withLedger(ledger.command("publishers")), "with --set: a publisher's key")
     .description("who publishes and how many must agree; with --set, sign for others")
     .option("--set <address...>", "sign for these as all the publishers; a quorum has to sign for the very same")
     .option("--quorum <number>", "with --set: how many of them must sign then")
-    .option("--key <file>", "with --set: a publisher's key")
     .option("--json", "print one object (pims.ledger-publishers/v1)")
     .action(
       action(async (options: LedgerOptions & Change) => {
@@ -31,14 +30,13 @@ export function addGovernance(ledger: Command): void {
       }),
     );
 
-  withLedger(ledger.command("retire"))
+  withSigningKey(withLedger(ledger.command("retire")), "a publisher's key")
     .description("sign for another registry in this one's place; a quorum has to sign for the very same")
     .argument("<successor>", "address of the other registry")
-    .requiredOption("--key <file>", "a publisher's key")
     .option("--json", "print one object (pims.ledger-retire/v1)")
     .action(
-      action(async (successor: string, options: LedgerOptions & { key: string; json?: boolean }) => {
-        const signed = await retireRegistry({ ...place(options), key: await readKeyFile(options.key), successor });
+      action(async (successor: string, options: LedgerOptions & SigningOptions & { json?: boolean }) => {
+        const signed = await retireRegistry({ ...place(options), key: await signingKey(options), successor });
         const { signatures, quorum, gas } = signed;
         if (options.json)
           printJson({ schema: "pims.ledger-retire/v1", successor, signatures, quorum, gas: Number(gas) });
@@ -48,21 +46,20 @@ export function addGovernance(ledger: Command): void {
     );
 }
 
-interface Change {
+interface Change extends SigningOptions {
   set?: string[];
   quorum?: string;
-  key?: string;
   json?: boolean;
 }
 
 async function signChange(options: LedgerOptions & Change): Promise<MotionSigned | null> {
-  const { set, quorum, key } = options;
-  if (set === undefined && quorum === undefined && key === undefined) return null;
-  if (set === undefined || quorum === undefined || key === undefined)
-    throw new PimsError("usage", "other publishers are signed for with --set, --quorum and --key together");
+  const { set, quorum } = options;
+  if (set === undefined && quorum === undefined) return null;
+  if (set === undefined || quorum === undefined)
+    throw new PimsError("usage", "other publishers are signed for with --set and --quorum together");
   return changePublishers({
     ...place(options),
-    key: await readKeyFile(key),
+    key: await signingKey(options),
     publishers: set,
     quorum: Number(quorum),
   });

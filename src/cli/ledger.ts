@@ -3,11 +3,20 @@ import type { Command } from "commander";
 import { PimsError } from "../core/errors.ts";
 import { startAnvil } from "../ledger/anvil.ts";
 import { deployRegistry } from "../ledger/deploy.ts";
-import { generateKeyFile, readKeyFile } from "../ledger/keys.ts";
+import { generateKeyFile, readPassphraseFile } from "../ledger/keys.ts";
 import { action, untilSignal } from "./command.ts";
 import { addGovernance } from "./ledger-governance.ts";
 import { DEFAULT_LEDGER } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say } from "./output.ts";
+import { askNewPassphrase } from "./passphrase.ts";
+import { type SigningOptions, signingKey, withSigningKey } from "./signing-key.ts";
+
+interface Deploying extends SigningOptions {
+  ledger: string;
+  publisher: string[];
+  quorum: string;
+  json?: boolean;
+}
 
 export function addLedger(program: Command): void {
   const ledger = program.command("ledger").description("the chain that keeps the baselines");
@@ -35,30 +44,36 @@ export function addLedger(program: Command): void {
     );
   ledger
     .command("key")
-    .description("make a key for a publisher or deployer in a new file (mode 0600) and print its address")
+    .description("make a key for a publisher or deployer in a new, encrypted file and print its address")
     .argument("<file>")
+    .option("--passphrase-file <file>", "what to encrypt it with; asked for on the terminal by default")
+    .option("--import <file>", "encrypt the key of this file, 64 hexadecimal digits, instead of a fresh one")
     .option("--json", "print one object (pims.ledger-key/v1)")
     .action(
-      action(async (file: string, options: { json?: boolean }) => {
-        const { address } = await generateKeyFile(file);
-        if (options.json) printJson({ schema: "pims.ledger-key/v1", address, file });
+      action(async (path: string, options: { passphraseFile?: string; import?: string; json?: boolean }) => {
+        const { passphraseFile, import: importFrom } = options;
+        const passphrase =
+          passphraseFile === undefined ? await askNewPassphrase() : await readPassphraseFile(passphraseFile);
+        const { address } = await generateKeyFile({
+          ...{ path, passphrase },
+          ...(importFrom === undefined ? {} : { importFrom }),
+        });
+        if (options.json) printJson({ schema: "pims.ledger-key/v1", address, file: path });
         else printLine(address);
         return EXIT.good;
       }),
     );
-  ledger
-    .command("deploy")
+  withSigningKey(ledger.command("deploy"), "the deployer's key, which gets no right by it")
     .description("deploy the registry of baselines with its first publishers")
     .option("--ledger <url>", "JSON-RPC endpoint", DEFAULT_LEDGER)
-    .requiredOption("--key <file>", "the deployer's key; it gets no right by it")
     .requiredOption("--publisher <address...>", "addresses of the publishers")
     .option("--quorum <number>", "how many of them must sign a baseline, at least 2", "2")
     .option("--json", "print one object (pims.ledger-deploy/v1)")
     .action(
-      action(async (options: { ledger: string; key: string; publisher: string[]; quorum: string; json?: boolean }) => {
+      action(async (options: Deploying) => {
         const deployed = await deployRegistry({
           url: options.ledger,
-          deployerKey: await readKeyFile(options.key),
+          deployerKey: await signingKey(options),
           publishers: options.publisher,
           quorum: Number(options.quorum),
         });

@@ -87,6 +87,45 @@ const steps = fc
     { minLength: 20, maxLength: 30, size: "max" },
   )
   .map((groups) => groups.flat());
+/** What chance may not hit in a few runs: haste, a second vote of one person, a quorum of three, a late signature. */
+const careful: Step[] = [
+  { kind: "propose", by: 0, identity: 0, variant: 0 },
+  { kind: "approve", by: 1, which: 0 },
+  { kind: "deliverNext", by: 0, which: 0 },
+  { kind: "approve", by: 1, which: 0 },
+  { kind: "deliverNext", by: 1, which: 0 },
+  { kind: "deliverNext", by: 1, which: 0 },
+  { kind: "approve", by: 0, which: 0 },
+  { kind: "approve", by: 3, which: 0 },
+  { kind: "approve", by: 1, which: 0 },
+  { kind: "supersede", by: 1, which: 0, other: 0 },
+  { kind: "revoke", by: 4, which: 0 },
+  { kind: "revoke", by: 2, which: 0 },
+  { kind: "revoke", by: 2, which: 0 },
+  { kind: "approve", by: 2, which: 0 },
+  { kind: "change", by: 0, set: 2, quorum: 3 },
+  { kind: "change", by: 0, set: 2, quorum: 3 },
+  { kind: "change", by: 1, set: 2, quorum: 3 },
+  { kind: "propose", by: 3, identity: 0, variant: 0 },
+  { kind: "deliverNext", by: 3, which: 0 },
+  { kind: "deliverNext", by: 3, which: 0 },
+  { kind: "approve", by: 1, which: 0 },
+  { kind: "approve", by: 1, which: 0 },
+  { kind: "approve", by: 2, which: 0 },
+  { kind: "propose", by: 0, identity: 1, variant: 1 },
+  { kind: "deliverNext", by: 0, which: 0 },
+  { kind: "deliverNext", by: 0, which: 0 },
+  { kind: "approve", by: 1, which: 0 },
+  { kind: "retire", by: 3 },
+  { kind: "change", by: 0, set: 0, quorum: 2 },
+  { kind: "change", by: 1, set: 0, quorum: 2 },
+  { kind: "change", by: 3, set: 0, quorum: 2 },
+  { kind: "approve", by: 2, which: 0 },
+  { kind: "retire", by: 0 },
+  { kind: "retire", by: 0 },
+  { kind: "retire", by: 1 },
+  { kind: "propose", by: 0, identity: 1, variant: 0 },
+];
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 const SETS = [
   [0, 1, 2],
@@ -241,7 +280,7 @@ test("whatever publishers and strangers send, in whatever order, the registry do
       await run.compareSigners();
       for (const name of Object.keys(total) as (keyof typeof total)[]) total[name] += run.counts[name];
     }),
-    { numRuns: RUNS, endOnFailure: true },
+    { numRuns: RUNS, endOnFailure: true, examples: [[careful]] },
   );
   t.diagnostic(JSON.stringify(total));
   assert.ok(total.ok > 0 && total.refused > 0, "the steps try both sides");
