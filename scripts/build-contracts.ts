@@ -1,5 +1,5 @@
-// Compiles contracts/*.sol with the pinned compiler. Written: contracts/artifacts/BaselineRegistry.json (what is
-// deployed) and src/ledger/registry-abi.ts (its types). Both are committed; a test compiles again and compares.
+// Compiles contracts/*.sol with the pinned compiler. Written for each contract: contracts/artifacts/NAME.json (what is
+// deployed) and src/ledger/…-abi.ts (its types). All are committed; a test compiles again and compares.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import solc from "solc";
@@ -8,8 +8,13 @@ import { sha256Hex } from "../src/core/digest.ts";
 import { PimsError } from "../src/core/errors.ts";
 
 const root = join(import.meta.dirname, "..");
-const contractFile = "contracts/BaselineRegistry.sol";
-const contractName = "BaselineRegistry";
+
+/** What is deployed, and the module and name of its ABI. */
+const contracts = [
+  { name: "BaselineRegistry", module: "registry-abi", abi: "registryAbi" },
+  { name: "HostRegistry", module: "host-registry-abi", abi: "hostRegistryAbi" },
+  { name: "Checkpoints", module: "checkpoints-abi", abi: "checkpointsAbi" },
+] as const;
 
 /**
  * One bytecode for every chain: `london` is the last fork that Clique networks know. Without metadata at its end, the
@@ -61,8 +66,13 @@ const outputSchema = z.object({
     .optional(),
 });
 
-/** The two generated files' texts, by path from the root of the checkout. Throws `contract-malformed` on any warning. */
+/** The generated files' texts, by path from the root of the checkout. Throws `contract-malformed` on any warning. */
 export function buildContracts(): Map<string, string> {
+  return new Map(contracts.flatMap((contract) => [...buildContract(contract)]));
+}
+
+function buildContract({ name: contractName, module, abi }: (typeof contracts)[number]): Map<string, string> {
+  const contractFile = `contracts/${contractName}.sol`;
   const sources = new Map<string, string>();
   const find = (path: string): { contents: string } | { error: string } => {
     const file = path.startsWith("contracts/") ? path : join("node_modules", path);
@@ -106,18 +116,18 @@ export function buildContracts(): Map<string, string> {
   };
   return new Map([
     [`contracts/artifacts/${contractName}.json`, `${JSON.stringify(artifact, null, 2)}\n`],
-    ["src/ledger/registry-abi.ts", abiModule(compiled.abi)],
+    [`src/ledger/${module}.ts`, abiModule(contractFile, abi, compiled.abi)],
   ]);
 }
 
 /** The ABI in Solidity's words, from which viem derives types. */
-function abiModule(abi: readonly Item[]): string {
+function abiModule(file: string, name: string, abi: readonly Item[]): string {
   const lines = abi.map((item) => `  "${signature(item)}",`);
   return [
-    "// Generated from contracts/BaselineRegistry.sol by scripts/build-contracts.ts: do not edit.",
+    `// Generated from ${file} by scripts/build-contracts.ts: do not edit.`,
     'import { parseAbi } from "viem";',
     "",
-    "export const registryAbi = parseAbi([",
+    `export const ${name} = parseAbi([`,
     ...lines,
     "]);",
     "",

@@ -1,23 +1,31 @@
 import { decodeErrorResult, type Hex } from "viem";
 import { PimsError } from "../core/errors.ts";
+import { checkpointsAbi } from "./checkpoints-abi.ts";
+import { hostRegistryAbi } from "./host-registry-abi.ts";
 import { registryAbi } from "./registry-abi.ts";
 import type { Rpc, RpcFailure } from "./rpc.ts";
+
+const abi = [...registryAbi, ...hostRegistryAbi, ...checkpointsAbi];
 
 const sentences: Record<string, string> = {
   AccessControlUnauthorizedAccount: "this key is not a publisher of the registry",
   AlreadyProposed: "exactly this baseline is proposed already",
   AlreadySigned: "this publisher has signed for it already, another one has to",
   BadProposal: "the registry does not accept such a proposal",
+  BadName: "that is not the name of a TPM's key",
   BadOverlap: "an overlap has at most 366 days, and can only be made shorter",
   BadPublisher: "a publisher is the zero address, the deployer, or named twice",
   BadQuorum: "the quorum has to be at least 2 and at most the number of publishers",
+  BadRoot: "a checkpoint has a root",
   BadSuccessor: "there is no other contract at the successor's address",
   IncompleteData: "the proposal's entry data is not complete",
+  IsRevoked: "the key is revoked, and does not come back",
   IsRetired: "the registry has given way to its successor",
   NotApproved: "only what is approved can be revoked or superseded, and only by what is approved and has no end",
   NotOpen:
     "the proposal is decided already: approved, revoked, or outdated by another one or by a change of publishers",
   OnlyByQuorum: "only a quorum of publishers changes who publishes",
+  OutOfOrder: "the next checkpoint of this key has another number",
   UnknownProposal: "there is no such proposal",
   WrongChunk: "the piece of entry data is not the one that was proposed",
 };
@@ -36,7 +44,7 @@ export function refusal(rpc: Rpc, failure: RpcFailure): PimsError {
 function revertName(data: unknown): string | undefined {
   if (typeof data !== "string" || !/^0x[0-9a-f]{8,2000}$/.test(data)) return undefined;
   try {
-    return decodeErrorResult({ abi: registryAbi, data: data as Hex }).errorName;
+    return decodeErrorResult({ abi, data: data as Hex }).errorName;
   } catch {
     return undefined;
   }
