@@ -2,9 +2,10 @@ import { mkdir } from "node:fs/promises";
 import type { Command } from "commander";
 import { PimsError } from "../core/errors.ts";
 import { startAnvil } from "../ledger/anvil.ts";
-import { deployRegistry } from "../ledger/deploy.ts";
+import { deployContract, deployRegistry } from "../ledger/deploy.ts";
 import { generateKeyFile, readPassphraseFile } from "../ledger/keys.ts";
 import { action, untilSignal } from "./command.ts";
+import { addCheckpoint } from "./ledger-checkpoint.ts";
 import { addGovernance } from "./ledger-governance.ts";
 import { DEFAULT_LEDGER } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say } from "./output.ts";
@@ -13,7 +14,8 @@ import { type SigningOptions, signingKey, withSigningKey } from "./signing-key.t
 
 interface Deploying extends SigningOptions {
   ledger: string;
-  publisher: string[];
+  contract: string;
+  publisher?: string[];
   quorum: string;
   json?: boolean;
 }
@@ -64,25 +66,41 @@ export function addLedger(program: Command): void {
       }),
     );
   withSigningKey(ledger.command("deploy"), "the deployer's key, which gets no right by it")
-    .description("deploy the registry of baselines with its first publishers")
+    .description("deploy a contract: the registry of baselines with its first publishers, or one of the others")
     .option("--ledger <url>", "JSON-RPC endpoint", DEFAULT_LEDGER)
-    .requiredOption("--publisher <address...>", "addresses of the publishers")
+    .option("--contract <name>", "registry, hosts or checkpoints", "registry")
+    .option("--publisher <address...>", "addresses of the registry's publishers")
     .option("--quorum <number>", "how many of them must sign a baseline, at least 2", "2")
     .option("--json", "print one object (pims.ledger-deploy/v1)")
     .action(
       action(async (options: Deploying) => {
-        const deployed = await deployRegistry({
-          url: options.ledger,
-          deployerKey: await signingKey(options),
-          publishers: options.publisher,
-          quorum: Number(options.quorum),
-        });
+        const deployed = await deploy(options);
         const block = Number(deployed.block);
         if (options.json)
-          printJson({ schema: "pims.ledger-deploy/v1", registry: deployed.address, block, gas: Number(deployed.gas) });
+          printJson({
+            ...{ schema: "pims.ledger-deploy/v1", [options.contract]: deployed.address, block },
+            gas: Number(deployed.gas),
+          });
         else printLine(deployed.address);
         return EXIT.good;
       }),
     );
   addGovernance(ledger);
+  addCheckpoint(ledger);
+}
+
+const OTHERS = new Map([
+  ["hosts", "HostRegistry"],
+  ["checkpoints", "Checkpoints"],
+] as const);
+
+async function deploy({ ledger: url, contract, publisher, quorum, ...key }: Deploying) {
+  const other = OTHERS.get(contract as "hosts" | "checkpoints");
+  if (contract !== "registry" && other === undefined)
+    throw new PimsError("usage", "a contract is registry, hosts or checkpoints");
+  if ((other === undefined) !== (publisher !== undefined))
+    throw new PimsError("usage", "the registry is deployed with --publisher, the other contracts without");
+  const payer = { url, deployerKey: await signingKey(key) };
+  if (other !== undefined) return deployContract(other, payer);
+  return deployRegistry({ ...payer, publishers: publisher ?? [], quorum: Number(quorum) });
 }

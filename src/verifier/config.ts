@@ -3,13 +3,15 @@ import { platformPolicySchema } from "../attest/judge-platform.ts";
 import { listenerPolicySchema } from "../attest/listener-policy.ts";
 import { startPolicySchema } from "../attest/start-policy.ts";
 import { addressSchema, isLoopback } from "../attest/verifier-address.ts";
-import { ledgerSchema } from "../ledger/config.ts";
+import { checkpointsSchema, ledgerSchema } from "../ledger/config.ts";
 import { pcrSchema } from "../log/pcr.ts";
 
 /** In the state folder: what tells commands on the same machine where the verifier is, and its pin. */
 export const ADDRESS_FILE = "address";
 /** The same for the operator's token. */
 export const OPERATOR_TOKEN_FILE = "operator-token";
+/** The lines of the last checkpoints, a file each. */
+export const CHECKPOINT_FOLDER = "checkpoints";
 
 export const verifierConfigSchema = z.strictObject({
   /** Folder for the database, the TLS key and the operator's token. */
@@ -47,5 +49,7 @@ export const verifierConfigSchema = z.strictObject({
     .prefault({}),
   /** What is below the agents; absent: it is neither asked for nor judged. */
   platform: platformPolicySchema.optional(),
+  /** What is proved, put where not even the verifier can rewrite it; absent: nowhere. */
+  checkpoints: checkpointsSchema.optional(),
 });
 export type VerifierConfig = z.infer<typeof verifierConfigSchema>;

@@ -10,12 +10,14 @@ import { systemClock } from "../core/clock.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { makePrivateFile, replacePrivateFile } from "../core/private-file.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
+import { type LedgerKey, readKeyFile, readPassphraseFile } from "../ledger/keys.ts";
 import { isNvIndex } from "../log/pcr.ts";
 import { readRoots } from "../tpm/certificate/roots.ts";
 import { IMA_PCR } from "../tpm/event-log/ima.ts";
 import { buildApi } from "./api.ts";
 import { BundleBaselines, bundlePolicy } from "./bundle-sources.ts";
-import { ADDRESS_FILE, OPERATOR_TOKEN_FILE, type VerifierConfig } from "./config.ts";
+import { Checkpointing } from "./checkpointing.ts";
+import { ADDRESS_FILE, CHECKPOINT_FOLDER, OPERATOR_TOKEN_FILE, type VerifierConfig } from "./config.ts";
 import { Enrollment } from "./enrollment.ts";
 import { Orders } from "./orders.ts";
 import { openOrdersKey } from "./orders-key.ts";
@@ -51,10 +53,12 @@ export async function runVerifier(
   const roots = folder === undefined ? [] : await readRoots(folder);
   const key = await openResultsKey(config.state);
   const orders = new Orders(await openOrdersKey(config.state), systemClock);
+  const signer = await openCheckpointKey(config);
   const store = Store.open(join(config.state, "verifier.sqlite"));
   const cache = new BaselineCache(config.ledger, store.baselines());
   const { host, port } = config.listen;
   let app: FastifyInstance;
+  let checkpointing: Checkpointing | undefined;
   try {
     const releases = await openReleases(config);
     const verifier = new Verifier(config, {
@@ -74,6 +78,29 @@ export async function runVerifier(
     };
     app = buildApi(verifier, enrollment, { report, tls, results, orders, publicAddress });
     await app.listen({ host, port });
+    if (config.checkpoints !== undefined && signer !== null) {
+      const { contract, hosts, intervalMs, keep } = config.checkpoints;
+      const at = (address: string) => ({ url: config.ledger.url, address });
+      checkpointing = new Checkpointing(
+        {
+          ...{
+            contract: at(contract),
+            hosts: hosts === undefined ? undefined : at(hosts),
+            key: signer,
+            intervalMs,
+            keep,
+          },
+          folder: join(config.state, CHECKPOINT_FOLDER),
+        },
+        {
+          clock: systemClock,
+          hosts: () => store.hosts(),
+          report: () => verifier.report(),
+          isRevoked: (name) => store.enrollments.notice(name)?.reason === "host-revoked",
+          say: report,
+        },
+      );
+    }
   } catch (error) {
     store.close();
     if (errorCode(error) === "EADDRINUSE")
@@ -96,6 +123,7 @@ export async function runVerifier(
     resultsKey: key.pin,
     ordersKey: orders.pin,
     async close() {
+      await checkpointing?.close();
       await app.close();
       store.close();
     },
@@ -110,6 +138,12 @@ function reachable(host: string): string {
 function withPins(address: string, own: readonly string[]): string {
   const { url, pins } = parseVerifierAddress(address);
   return formatVerifierAddress({ url, pins: [...new Set([...own, ...pins])] });
+}
+
+/** Null where nothing is put on the ledger. Throws `key-unreadable`, `passphrase-wrong`. */
+async function openCheckpointKey({ checkpoints }: VerifierConfig): Promise<LedgerKey | null> {
+  if (checkpoints === undefined) return null;
+  return readKeyFile(checkpoints.key, () => readPassphraseFile(checkpoints.passphraseFile));
 }
 
 /** Null where what is below the agents is not judged. */

@@ -1,0 +1,55 @@
+import type { Command } from "commander";
+import { printable } from "../core/bytes.ts";
+import { proveHost, readCheckpointFile } from "../ledger/checkpoint-file.ts";
+import { readCheckpoint } from "../ledger/checkpoints.ts";
+import { parseAddress } from "../ledger/deploy.ts";
+import { action } from "./command.ts";
+import { DEFAULT_LEDGER } from "./ledger-place.ts";
+import { EXIT, printJson, printLine } from "./output.ts";
+
+interface Options {
+  ledger: string;
+  contract: string;
+  reporter: string;
+  host?: string;
+  json?: boolean;
+}
+
+/** Whether what a verifier says it has said is what it said. */
+export function addCheckpoint(ledger: Command): void {
+  ledger
+    .command("checkpoint")
+    .description("compare a checkpoint's lines, as the verifier kept them, with what it put on the ledger")
+    .argument("<file>", "one of the files in the verifier's state folder, below checkpoints")
+    .option("--ledger <url>", "JSON-RPC endpoint", DEFAULT_LEDGER)
+    .requiredOption("--contract <address>", "address of the contract for checkpoints")
+    .requiredOption("--reporter <address>", "address of the verifier's key")
+    .option("--host <host>", "show this host's line, with its inclusion proof in --json")
+    .option("--json", "print one object (pims.ledger-checkpoint/v1)")
+    .addHelpText(
+      "after",
+      "\nExit status: 0 it is the same, 1 failed, 2 it is not what the ledger has, 3 the ledger has none",
+    )
+    .action(
+      action(async (path: string, { ledger: url, contract, reporter, host, json }: Options) => {
+        const file = await readCheckpointFile(path);
+        const kept = await readCheckpoint({ url, address: contract }, parseAddress(reporter), file.number);
+        const proof = host === undefined ? null : proveHost(file, host);
+        const status = kept === null ? "missing" : kept === file.root ? "same" : "other";
+        const { number, time, root } = file;
+        if (json)
+          printJson({ ...{ schema: "pims.ledger-checkpoint/v1", status, number: `${number}`, time }, root, proof });
+        else {
+          printLine(`checkpoint ${number} of ${printable(time)}: ${TEXTS[status]}`);
+          if (proof !== null) printLine(printable(proof.line));
+        }
+        return { same: EXIT.good, other: EXIT.findings, missing: EXIT.undetermined }[status];
+      }),
+    );
+}
+
+const TEXTS = {
+  same: "what the ledger has",
+  other: "not what the ledger has: the file was changed, or the verifier said something else then",
+  missing: "the ledger has no checkpoint of this number from this reporter",
+};

@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { codeEvent, startEvent } from "../attest/sample-events.ts";
+import { TestHost, temporaryFolder } from "../attest/testing.ts";
+import { checkpointRoot, isInCheckpoint, nextCheckpoint, proveLine, readCheckpoint } from "../ledger/checkpoints.ts";
+import type { ContractPlace } from "../ledger/contract.ts";
+import { deployContract } from "../ledger/deploy.ts";
+import { readHost } from "../ledger/host-registry.ts";
+import { createKey } from "../ledger/keys.ts";
+import { ending, startTestLedger, type TestLedger } from "../ledger/testing.ts";
+import { akNameOf } from "./checkpoint-lines.ts";
+import { Checkpointing } from "./checkpointing.ts";
+import { Bench, listed, TPM, web } from "./testing.ts";
+
+const file = ending();
+after(() => file.end());
+let ledger: TestLedger;
+let contract: ContractPlace;
+let hosts: ContractPlace;
+before(async () => {
+  ledger = await startTestLedger(file);
+  const payer = { url: ledger.chain.url, deployerKey: ledger.deployer };
+  contract = { url: payer.url, address: (await deployContract("Checkpoints", payer)).address };
+  hosts = { url: payer.url, address: (await deployContract("HostRegistry", payer)).address };
+});
+
+async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!(await isSo())) {
+    assert.ok(performance.now() < deadline, `never: ${what}`);
+    await sleep(20);
+  }
+}
+
+async function start(t: TestContext, { keep = 100, contract: place = contract } = {}) {
+  const bench = await Bench.open(t);
+  const folder = join(await temporaryFolder(t), "checkpoints");
+  const key = createKey();
+  const said: string[] = [];
+  const checkpointing = new Checkpointing(
+    { contract: place, hosts, key, folder, intervalMs: 100, keep },
+    {
+      clock: bench.clock,
+      hosts: () => bench.store.hosts(),
+      report: () => bench.verifier.report(),
+      isRevoked: (host) => bench.store.enrollments.notice(host)?.reason === "host-revoked",
+      say: (text) => void said.push(text),
+    },
+  );
+  t.after(() => checkpointing.close());
+  const linesOf = async (number: bigint): Promise<string[]> => {
+    const root = await readCheckpoint(contract, key.address, number);
+    const name = `${`${number}`.padStart(10, "0")}-${root!.slice(2, 18)}.jsonl`;
+    const lines = (await readFile(join(folder, name), "utf8")).split("\n").slice(0, -1);
+    assert.equal(checkpointRoot(lines), root, "the file is what the chain has the root of");
+    return lines;
+  };
+  const reaches = (number: bigint) =>
+    until(`checkpoint ${number}`, async () => (await nextCheckpoint(contract, key.address)) > number);
+  return { bench, folder, key, said, checkpointing, linesOf, reaches };
+}
+
+test("log heads and verdicts of all hosts reach the chain at each interval, and can be proved by it", async (t) => {
+  const { bench, key, said, linesOf, reaches } = await start(t);
+  await reaches(0n);
+  assert.deepEqual(JSON.parse((await linesOf(0n))[0]!), {
+    ...{ format: "pims.checkpoint/v1", number: "0", time: "2026-01-02T03:04:05.000Z", hosts: 0, previous: null },
+  });
+  const host = await TestHost.start(t);
+  bench.verifier.enroll("node1", host.akPublic, TPM);
+  assert.ok((await bench.attest(host, startEvent(web), codeEvent(web, listed))).accepted);
+  const next = await nextCheckpoint(contract, key.address);
+  await reaches(next);
+  const lines = await linesOf(next);
+  const header = JSON.parse(lines[0]!);
+  assert.deepEqual([header.hosts, header.previous], [1, await readCheckpoint(contract, key.address, next - 1n)]);
+  const row = bench.store.host("node1")!;
+  const { proved } = row;
+  assert.deepEqual(JSON.parse(lines[1]!), {
+    ...{ host: "node1", ak: akNameOf(row), evidence: "good", acceptedAt: "2026-01-02T03:04:05.000Z" },
+    log: { bootId: proved.bootId, records: proved.length, digest: proved.digest, value: proved.value },
+    containers: [{ runtime: web.runtime, id: web.id, image: web.image, status: "trusted", reasons: [] }],
+  });
+  const root = await readCheckpoint(contract, key.address, next);
+  assert.ok(isInCheckpoint(proveLine(lines, 1), root!));
+  assert.ok(!isInCheckpoint({ ...proveLine(lines, 1), line: lines[1]!.replace("trusted", "unknown") }, root!));
+
+  const recorded = () => readHost(hosts, key.address, akNameOf(row));
+  assert.notEqual((await recorded()).enrolledAt, null);
+  bench.verifier.refuseTpm("node1", "host-revoked", "an operator revoked it");
+  await until("the key is revoked", async () => (await recorded()).revokedAt !== null);
+  await reaches(await nextCheckpoint(contract, key.address));
+  assert.deepEqual(said, []);
+});
+
+test("old checkpoints' lines are removed, and nothing else in their folder", async (t) => {
+  const { folder, key, checkpointing, reaches } = await start(t, { keep: 3 });
+  await reaches(0n);
+  await writeFile(join(folder, "notes"), "");
+  await reaches(5n);
+  await checkpointing.close();
+  const names = (await readdir(folder)).sort();
+  assert.ok(names.includes("notes"));
+  const last = await nextCheckpoint(contract, key.address);
+  assert.equal(names.length, 4, names.join());
+  assert.ok(names[2]!.startsWith(`${last - 1n}`.padStart(10, "0")), `${names.join()} ${last}`);
+});
+
+test("a chain that does not take them is said once, and again when it does", async (t) => {
+  const place = { ...contract, url: "http://127.0.0.1:1" };
+  const { said, reaches } = await start(t, { contract: place });
+  await until("it is said", () => said.length > 0);
+  await sleep(400);
+  assert.equal(said.length, 1);
+  assert.match(said[0]!, /^no checkpoint: the chain at http:\/\/127\.0\.0\.1:1 does not answer/);
+  place.url = contract.url;
+  await reaches(1n);
+  assert.deepEqual(said.slice(1), ["checkpoints reach the ledger again"]);
+});
