@@ -205,8 +205,10 @@ test("what is remembered of one container is bounded, and beyond the bounds it i
   many(MAX_VIOLATIONS + 10, (pid) => violationEvent(web, { pid: pid + 1 }));
   assert.equal(only(state).violations.size, MAX_VIOLATIONS);
   assert.equal(status().status, "untrusted");
-  many(2000, () => actionEvent(web));
+  many(2000, (index) => ({ ...actionEvent(web), text: `paused ${index}` }));
   assert.equal(only(state).actions.length, 1024);
+  many(10, (index) => ({ ...actionEvent(web), text: `paused ${index + 1990}` }));
+  assert.equal(only(state).actions.at(-1)?.text, "paused 1999", "what is told again is not taken for another");
 });
 
 test("of the stopped containers the longest stopped are forgotten, living ones never", () => {
@@ -237,10 +239,10 @@ test("runc leaves a container's id to the next one, which is not condemned for i
 });
 
 test("a container stands still from a pause on, until it is resumed or started again", () => {
+  let count = 0;
   const done = (action: "pause" | "resume" | "kill", more: object = {}): LogEvent => ({
-    ...actionEvent(web),
-    action,
-    ...more,
+    ...{ ...actionEvent(web), time: new Date(Date.parse(TIME) + ++count).toISOString() },
+    ...{ action, ...more },
   });
   const started = (pid: number, startTime: string): LogEvent => ({
     ...(startEvent(web) as Extract<LogEvent, { type: "container-start" }>),

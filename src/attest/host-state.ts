@@ -154,7 +154,7 @@ function applyEvent(state: HostState, event: LogEvent): void {
       if (event.outcome === "refused" && !state.containers.has(keyOf(event.container))) return;
       const { actions, earlier } = containerOf(state, event.container, event.time);
       // A new segment of the log tells it again.
-      if (actions.some(({ time, text }) => time === event.time && text === event.text)) return;
+      if (actions.some((one) => isSameAction(one, event))) return;
       actions.push(event);
       if (actions.length <= MAX_ACTIONS) return;
       actions.shift();
@@ -189,6 +189,11 @@ function isAnother(state: HostState, now: ContainerName): boolean {
 function isOtherStart(before: ContainerStart | null, now: ContainerStart | undefined): boolean {
   if (before === null || now === undefined) return false;
   return before.process.pid !== now.process.pid || before.process.startTime !== now.process.startTime;
+}
+
+function isSameAction(one: ActionEvent, other: ActionEvent): boolean {
+  const isSame = one.time === other.time && one.action === other.action && one.outcome === other.outcome;
+  return isSame && one.order?.id === other.order?.id && one.text === other.text;
 }
 
 /** Whether the container stands still by what was done to it last. */
