@@ -117,6 +117,15 @@ test("a changed word anywhere in a proposal's state is noticed, but for status, 
   }
 });
 
+test("an end that no calendar has is noticed", async (t) => {
+  const isBaselineOf = (method: string, result: unknown) =>
+    method === "eth_call" && (result as string).length === 2 + 4 * 64;
+  const url = await lyingEndpoint(t, (method, result) =>
+    isBaselineOf(method, result) ? `${(result as string).slice(0, -16)}${"f".repeat(16)}` : result,
+  );
+  await assert.rejects(readFrom(url), { code: "ledger-unverified" });
+});
+
 test("another proposal's id or root for the image is noticed", async (t) => {
   const actions = testActions(ledger.place);
   const other = await actions.propose(ledger.publishers[0], testLines("other", 1));

@@ -16,7 +16,7 @@ export async function readBaselineOf(registry: Registry, identity: Hex) {
   const [status, id, root, until] = decoded(registry, () =>
     decodeFunctionResult({ abi, functionName: "baselineOf", data }),
   );
-  return { status: statusOf(registry, status), id, root, until };
+  return { status: statusOf(registry, status), id, root, until: endOf(registry, until) };
 }
 
 /** Whether an end has come, by the clock of who asks (milliseconds since 1970 UTC). */
@@ -67,7 +67,7 @@ export async function readRevision(registry: Registry, identity: Hex): Promise<b
 export async function readProposalState(registry: Registry, id: Hex) {
   const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "proposal", args: [id] }));
   const [status, kept] = decoded(registry, () => decodeFunctionResult({ abi, functionName: "proposal", data }));
-  return { ...kept, status: statusOf(registry, status) };
+  return { ...kept, until: endOf(registry, kept.until), status: statusOf(registry, status) };
 }
 
 /** Up to `count` identities with what stands for them, from number `from` on. */
@@ -75,7 +75,18 @@ export async function readList(registry: Registry, from: bigint, count: bigint) 
   const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "list", args: [from, count] }));
   const entries = decoded(registry, () => decodeFunctionResult({ abi, functionName: "list", data }));
   if (entries.length > count) throw garbage(registry.rpc.url, "more identities than asked for");
-  return entries.map((entry) => ({ ...entry, status: statusOf(registry, entry.status) }));
+  return entries.map((entry) => ({
+    ...entry,
+    ...{ until: endOf(registry, entry.until), status: statusOf(registry, entry.status) },
+  }));
+}
+
+/** The last second that RFC 3339 can write. */
+const LAST_SECOND = 253_402_300_799n;
+
+function endOf(registry: Registry, until: bigint): bigint {
+  if (until > LAST_SECOND) throw garbage(registry.rpc.url, "an end beyond all years");
+  return until;
 }
 
 function statusOf(registry: Registry, status: number): ProposalStatus {

@@ -93,5 +93,15 @@ test("what the signer signs is taken only when it is what was asked for, by the 
     await assert.rejects(actions.propose(openRemoteSigner(url, a.address), lines), refused, answer.toString());
   }
   assert.throws(() => openRemoteSigner(other.url, "0x12"), { code: "address-malformed" });
-  assert.throws(() => openRemoteSigner("file:///tmp/x", a.address), { code: "ledger-unreachable" });
+  for (const url of ["file:///tmp/x", "nonsense", "http://name:secret@127.0.0.1:1"])
+    assert.throws(
+      () => openRemoteSigner(url, a.address),
+      (error: Error & { code?: string }) => {
+        assert.equal(error.code, "signer-unreachable");
+        assert.ok(!error.message.includes("secret"));
+        return true;
+      },
+    );
+  const nobody = openRemoteSigner("http://127.0.0.1:1", a.address);
+  await assert.rejects(actions.propose(nobody, lines), { code: "signer-unreachable" });
 });

@@ -10,7 +10,7 @@ import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
 import { parseAddress } from "./deploy.ts";
 import type { LedgerKey, Transaction } from "./keys.ts";
-import { openRpc } from "./rpc.ts";
+import { openRpc, type Rpc } from "./rpc.ts";
 
 /** A person may have to confirm at the signer. */
 const TIMEOUT_MS = 120_000;
@@ -22,15 +22,19 @@ const resultSchema = z.union([rawSchema, z.object({ raw: rawSchema }).transform(
 /**
  * A key that lives elsewhere, in a program that signs on request by JSON-RPC (`eth_signTransaction`), such as clef or a
  * front of a hardware module. Nothing but the very transaction that was asked for, signed by `from`, is taken from it.
- * Its methods throw `signer-refused` and, when it does not answer, `ledger-unreachable`. Throws `address-malformed`.
+ * Its methods throw `signer-refused` and `signer-unreachable`. Throws `address-malformed`, `signer-unreachable`.
  */
 export function openRemoteSigner(url: string, from: string, timeoutMs: number = TIMEOUT_MS): LedgerKey {
   const address = parseAddress(from);
-  const rpc = openRpc(url, timeoutMs);
+  const rpc = openSigner(url, timeoutMs);
   return {
     address,
     async signTransaction(transaction) {
-      const answer = await rpc.request("eth_signTransaction", [asRequest(address, transaction)]);
+      const answer = await rpc
+        .request("eth_signTransaction", [asRequest(address, transaction)])
+        .catch((error: unknown) => {
+          throw unreachable(new URL(url).host, "gives no usable answer", error);
+        });
       if ("error" in answer) throw refused(url, `refused: ${answer.error.message}`);
       const parsed = resultSchema.safeParse(answer.result);
       if (!parsed.success) throw refused(url, "did not answer with a signed transaction");
@@ -40,6 +44,14 @@ export function openRemoteSigner(url: string, from: string, timeoutMs: number = 
       return raw;
     },
   };
+}
+
+/** A name and password in the address would be in messages. */
+function openSigner(url: string, timeoutMs: number): Rpc {
+  const parsed = URL.canParse(url) ? new URL(url) : null;
+  if (parsed === null || !/^https?:$/.test(parsed.protocol) || parsed.username !== "" || parsed.password !== "")
+    throw unreachable("this address", "cannot be asked, an http or https address without name and password is needed");
+  return openRpc(url, timeoutMs);
 }
 
 function asRequest(from: Address, { to, data, nonce, gas, gasPrice, chainId }: Transaction): object {
@@ -68,6 +80,13 @@ async function isWhatWasAsked(raw: Hex, asked: Transaction, address: Address): P
     // viem throws many kinds of errors at what is no transaction.
     return false;
   }
+}
+
+function unreachable(where: string, what: string, cause?: unknown): PimsError {
+  return new PimsError("signer-unreachable", `the signer at ${where} ${what}`, {
+    hint: "start it, or give another one with --signer",
+    cause,
+  });
 }
 
 function refused(url: string, what: string): PimsError {

@@ -8,6 +8,7 @@ import { temporaryFolder } from "../attest/testing.ts";
 import type { BaselineLookup } from "../attest/verdict.ts";
 import { sha256Hex } from "../core/digest.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
+import { revokeBaseline } from "../ledger/revoke.ts";
 import { ending, startTestLedger, type TestLedger, testActions, testIdentity, testLines } from "../ledger/testing.ts";
 import { Store } from "./store.ts";
 
@@ -109,4 +110,17 @@ test("a copy under another image's name, or with a root of its own, is not taken
   alter(path, `UPDATE baselines SET identity = '${testIdentity("proposed")}'`);
   restart();
   assert.equal(reasonOf(await lookUp("proposed")), "baseline-unapproved");
+});
+
+test("a revoked baseline is none within the time that the chain's word counts, though a copy of it is there", async (t) => {
+  const { lookUp, clock, store } = await openCache(t);
+  const actions = testActions(ledger.place);
+  const [a, b] = ledger.publishers;
+  const { id } = await actions.propose(a, testLines("revoked", 3));
+  await actions.approve(b, id);
+  assert.equal(reasonOf(await lookUp("revoked")), "found");
+  await revokeBaseline({ ...ledger.place, key: b, id });
+  clock.ms += 2000;
+  assert.equal(reasonOf(await lookUp("revoked")), "baseline-revoked");
+  assert.notEqual(store.baseline(testIdentity("revoked")), null);
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
@@ -100,6 +101,7 @@ test("old checkpoints' lines are removed, and nothing else in their folder", asy
   const { folder, key, checkpointing, reaches } = await start(t, { keep: 3 });
   await reaches(0n);
   await writeFile(join(folder, "notes"), "");
+  await writeFile(join(folder, `0000000000-00.jsonl.${randomUUID()}`), "half");
   await reaches(5n);
   await checkpointing.close();
   const names = (await readdir(folder)).sort();

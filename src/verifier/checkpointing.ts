@@ -126,8 +126,11 @@ async function recordedAs(
 }
 
 async function prune(folder: string, keep: number): Promise<void> {
-  const names = (await readdir(folder)).filter((name) => name.endsWith(".jsonl")).sort();
-  for (const name of names.slice(0, Math.max(0, names.length - keep)))
+  const names = await readdir(folder);
+  const files = names.filter((name) => name.endsWith(".jsonl")).sort();
+  // What a killed verifier was writing has a longer name.
+  const drafts = names.filter((name) => /\.jsonl\.[0-9a-f-]{36}$/.test(name));
+  for (const name of [...drafts, ...files.slice(0, Math.max(0, files.length - keep))])
     await unlink(join(folder, name)).catch((error: unknown) => {
       if (errorCode(error) !== "ENOENT") throw error;
     });
