@@ -26,7 +26,9 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir -p /dev/shm /dev/pts /run /tmp
 mount -t tmpfs tmpfs /run
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
-insmod /e1000.ko
+for module in /modules/*; do insmod "$module"; done
+# The disk outlives a boot: the agent's state is on it.
+mount -t ext4 /dev/vda /var/lib/pims 2>/dev/null || { mke2fs -F /dev/vda && mount -t ext4 /dev/vda /var/lib/pims; } >/dev/null
 ip link set lo up
 ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
@@ -43,13 +45,13 @@ done
 
 /** Makes the machine's file system: busybox, runc, Node, the agent, and a container's image. */
 export async function stageGuest(folder: string): Promise<void> {
-  for (const name of ["bin", "proc", "sys", "dev", "etc", "root", "tmp", "usr/sbin", "var/lib", "lib64"])
+  for (const name of ["bin", "proc", "sys", "dev", "etc", "root", "tmp", "usr/sbin", "var/lib/pims", "lib64"])
     await mkdir(join(folder, name), { recursive: true });
   await writeFile(join(folder, "init"), INIT);
   await writeFile(join(folder, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n");
   await writeFile(join(folder, "etc/hostname"), "vm\n");
   await cp(join(PARTS, "root/bin/busybox"), join(folder, "bin/busybox"));
-  await cp(await findPart("e1000.ko"), join(folder, "e1000.ko"));
+  await stageModules(folder);
   await stageProgram(folder, execFileSync("which", ["runc"], { encoding: "utf8" }).trim(), RUNC);
   await stageAgent(folder);
   await stageBundle(folder);
@@ -101,9 +103,30 @@ async function stageBundle(folder: string): Promise<void> {
   await cp(join(PARTS, "root/bin/busybox"), join(rootfs, "bin/busybox"));
 }
 
+/** Network, disk and file system. ext4 asks for crc32c by that name only. */
+const MODULES = ["e1000", "virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
+
+/** Kernel modules and what they depend on, in the order in which they are to be loaded. */
+async function stageModules(folder: string): Promise<void> {
+  const staged = new Set<string>();
+  await mkdir(join(folder, "modules"));
+  const stage = async (name: string): Promise<void> => {
+    if (staged.has(name)) return;
+    const path = await findPart(`${name}.ko`);
+    const [, depends = ""] = /\0depends=([^\0]*)\0/.exec(await readFile(path, "latin1")) ?? [];
+    for (const needed of depends.split(",").filter((one) => one !== "")) await stage(needed);
+    await cp(path, join(folder, "modules", `${String(staged.size).padStart(2, "0")}-${name}.ko`));
+    staged.add(name);
+  };
+  for (const name of MODULES) await stage(name);
+}
+
 async function findPart(name: string): Promise<string> {
   const modules = join(PARTS, "root/lib/modules");
-  const found = (await readdir(modules, { recursive: true })).find((path) => basename(path) === name);
+  // A module's name has underscores where its file may have dashes.
+  const found = (await readdir(modules, { recursive: true })).find(
+    (path) => basename(path).replaceAll("-", "_") === name.replaceAll("-", "_"),
+  );
   if (found === undefined) throw new Error(`no ${name} below ${modules}: run 'sh scripts/setup vm'`);
   return join(modules, found);
 }

@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, open, readFile, truncate } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const BOOT_MS = 180_000;
+const RESET_MS = 60_000;
+const DISK_BYTES = 64 * 1024 * 1024;
 
 /** Ends with this process, however that ends. What it says goes to a file of its name. */
 function start(program: string, args: readonly string[], folder: string): ChildProcess {
@@ -34,6 +36,10 @@ export class Machine {
   async boot(kernel: string, initrd: string, commandLine: string): Promise<void> {
     const folder = this.#folder;
     await mkdir(join(folder, "tpm/state"), { recursive: true });
+    // A sparse file, kept from boot to boot.
+    await (await open(join(folder, "disk"), "a")).close();
+    await truncate(join(folder, "disk"), DISK_BYTES);
+    this.#said = "";
     this.#children.push(
       start(
         "swtpm",
@@ -64,6 +70,7 @@ export class Machine {
         ...["-kernel", kernel, "-initrd", initrd, "-append", commandLine],
         ...["-chardev", "socket,id=tpm,path=tpm.sock", "-tpmdev", "emulator,id=tpm0,chardev=tpm"],
         ...["-device", "tpm-tis,tpmdev=tpm0"],
+        ...["-drive", "file=disk,if=virtio,format=raw"],
         ...["-netdev", "user,id=net", "-device", "e1000,netdev=net"],
         ...["-serial", "file:console.log", "-serial", "unix:shell.sock,server=on,wait=off"],
       ],
@@ -112,9 +119,19 @@ export class Machine {
     return readFile(join(this.#folder, "console.log"), "latin1").catch(() => "");
   }
 
+  /** The kernel resets the machine, and its TPM loses its power; until `boot` it is off. */
+  async reset(): Promise<void> {
+    this.#shell!.write("reboot -f\n");
+    const deadline = AbortSignal.timeout(RESET_MS);
+    for (const child of this.#children)
+      if (child.exitCode === null && child.signalCode === null) await once(child, "exit", { signal: deadline });
+    await this.stop();
+  }
+
   async stop(): Promise<void> {
     this.#shell?.destroy();
-    for (const child of this.#children.reverse()) {
+    this.#shell = undefined;
+    for (const child of this.#children.splice(0).reverse()) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
       const gone = once(child, "exit");
       child.kill("SIGKILL");

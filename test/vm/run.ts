@@ -1,7 +1,7 @@
 // A real kernel's boot and files, in a virtual machine: what a verifier outside makes of it. Ends with `N passed, N failed`.
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeReleaseManifest } from "../../src/agent/make-release.ts";
@@ -38,6 +38,8 @@ const never = new AbortController().signal;
 
 const closing: (() => Promise<void>)[] = [];
 let [passed, failed] = [0, 0];
+/** What the agent has said last. */
+let agentLog = async (): Promise<string> => "";
 
 async function check(what: string, work: () => Promise<void>): Promise<void> {
   const start = performance.now();
@@ -48,13 +50,19 @@ async function check(what: string, work: () => Promise<void>): Promise<void> {
   } catch (error) {
     failed++;
     console.log(`failed  ${what}: ${error instanceof assert.AssertionError ? error.message : describeError(error)}`);
+    console.log(await agentLog().catch(describeError));
   }
 }
 
-/** A TPM with its maker's certificate; returns the folder of the maker's roots. */
-async function makeTpm(folder: string): Promise<string> {
+/** A TPM with its maker's certificate. */
+async function makeTpm(folder: string): Promise<void> {
+  const options = ["--create-ek-cert", "--pcr-banks", "sha1,sha256"];
+  await setUpSwtpm(join(folder, "tpm"), options, join(folder, "maker"));
+}
+
+/** The folder of the maker's roots, once it has made a TPM. */
+async function rootsOf(folder: string): Promise<string> {
   const [ca, roots] = [join(folder, "maker"), join(folder, "roots")];
-  await setUpSwtpm(join(folder, "tpm"), ["--create-ek-cert", "--pcr-banks", "sha1,sha256"], ca);
   await mkdir(roots);
   for (const name of ["issuercert.pem", "swtpm-localca-rootca-cert.pem"])
     await copyFile(join(ca, name), join(roots, name));
@@ -94,7 +102,8 @@ async function run(): Promise<void> {
   const { id } = await proposeBaseline({ ...ledger, key: keys[0], lines: baseline.lines });
   await approveBaseline({ ...ledger, key: keys[1], id });
 
-  const roots = await makeTpm(folder);
+  await makeTpm(folder);
+  const roots = await rootsOf(folder);
   const state = join(folder, "verifier");
   const config = join(folder, "verifier.json");
   const platform = { releases: [release], require: ["boot", "files", "agent", "runtime"] };
@@ -112,30 +121,37 @@ async function run(): Promise<void> {
   const [, address] = await verifier.waitFor(/listens on (\S+)/, WAIT_MS);
   const view = new VerifierView(address!, "vm");
   const operator = { address: address!, token: await readOperatorToken(join(state, "operator-token")) };
-  const invited = await invite(operator, { host: "vm", uncertified: false, anew: false, uses: 1, hours: 1 });
+  const inviteHost = () => invite(operator, { host: "vm", uncertified: false, anew: false, uses: 1, hours: 1 });
+  const invited = await inviteHost();
 
   const machine = new Machine(folder);
   closing.push(() => machine.stop());
-  // With a root device of its own the first file system is ramfs, which `tcb` measures, and not tmpfs, which it leaves out.
-  await machine.boot(
-    await kernelImage(),
-    initrd,
-    "console=ttyS0 root=/dev/ram0 rdinit=/init ima_policy=tcb panic=-1 quiet",
-  );
+  agentLog = () => machine.run("tail -c 1000 /run/agent.log");
   const outside = (address: string) => address.replace(/127\.0\.0\.1|localhost/, OUTSIDE);
-  await machine.run("mkdir -p /etc/pims");
-  await machine.write("/etc/pims/join.json", JSON.stringify({ ...invited, verifier: outside(invited.verifier) }));
-  await machine.write(
-    "/etc/pims/agent.json",
-    JSON.stringify({
-      host: "vm",
-      verifier: { joinFile: "/etc/pims/join.json" },
-      ledger: { ...ledger, url: outside(ledger.url) },
-      sweepIntervalMs: 2000,
-      attestIntervalMs: 3000,
-      gate: { mode: "off" },
-    }),
-  );
+  const boot = async (joined: typeof invited | null) => {
+    // With a root device of its own the first file system is ramfs, which `tcb` measures, and not tmpfs, which it leaves out.
+    await machine.boot(
+      await kernelImage(),
+      initrd,
+      "console=ttyS0 root=/dev/ram0 rdinit=/init ima_policy=tcb panic=-1 quiet",
+    );
+    await machine.run("mkdir -p /etc/pims");
+    if (joined !== null)
+      await machine.write("/etc/pims/join.json", JSON.stringify({ ...joined, verifier: outside(joined.verifier) }));
+    await machine.write(
+      "/etc/pims/agent.json",
+      JSON.stringify({
+        host: "vm",
+        // A host that was enrolled needs no such file any more.
+        verifier: { joinFile: "/etc/pims/join.json" },
+        ledger: { ...ledger, url: outside(ledger.url) },
+        sweepIntervalMs: 2000,
+        attestIntervalMs: 3000,
+        gate: { mode: "off" },
+      }),
+    );
+  };
+  await boot(invited);
   const until = (what: string, wished: (report: HostReport) => boolean) => view.waitUntil(what, WAIT_MS, never, wished);
 
   await check("the kernel's and the firmware's real lists lead to the PCRs of /dev/tpmrm0", async () => {
@@ -157,9 +173,7 @@ async function run(): Promise<void> {
   });
 
   await check("a container in the machine is trusted, and every link below its agent is proved", async () => {
-    await machine.run(
-      `${RUNC} run --no-pivot --detach --bundle ${BUNDLE} web </dev/null >/run/web.log 2>&1 || { cat /run/web.log; false; }`,
-    );
+    await startWeb(machine);
     await startAgent(machine);
     const report = await until("trusted", ({ containers }) => containers.some(({ status }) => status === "trusted"));
     assert.equal(report.evidence, "good");
@@ -214,12 +228,63 @@ async function run(): Promise<void> {
     const late = Date.now() - Date.parse(report.acceptedAt!) - STALE_MS;
     assert.ok(Date.now() - killed < STALE_MS + 30_000 && late < 10_000, `${late} ms late`);
   });
+
+  await check("the host reboots: its log leads back, and it is trusted again without anybody's help", async () => {
+    await startAgent(machine);
+    const { boots: before } = await until("evidence", ({ acceptedAt, text }) => {
+      return acceptedAt !== null && Date.now() - Date.parse(acceptedAt) < 5000 && text !== "";
+    });
+    assert.equal(before.known, 1);
+    // The file system has no journal; the agent goes on logging.
+    await machine.run("sync");
+    await machine.reset();
+    await boot(null);
+    await startWeb(machine);
+    await startAgent(machine);
+    const report = await until(
+      "trusted again",
+      ({ evidence, boots, containers }) =>
+        evidence === "good" &&
+        boots.known === 2 &&
+        containers.some(({ status, stoppedAt }) => status === "trusted" && stoppedAt === null),
+    );
+    // What was changed on the machine is gone with its memory, and its kernel measures anew.
+    assert.deepEqual(statesOf(report), ["proved", "proved", "proved", "proved"]);
+    const [first, second] = report.boots.last;
+    assert.ok(first?.bootId !== second?.bootId && first!.proved > 0 && second!.proved > 0);
+    assert.deepEqual([report.boots.unloggedResets, report.notice], [0, null]);
+    const shown = await pimsMeanwhile(["status", "--verifier", address!]);
+    assert.match(shown.stdout, /rebooted once/);
+  });
+
+  await check("another TPM under the host's name: tpm-changed", async () => {
+    await machine.reset();
+    await rename(join(folder, "tpm"), join(folder, "tpm-before"));
+    await rm(join(folder, "disk"));
+    await makeTpm(folder);
+    await boot(await inviteHost());
+    await startAgent(machine);
+    const report = await until("tpm-changed", ({ reason }) => reason === "tpm-changed");
+    assert.equal(report.notice?.reason, "tpm-changed");
+    assert.ok(report.containers.every(({ status }) => status !== "trusted"));
+    // What the first TPM has proved is still there.
+    assert.ok(report.records > 0 && report.boots.known === 2);
+    const listed = await pimsMeanwhile(["host", "list", "--verifier", address!]);
+    assert.equal(listed.status, 2);
+    assert.match(listed.stdout, /tpm-changed/);
+  });
 }
 
 const statesOf = (report: HostReport) => report.links!.map(({ state }) => state);
 
 async function pcr(machine: Machine, bank: string, index: number): Promise<string> {
   return (await machine.run(`cat /sys/class/tpm/tpm0/pcr-${bank}/${index}`)).trim().toLowerCase();
+}
+
+async function startWeb(machine: Machine): Promise<void> {
+  await machine.run(
+    `${RUNC} run --no-pivot --detach --bundle ${BUNDLE} web </dev/null >/run/web.log 2>&1 || { cat /run/web.log; false; }`,
+  );
 }
 
 async function startAgent(machine: Machine): Promise<void> {
