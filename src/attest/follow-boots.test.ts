@@ -159,3 +159,22 @@ test("log-broken: a boot is told of anywhere but at a log's beginning", () => {
   const second = formatRecord(0, PCR, [boot, boot]).line;
   assert.throws(() => followBoots(evidence(0, [second]), NOTHING_PROVED, PCR), refuses("log-broken", /record 0 tells/));
 });
+
+test("nothing that was told can be dropped, doubled, moved or written anew, whichever record it is", () => {
+  const [first, second, third] = chain(3, 2, 1);
+  const proved = provedOf(first!, 2);
+  const lines = [...first!.lines.slice(2), ...second!.lines, ...third!.lines];
+  const refused = (records: string[], what: string) =>
+    assert.throws(() => followBoots(evidence(2, records), proved, PCR), /^PimsError/, what);
+  const told = lines.length - third!.lines.length;
+  for (let at = 0; at < told; at++) {
+    refused(lines.toSpliced(at, 1), `without ${at}`);
+    refused(lines.toSpliced(at, 0, lines[at]!), `${at} twice`);
+    refused(lines.with(at, lines[at + 1]!).with(at + 1, lines[at]!), `${at} behind the next`);
+    const { recnum, content } = JSON.parse(lines[at]!) as { recnum: number; content: { events: LogEvent[] } };
+    const events = [...content.events, gapEvent("one more")];
+    refused(lines.with(at, formatRecord(recnum, PCR, events).line), `${at} with an event more`);
+    for (let end = 0; end < at; end++) refused(lines.toSpliced(end, at - end + 1), `without ${end} to ${at}`);
+  }
+  assert.equal(partsOf(evidence(2, lines), proved, PCR).length, 3);
+});
