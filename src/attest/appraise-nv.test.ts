@@ -19,7 +19,7 @@ import { appraise, NOTHING_PROVED, type Proved } from "./appraise.ts";
 import { collectEvidence } from "./collect.ts";
 import type { Evidence } from "./evidence.ts";
 import { gapEvent, sweepEvent } from "./sample-events.ts";
-import { assertAccepted, assertRefused, encodeQuote, nvRegister, temporaryFolder } from "./testing.ts";
+import { assertAccepted, assertRefused, encodeQuote, nvRegister, TestHost, temporaryFolder } from "./testing.ts";
 import { verifyLog } from "./verify-log.ts";
 
 const NONCE = "5a".repeat(32);
@@ -157,4 +157,26 @@ test("pcr-mismatch: a record is rewritten or withheld; an index that was extende
   const certified = await once.certify(ak, fromHex(NONCE));
   const evidence = { ...good, records: [line], ...encodeQuote(certified) };
   assertRefused(judge(evidence, NOTHING_PROVED, line, INDEX + 4), "pcr-mismatch", /does not lead/);
+});
+
+test("a log whose beginning is pruned says by its checkpoint which index it is in", async (t) => {
+  const host = await TestHost.start(t, undefined, INDEX);
+  const first = await host.answer(NONCE, 0, gapEvent("one"));
+  const expected = { akPublic: host.akPublic, nonce: NONCE, pcr: INDEX, first: parseRecord(first.records[0]!, 0) };
+  const { proved } = assertAccepted(appraise(first, expected, NOTHING_PROVED));
+  const { recnum } = await host.log.rotate(0);
+  const next = await host.answer(NONCE, proved.length);
+  const later = assertAccepted(appraise(next, expected, proved)).proved;
+  await host.log.prune(recnum);
+  await host.log.close();
+
+  const register = nvRegister(new NvRegister(host.tpm, INDEX));
+  const again = (await MeasurementLog.open(host.logFolder, register, host.bootId)).log;
+  await again.append([sweepEvent({ nonce: NONCE })]);
+  await again.close();
+  const quoted = { ak: host.akPublic, nonce: fromHex(NONCE), ...(await host.quote(fromHex(NONCE))) };
+  const report = await verifyLog(again.path, INDEX, { kind: "quote", ...quoted });
+  assert.deepEqual([report.agrees, report.from, report.records], [true, recnum, 3], report.text);
+  const evidence = await host.collect(NONCE, later.length);
+  assert.equal(assertAccepted(appraise(evidence, expected, later)).proved.length, later.length + 1);
 });
