@@ -109,6 +109,44 @@ test("an entry of another type than a file has no content, whatever its size say
   );
 });
 
+/** A header block with other bytes at some places, and the checksum that belongs to them. */
+function altered(block: Buffer, changes: Readonly<Record<number, string>>): Buffer {
+  const header = Buffer.from(block);
+  for (const [at, text] of Object.entries(changes)) header.write(text, Number(at), "latin1");
+  header.fill(" ", 148, 156);
+  const sum = header.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+  return header;
+}
+
+test("what forms leave open is decided as Go's archive/tar decides it", async () => {
+  const name = ({ name }: { name: Uint8Array }): string => Buffer.from(name).toString();
+  // Version 7 knows a folder by its slash, and a folder has no content.
+  const old = sampleTar([{ name: "folder/", type: "\0", claimedSize: 512 }, { name: "next" }]);
+  const entries = await read(old);
+  assert.deepEqual(
+    entries.map((entry) => [name(entry), entry.type, entry.size]),
+    [
+      ["folder/", "directory", 0],
+      ["next", "file", 0],
+    ],
+  );
+  // A header for all that follow takes back what one for the next entry said.
+  const global = sampleTar([
+    { name: "x", type: "x", content: "13 path=long\n" },
+    { name: "g", type: "g", content: "13 path=all\n\n".slice(0, 12).replace("13", "12") },
+    { name: "short" },
+  ]);
+  assert.deepEqual((await read(global)).map(name), ["short"]);
+  // star keeps times behind the first part of a name.
+  const plain = sampleTar([{ name: "b" }]);
+  assert.deepEqual((await read(altered(plain, { 345: "a", 476: "12345" }))).map(name), ["a/b"]);
+  const full = "a".repeat(131);
+  assert.deepEqual((await read(altered(plain, { 345: full, 476: "12345", 508: "tar\0" }))).map(name), [`${full}/b`]);
+  // GNU's form has other things there.
+  assert.deepEqual((await read(altered(plain, { 257: "ustar  \0", 345: "12345" }))).map(name), ["b"]);
+});
+
 const refused: [string, Buffer][] = [
   ["no archive", Buffer.alloc(1024, "x")],
   ["a sparse file of GNU's in an archive of another form", sampleTar([{ name: "a", type: "S" }])],
@@ -166,13 +204,13 @@ test("changed bytes give another reading or the one error", async () => {
 test("an extended header is read in one pass, however it is filled", () => {
   for (const pattern of ["1\n", "5 a=\n", "1", " ", "9", "11 path=ab\n"]) {
     const bytes = Buffer.alloc(1024 * 1024 - ((1024 * 1024) % pattern.length), pattern);
-    const started = performance.now();
+    const before = process.cpuUsage();
     try {
       parsePax(bytes);
     } catch (error) {
       assert.equal(errorCode(error), "image-malformed");
     }
-    assert.ok(performance.now() - started < 1000, JSON.stringify(pattern));
+    assert.ok(process.cpuUsage(before).user < 2e6, JSON.stringify(pattern));
   }
   assert.deepEqual(parsePax(Buffer.from("11 path=ab\n8 path=\n")), {});
   assert.deepEqual(parsePax(Buffer.from("8 path=\n11 path=ab\n")), { path: Buffer.from("ab") });
