@@ -37,10 +37,10 @@ test("a violation is proved at once, also when other evidence is on its way, and
   };
   const proved = async () => {
     const { containers } = await site.report();
-    return containers.flatMap(({ findings }) => findings.map(({ pid }) => pid)).toSorted();
+    const ours = containers.filter(({ container }) => container.id === app.id);
+    return ours.flatMap(({ findings }) => findings.map(({ pid }) => pid)).toSorted();
   };
   await until("the first evidence", async () => (await site.report()).evidence === "good");
-  assert.equal((await site.report()).longestUnprovedMs, null);
 
   agent.onRefused(REF, found(1));
   await until("the proof of the first", async () => (await proved()).includes(1001));
