@@ -48,6 +48,17 @@ test("a program whose output is not wanted any more is ended", async (t) => {
   assert.ok(!existsSync(`/proc/${pid}`));
 });
 
+test("a program that says nothing is given up, also when what it started lives on", async (t) => {
+  const folder = asPodman(t, 'echo begun; sleep 60 &\necho $! >"$0.child"\nexec sleep 60');
+  const started = performance.now();
+  await assert.rejects(lengthOf(savePodmanImage("web", 200)), {
+    code: "image-unreadable",
+    message: "podman gave nothing for 0.2 s",
+  });
+  assert.ok(performance.now() - started < 30_000);
+  process.kill(Number(readFileSync(join(folder, "podman.child"), "utf8")));
+});
+
 test("a program that is not installed, and a name that is an option, are one sentence", async (t) => {
   const path = process.env.PATH;
   t.after(() => {

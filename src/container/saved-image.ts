@@ -3,6 +3,8 @@ import { once } from "node:events";
 import { errorCode, PimsError } from "../core/errors.ts";
 
 const MAX_COMPLAINT_BYTES = 64 * 1024;
+/** A large image may take a while before its first byte comes. */
+const SILENCE_MS = 600_000;
 
 export interface Containerd {
   /** containerd keeps images by namespace: `default`, `k8s.io` for Kubernetes, `moby` for Docker. */
@@ -16,8 +18,9 @@ export interface Containerd {
  * Layers come uncompressed: another form would be compressed anew. Throws as it is read `image-not-found`, `image-unreadable` and
  * `tool-missing`.
  */
-export function savePodmanImage(name: string): AsyncGenerator<Uint8Array> {
-  return saved("podman", ["save", "--quiet", "--format", "docker-archive", imageName("Podman", name)], name);
+export function savePodmanImage(name: string, silenceMs = SILENCE_MS): AsyncGenerator<Uint8Array> {
+  const args = ["save", "--quiet", "--format", "docker-archive", imageName("Podman", name)];
+  return saved("podman", args, { name, silenceMs });
 }
 
 /**
@@ -30,7 +33,10 @@ export function saveContainerdImage(
 ): AsyncGenerator<Uint8Array> {
   const where = namespace === undefined ? [] : ["--namespace", namespace];
   const which = platform === undefined ? [] : ["--platform", platform];
-  return saved("ctr", [...where, "images", "export", ...which, "-", imageName("containerd", name)], name);
+  return saved("ctr", [...where, "images", "export", ...which, "-", imageName("containerd", name)], {
+    name,
+    silenceMs: SILENCE_MS,
+  });
 }
 
 /** A name goes into a command line: nothing that could be an option of it. */
@@ -40,7 +46,11 @@ function imageName(engine: string, name: string): string {
 }
 
 /** What a program writes to its standard output. Ends the program, wherever it is, when it is not read any more. */
-async function* saved(program: string, args: readonly string[], name: string): AsyncGenerator<Uint8Array> {
+async function* saved(
+  program: string,
+  args: readonly string[],
+  { name, silenceMs }: { readonly name: string; readonly silenceMs: number },
+): AsyncGenerator<Uint8Array> {
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, LC_ALL: "C" } });
   let complaint = "";
   const ended = once(child, "close").then(
@@ -51,12 +61,34 @@ async function* saved(program: string, args: readonly string[], name: string): A
     complaint = `${complaint}${text}`.slice(-MAX_COMPLAINT_BYTES);
   });
   try {
-    yield* child.stdout as AsyncIterable<Uint8Array>;
+    const chunks = (child.stdout as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+    for (;;) {
+      const next = await inTime(chunks.next(), silenceMs, program);
+      if (next.done) break;
+      yield next.value;
+    }
     const problem = await ended;
     if (problem !== null) throw problem;
   } finally {
     if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+    // What it has started itself may hold on to them.
+    child.stdout.destroy();
+    child.stderr.destroy();
     await ended;
+  }
+}
+
+async function inTime<T>(answer: Promise<T>, silenceMs: number, program: string): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new PimsError("image-unreadable", `${program} gave nothing for ${silenceMs / 1000} s`)),
+    silenceMs,
+  );
+  try {
+    return await Promise.race([answer, late.promise]);
+  } finally {
+    clearTimeout(timer);
+    answer.catch(() => undefined);
   }
 }
 
