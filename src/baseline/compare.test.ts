@@ -16,7 +16,7 @@ function baseline(files: Readonly<Record<string, string>>, header: Partial<Basel
   ]);
 }
 
-test("each member of the header counts, and is told as it was and is", () => {
+test("each member of the header counts, is under the root, and is told as it was and is", () => {
   const changes: Partial<BaselineHeader> = {
     identity: `sha256:${"1".repeat(64)}`,
     name: "other",
@@ -34,6 +34,7 @@ test("each member of the header counts, and is told as it was and is", () => {
     const old = before.header[member as keyof BaselineHeader] ?? null;
     assert.deepEqual(found.header, [{ member, before: old, after: value }], member);
     assert.ok(!isSame(found));
+    assert.notDeepEqual(after.root, before.root, member);
   }
   // The number of entries is told by the entries.
   const header = { ...baseline({}).header, ...changes };
