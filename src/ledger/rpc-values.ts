@@ -3,7 +3,7 @@ import { z } from "zod";
 import { garbage, type Rpc } from "./rpc.ts";
 
 /** A number as the Ethereum JSON-RPC writes it, at most 256 bits. */
-const quantitySchema = z
+export const quantitySchema = z
   .string()
   .regex(/^0x(0|[1-9a-f][0-9a-f]{0,63})$/)
   .transform((text) => BigInt(text));
