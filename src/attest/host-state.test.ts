@@ -225,6 +225,29 @@ test("of the stopped containers the longest stopped are forgotten, living ones n
   );
 });
 
+test("what was found in a container is not pushed out by others that come and go, before a boot or after it", () => {
+  const others = (name: string) => Array.from({ length: 1100 }, (_, index) => containerOf(`${name} ${index}`));
+  const pass = (...names: ReturnType<typeof others>) => names.flatMap((one) => [startEvent(one), stopEvent(one)]);
+  const boot = { type: "boot" as const, time: LATER, bootId: "00000000-0000-4000-8000-000000000002", previous: null };
+  const state = stateOf(startEvent(web), violationEvent(web), stopEvent(web), ...pass(...others("clean")));
+  assert.equal(state.containers.size, 1024 + 1);
+  apply(state, [boot, ...pass(...others("later")), startEvent(web)]);
+  assert.equal(state.containers.get(keyOf(web))?.violations.size, 1);
+  const found = others("found");
+  apply(state, [stopEvent(web), ...found.flatMap((one) => [startEvent(one), violationEvent(one), stopEvent(one)])]);
+  assert.equal(state.containers.size, 2 * 1024, "and that is bounded, too");
+});
+
+test("a container that lived at a boot is remembered longer than those that had stopped before", () => {
+  const gone = Array.from({ length: 1024 }, (_, index) => containerOf(String(index)));
+  const boot = { type: "boot" as const, time: LATER, bootId: "00000000-0000-4000-8000-000000000002", previous: null };
+  const state = stateOf(startEvent(web), ...gone.flatMap((one) => [startEvent(one), stopEvent(one)]), boot);
+  const next = containerOf("next");
+  apply(state, [startEvent(next), stopEvent(next)]);
+  assert.ok(state.containers.has(keyOf(web)));
+  assert.ok(!state.containers.has(keyOf(gone[0]!)));
+});
+
 test("runc leaves a container's id to the next one, which is not condemned for it; Docker starts the same one again", () => {
   for (const [runtime, expected] of [
     ["runc", 0],

@@ -69,6 +69,7 @@ export const MAX_LISTENERS = 1024;
 /** Sockets that may as well be clients', beyond which no more are remembered: a client may have a new one each minute. */
 const MAX_CLIENTS = 256;
 const MAX_ACTIONS = 1024;
+/** Stopped containers that are remembered: so many in which nothing was found, and so many in which something was. */
 const MAX_STOPPED = 1024;
 
 export function emptyHostState(): HostState {
@@ -279,17 +280,25 @@ function containerOf(state: HostState, container: ContainerName, time: string): 
 
 /** Stopped containers are remembered for a while, the longest stopped forgotten first. */
 function stop(state: HostState, container: ContainerState, time: string): void {
-  const key = keyOf(container.container);
   container.stoppedAt = time;
-  // The map keeps its order: the last that stopped goes to the end.
-  state.containers.delete(key);
-  state.containers.set(key, container);
+  moveToEnd(state, container);
   forgetStopped(state);
 }
 
+/** The map keeps its order: the last that stopped is the last to be forgotten. */
+function moveToEnd(state: HostState, container: ContainerState): void {
+  const key = keyOf(container.container);
+  state.containers.delete(key);
+  state.containers.set(key, container);
+}
+
+/** What was found in a container is not pushed out by others that only come and go: its id may be started again. */
 function forgetStopped(state: HostState): void {
   const stopped = [...state.containers].filter(([, { stoppedAt }]) => stoppedAt !== null);
-  for (const [key] of stopped.slice(0, Math.max(0, stopped.length - MAX_STOPPED))) state.containers.delete(key);
+  for (const found of [false, true]) {
+    const such = stopped.filter(([, { violations }]) => violations.size > 0 === found);
+    for (const [key] of such.slice(0, Math.max(0, such.length - MAX_STOPPED))) state.containers.delete(key);
+  }
 }
 
 /**
@@ -301,8 +310,9 @@ function beginBoot(state: HostState, time: string): void {
   // Before those that lived are added, since they are the likeliest to come again.
   forgetStopped(state);
   state.lastSweep = null;
-  for (const container of state.containers.values()) {
+  for (const container of [...state.containers.values()]) {
     const { earlier, code, processStarts, listeners, actions } = container;
+    if (container.stoppedAt === null) moveToEnd(state, container);
     container.stoppedAt ??= time;
     container.gate = null;
     moveInto(earlier.code, code, MAX_CODE);
