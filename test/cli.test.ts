@@ -49,7 +49,8 @@ test("help marks what must be given", () => {
         .stdout.replaceAll(/\n {3,}(?=[^ -])/g, " ")
         .matchAll(/^ +(--[a-z-]+).*\(required\)$/gm),
     ].map(([, option]) => option);
-  assert.deepEqual(required("baseline", "approve"), ["--registry", "--key"]);
+  // Who signs is a key or a remote signer.
+  assert.deepEqual(required("baseline", "approve"), ["--registry"]);
   assert.deepEqual(required("agent", "run"), ["--config"]);
   assert.deepEqual(required("scan"), []);
 });
