@@ -1,19 +1,26 @@
-// What root may try after a TPM was reset, so that its PCR is zero, or put back to an older state: none of it is accepted.
+// What root may try after a TPM was reset, so that its PCR is zero, cleared, or put back to an older state: what was proved
+// stays, and what is accepted all the same takes back only what no quote has shown.
 // How an honest log goes on after a reboot is not tried here.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { appraise, NOTHING_PROVED } from "../src/attest/appraise.ts";
+import { promisify } from "node:util";
+import { appraise, NOTHING_PROVED, type Proved } from "../src/attest/appraise.ts";
 import { gapEvent, sweepEvent, TIME, violationEvent } from "../src/attest/sample-events.ts";
 import { assertAccepted, assertRefused, encodeQuote, TestHost } from "../src/attest/testing.ts";
 import { fromHex, toHex } from "../src/core/bytes.ts";
-import { parseRecord } from "../src/log/record.ts";
+import { formatRecord, parseRecord } from "../src/log/record.ts";
 import { replay } from "../src/log/replay.ts";
+import { tctiOf } from "../src/tpm/address.ts";
 import { createAk } from "../src/tpm/attestation-key.ts";
+import { nvDefine } from "../src/tpm/commands/nv.ts";
 import { pcrExtend } from "../src/tpm/commands/pcr-extend.ts";
 import { pcrReset } from "../src/tpm/commands/pcr-reset.ts";
 import { quote } from "../src/tpm/commands/quote.ts";
+import { extendPublic } from "../src/tpm/extend-index.ts";
+import { NvRegister } from "../src/tpm/nv-register.ts";
 import { web } from "../src/verifier/testing.ts";
 import { contentOf, lineOf } from "./evidence/attester.ts";
 import { Site, type SiteHost } from "./evidence/site.ts";
@@ -159,4 +166,84 @@ test("a register that anybody may reset lets root take back what no quote has sh
   await extend(...log, sweepFor(2, second));
   assertAccepted(await judge(second, 2, [sweepFor(2, second)], proved));
   await assert.rejects(pcrReset(tpm, 13), { code: "tpm-error" }, "this is why 13 is the default");
+});
+
+const [FIRST, SECOND] = ["5a".repeat(32), "5b".repeat(32)];
+const tool = (host: TestHost, name: string, ...args: readonly string[]) =>
+  promisify(execFile)(name, ["-T", tctiOf(host.tpm.address), ...args]);
+
+/** TPM2_Clear by the lockout hierarchy, whose password is empty; then the counters are brought to where they were proved. */
+async function clearAndCatchUp(host: TestHost, proved: Proved): Promise<void> {
+  const tpm = proved.tpm!;
+  assert.ok(tpm.resetCount > 0 && tpm.restartCount === 0);
+  await tool(host, "tpm2_clear", "-c", "l");
+  for (let resets = 0; resets < tpm.resetCount; resets++) {
+    await host.powerOff();
+    await host.powerOn({ log: false });
+  }
+  await tool(host, "tpm2_setclock", String(tpm.clock + 1000n));
+}
+
+test("a TPM that is cleared and reset as often again takes back what no quote has shown, and nothing that one has", async (t) => {
+  const host = await TestHost.start(t);
+  await host.reboot();
+  const log = await host.answer(FIRST, 0, gapEvent("proved"));
+  const judge = async (records: string[]) => {
+    const quoted = encodeQuote(await host.quote(fromHex(SECOND)));
+    const expected = { akPublic, nonce: SECOND, pcr: 13 };
+    return appraise({ nonce: SECOND, from: proved.length, records, ...quoted }, expected, proved);
+  };
+  const { akPublic } = host;
+  const { proved } = assertAccepted(appraise(log, { akPublic, nonce: FIRST, pcr: 13 }, NOTHING_PROVED));
+  await host.append(violationEvent(web));
+
+  await clearAndCatchUp(host, proved);
+  const sweep = lineOf(proved.length, contentOf(sweepEvent({ nonce: SECOND })));
+  const anew = lineOf(0, contentOf({ type: "boot", time: TIME, bootId: BOOT_ID, previous: null }));
+  await host.extend(digestOf(anew));
+  assertRefused(await judge([anew]), "log-rollback");
+  // A log without what was proved does not lead to the register.
+  await host.extend(digestOf(sweep));
+  assertRefused(await judge([sweep]), "pcr-mismatch");
+
+  await clearAndCatchUp(host, proved);
+  for (const line of [...log.records, sweep]) await host.extend(digestOf(line));
+  const result = assertAccepted(await judge([sweep]));
+  // The violation is gone, and nothing is counted that would tell of it.
+  assert.deepEqual([result.told, result.unloggedResets, result.resumed], [[], 0, false]);
+
+  await tool(host, "tpm2_clearcontrol", "-C", "l", "s");
+  await host.powerOff();
+  await host.powerOn({ log: false });
+  await assert.rejects(tool(host, "tpm2_clear", "-c", "l"), /disabled|0x120/i);
+});
+
+test("an NV index is not begun once more by clearing the TPM", async (t) => {
+  const index = 0x01800080;
+  const host = await TestHost.start(t, undefined, index);
+  await host.reboot();
+  const log = await host.answer(FIRST, 0, gapEvent("proved"));
+  const first = parseRecord(log.records[0]!, 0);
+  const [boot] = first.events;
+  assert.ok(boot?.type === "boot" && boot.nv !== undefined);
+  const expected = { akPublic: host.akPublic, pcr: index, first };
+  const { proved } = assertAccepted(appraise(log, { ...expected, nonce: FIRST }, NOTHING_PROVED));
+  await host.append(violationEvent(web));
+
+  await clearAndCatchUp(host, proved);
+  const count = BigInt(boot.nv.count);
+  const digests = log.records.map(digestOf).map(fromHex);
+  const register = new NvRegister(host.tpm, index);
+  assert.ok((await register.begin()) > count, "the TPM remembers its highest counter");
+  const sweep = formatRecord(proved.length, index, [sweepEvent({ nonce: SECOND })]).line;
+  for (const digest of [...digests, fromHex(digestOf(sweep))]) await register.extend(digest);
+  const quoted = encodeQuote(await register.certify((await createAk(host.tpm)).handle, fromHex(SECOND)));
+  const evidence = { nonce: SECOND, from: proved.length, records: [sweep], ...quoted };
+  const result = appraise(evidence, { ...expected, nonce: SECOND }, proved);
+  assertRefused(result, "pcr-mismatch", /deleted and defined anew/);
+
+  await tool(host, "tpm2_nvundefine", "-C", "o", `0x${index.toString(16)}`);
+  await nvDefine(host.tpm, extendPublic(index, count));
+  register.goOn(count);
+  await assert.rejects(register.extend(digests[0]!), { message: /TPM_RC_POLICY/ });
 });
