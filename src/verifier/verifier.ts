@@ -21,7 +21,7 @@ import { publicKeyOf } from "../tpm/public-key.ts";
 import { Nonces } from "./nonces.ts";
 import type { Platforms } from "./platforms.ts";
 import { rebuildStates } from "./rebuild.ts";
-import { RecordsAhead } from "./records-ahead.ts";
+import { RecordsAhead, RecordsRoom } from "./records-ahead.ts";
 import type { HostRow, Store, VerdictRow } from "./store.ts";
 
 export interface VerifierOptions {
@@ -73,6 +73,7 @@ export class Verifier {
   readonly #options: VerifierOptions;
   readonly #modules: VerifierModules;
   readonly #memories = new Map<string, HostMemory>();
+  readonly #room = new RecordsRoom();
   /** One appraisal at a time for each host, since each builds on what the one before proved. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
@@ -80,7 +81,7 @@ export class Verifier {
   constructor(options: VerifierOptions, modules: VerifierModules) {
     this.#options = options;
     this.#modules = modules;
-    for (const [host, state] of rebuildStates(modules.store)) this.#memories.set(host, memoryOf(state));
+    for (const [host, state] of rebuildStates(modules.store)) this.#memories.set(host, memoryOf(state, this.#room));
   }
 
   /** PimsError `host-invalid` for what cannot be a host's name. */
@@ -117,7 +118,7 @@ export class Verifier {
     if (known === null || expected.anew) {
       store.enroll(host, akPublic, tokenDigest(token), tpm);
       this.#modules.platforms?.forget(host);
-      this.#memories.set(host, memoryOf(emptyHostState()));
+      this.#memories.set(host, memoryOf(emptyHostState(), this.#room));
     } else {
       const before = store.enrollments.identity(host);
       const sameTpm = before === null || before.ekName === tpm.ekName;
@@ -150,16 +151,23 @@ export class Verifier {
     return row !== null && hasDigest(token, row.tokenDigest);
   }
 
+  /** PimsError `host-revoked` or `host-cloned` for a host of which nothing is taken, and to which nothing is given. */
+  checkStanding(host: string): void {
+    const ousted = this.#ousted(host);
+    if (ousted !== null) throw new PimsError(ousted.reason, `no evidence of ${host} is taken: ${ousted.text}`);
+  }
+
   /** A nonce for the next evidence, and the number of the first record that the verifier lacks. */
   nonce(host: string): NonceAnswer {
     const memory = this.#memory(host);
-    const ousted = this.#ousted(host);
-    if (ousted !== null) throw new PimsError(ousted.reason, `no evidence of ${host} is taken: ${ousted.text}`);
+    this.checkStanding(host);
+    const nowMs = this.#modules.clock.monotonicMs();
+    this.#room.expire(nowMs);
     memory.wanted = false;
     const platform = this.#modules.platforms?.wanted(host);
     const { proved } = this.#row(host);
     return {
-      nonce: memory.nonces.give(this.#modules.clock.monotonicMs()),
+      nonce: memory.nonces.give(nowMs),
       from: proved.length,
       boot: proved.bootId,
       ...(platform === undefined ? {} : { platform }),
@@ -168,10 +176,13 @@ export class Verifier {
 
   /**
    * Keeps records of a host that lacks more than one message takes, until evidence comes that goes on after them. Returns
-   * the number of the next record. Throws `records-refused` when they do not follow what was proved or sent ahead.
+   * the number of the next record. Throws `records-refused` when they do not follow what was proved or sent ahead, or there is
+   * no room for them; what `checkStanding` throws.
    */
   stage(host: string, from: number, records: readonly string[]): number {
-    return this.#memory(host).ahead.add(from, records, this.#row(host).proved.length);
+    this.checkStanding(host);
+    const nowMs = this.#modules.clock.monotonicMs();
+    return this.#memory(host).ahead.add(from, records, this.#row(host).proved.length, nowMs);
   }
 
   /** Appraises evidence and stores what it proves. A refusal is an answer, not an error. */
@@ -246,9 +257,10 @@ export class Verifier {
     }
   }
 
-  /** Waits until somebody wants an attestation of this host, at most `timeoutMs`. */
+  /** Waits until somebody wants an attestation of this host, at most `timeoutMs`. Throws what `checkStanding` throws. */
   async waitForWanted(host: string, timeoutMs: number, signal: AbortSignal, isAwaited = () => false): Promise<boolean> {
     const memory = this.#memory(host);
+    this.checkStanding(host);
     if (memory.wanted || signal.aborted || isAwaited()) return memory.wanted;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, timeoutMs);
@@ -257,6 +269,7 @@ export class Verifier {
     await promise;
     clearTimeout(timer);
     memory.wakeAgent.delete(resolve);
+    this.checkStanding(host);
     return memory.wanted;
   }
 
@@ -384,14 +397,14 @@ export class Verifier {
   }
 }
 
-function memoryOf(state: HostState): HostMemory {
+function memoryOf(state: HostState, room: RecordsRoom): HostMemory {
   return {
     nonces: new Nonces(),
     state,
     wanted: false,
     wakeAgent: new Set(),
     waiters: new Set(),
-    ahead: new RecordsAhead(),
+    ahead: new RecordsAhead(room),
   };
 }
 

@@ -207,7 +207,7 @@ export async function verifierChecks(t: Ending): Promise<Check[]> {
       (bench, isWrong) => {
         const { from } = bench.verifier.nonce("node1");
         const megabyte = "x".repeat(1 << 20);
-        const records = Array.from({ length: 256 + Number(isWrong) }, () => megabyte);
+        const records = Array.from({ length: 255 + Number(isWrong) }, () => megabyte);
         return outcomeOf(() => bench.verifier.stage("node1", from, records));
       },
     ),
