@@ -156,7 +156,7 @@ export class Platform {
   /** Starts the agent, or starts it again on the log that it left. It may act on containers whose name matches `actOn`. */
   async startAgent(actOn: string): Promise<void> {
     const config = join(this.folder, "agent.json");
-    const content: Partial<AgentConfig> = {
+    const content: Partial<Omit<AgentConfig, "ledger">> & { ledger: LedgerConfig } = {
       host: this.host,
       state: join(this.folder, "agent"),
       tpm: this.tpmAddress,

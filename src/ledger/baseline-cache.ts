@@ -3,10 +3,10 @@ import { bytesEqual, fromHex, toHex } from "../core/bytes.ts";
 import { type Clock, rfc3339, systemClock } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import type { LedgerConfig } from "./config.ts";
-import { identityToHash } from "./identity.ts";
-import { readBaseline } from "./read-baseline.ts";
-import { openRegistry } from "./registry.ts";
-import { hasEnded, readBaselineOf } from "./registry-reads.ts";
+import { type HeightStore, heightsInMemory } from "./ledger-height.ts";
+import type { Proposal } from "./proposal.ts";
+import { ProvedLedger } from "./proved-ledger.ts";
+import { hasEnded } from "./registry-reads.ts";
 
 /** A copy of a baseline's lines, with the root that they had when they were copied. Neither is believed when read. */
 export interface BaselineCopy {
@@ -45,12 +45,19 @@ const ALTERED_MS = 10_000;
 /** How long an approved baseline holds while the chain does not answer. */
 const HOLD_MS = 600_000;
 
+/** What a cache may be given besides; without it nothing outlives it, and nobody is told. */
+export interface CacheModules {
+  readonly heights?: HeightStore;
+  /** Is told of endpoints that are left out. */
+  readonly report?: (text: string) => void;
+}
+
 /**
  * Reads baselines from the ledger and keeps copies, so that a judgement costs no download. The root in the contract's
- * state decides each time; a copy that does not lead to it is `altered` and thrown away.
+ * state, which is proved, decides each time; a copy that does not lead to it is `altered` and thrown away.
  */
 export class BaselineCache {
-  readonly #ledger: LedgerConfig;
+  readonly #ledger: ProvedLedger;
   readonly #store: BaselineStore;
   readonly #clock: Clock;
   readonly #answers = new Map<string, Answer>();
@@ -59,8 +66,13 @@ export class BaselineCache {
   #silence = "";
   readonly #running = new Map<string, Promise<BaselineState>>();
 
-  constructor(ledger: LedgerConfig, store: BaselineStore = memoryStore(), clock: Clock = systemClock) {
-    this.#ledger = ledger;
+  constructor(
+    ledger: LedgerConfig,
+    store: BaselineStore = memoryStore(),
+    clock: Clock = systemClock,
+    { heights = heightsInMemory(), report = () => {} }: CacheModules = {},
+  ) {
+    this.#ledger = new ProvedLedger(ledger, { clock, heights, report, timeoutMs: TIMEOUT_MS });
     this.#store = store;
     this.#clock = clock;
   }
@@ -112,20 +124,22 @@ export class BaselineCache {
     known: Answer | undefined,
     writes: number,
   ): Promise<{ state: BaselineState; until: bigint }> {
-    const registry = await openRegistry({ ...this.#ledger, timeoutMs: TIMEOUT_MS });
-    const { status, root, until } = await readBaselineOf(registry, identityToHash(identity));
-    if (status === "revoked") return { state: revoked(), until: 0n };
-    if (status !== "approved") return { state: { status: status === "none" ? "none" : "proposed" }, until: 0n };
+    const standing = await this.#ledger.standingOf(identity);
+    if (standing.status === "revoked") return { state: revoked(), until: 0n };
+    if (standing.status !== "approved") return { state: { status: standing.status }, until: 0n };
+    const { proposal } = standing;
+    const { until } = proposal;
     if (hasEnded(until, this.#clock.now())) return { state: superseded(until), until: 0n };
-    return { state: await this.#approved(identity, fromHex(root.slice(2)), known, writes), until };
+    return { state: await this.#approved(identity, proposal, known, writes), until };
   }
 
   async #approved(
     identity: string,
-    root: Uint8Array,
+    proposal: Proposal,
     known: Answer | undefined,
     writes: number,
   ): Promise<BaselineState> {
+    const root = fromHex(proposal.root.slice(2));
     if (known?.state.status === "approved" && known.writes === writes && bytesEqual(known.state.baseline.root, root))
       return known.state;
     const copy = this.#store.read(identity);
@@ -138,12 +152,9 @@ export class BaselineCache {
         text: `the stored copy of the baseline of ${identity} is not what the ledger's root says`,
       };
     }
-    const read = await readBaseline({ ...this.#ledger, identity, nowMs: this.#clock.now() });
-    if (read.status === "revoked") return revoked();
-    if (read.status === "superseded") return superseded(read.until);
-    if (read.status !== "approved") return { status: read.status };
-    this.#store.write(identity, { root: toHex(read.root), lines: read.baseline.lines });
-    return { status: "approved", baseline: read.baseline };
+    const baseline = await this.#ledger.baselineOf(proposal);
+    this.#store.write(identity, { root: toHex(root), lines: baseline.lines });
+    return { status: "approved", baseline };
   }
 }
 

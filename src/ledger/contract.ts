@@ -58,7 +58,8 @@ export async function callContract({ rpc, address, block }: Contract, data: Hex)
   return parseData(rpc, "result of a call", answer.result);
 }
 
-function noContract(name: ContractName, url: string, address: string): PimsError {
+/** There is another contract at the address, or none. */
+export function noContract(name: ContractName, url: string, address: string): PimsError {
   const text = `there is no ${WORDS[name]} of this version at ${printable(address)} on ${url}`;
   return new PimsError("ledger-no-registry", text, { hint: "give the address that pims ledger deploy printed" });
 }

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { ServerResponse } from "node:http";
 import { after, before, type TestContext, test } from "node:test";
 import { deflateSync } from "node:zlib";
 import { bytesToHex, encodeAbiParameters, parseAbiParameters } from "viem";
@@ -8,8 +7,8 @@ import { describeError, PimsError } from "../core/errors.ts";
 import { approveBaseline } from "./approve.ts";
 import { proposeBaseline } from "./propose.ts";
 import { readBaseline } from "./read-baseline.ts";
-import { openRpc } from "./rpc.ts";
 import { ending, startTestLedger, type TestLedger, testActions, testIdentity, testLines } from "./testing.ts";
+import { type Lie, lieAbout, pour, serve } from "./testing-endpoints.ts";
 
 const file = ending();
 after(() => file.end());
@@ -23,32 +22,7 @@ before(async () => {
   await actions.approve(ledger.publishers[1], id);
 });
 
-type Lie = (method: string, result: unknown, params: unknown[]) => unknown;
-
-/** An HTTP endpoint that passes requests on to the true chain and changes what comes back. */
-async function lyingEndpoint(t: TestContext, lie: Lie): Promise<string> {
-  const honest = openRpc(ledger.chain.url);
-  return serve(t, async (body, response) => {
-    const { id, method, params } = JSON.parse(body) as { id: number; method: string; params: unknown[] };
-    const answer = await honest.request(method, params);
-    const told = "result" in answer ? { result: lie(method, answer.result, params) } : answer;
-    response.end(JSON.stringify({ jsonrpc: "2.0", id, ...told }));
-  });
-}
-
-async function serve(t: TestContext, handle: (body: string, response: ServerResponse) => unknown): Promise<string> {
-  const server = createServer(async (request, response) => {
-    let body = "";
-    for await (const part of request as AsyncIterable<Buffer>) body += part.toString();
-    await handle(body, response);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
+const lyingEndpoint = (t: TestContext, lie: Lie): Promise<string> => lieAbout(t, ledger.chain.url, lie);
 
 const readFrom = (url: string, timeoutMs = 5000) =>
   readBaseline({ url, timeoutMs, registry: ledger.place.registry, identity: testIdentity("target") });
@@ -174,15 +148,6 @@ test("endless, oversized, slow, broken and foreign answers end with one clear er
     assert.ok(performance.now() - started < 3000, `${name} took too long`);
   }
 });
-
-function pour(response: ServerResponse): void {
-  const part = Buffer.alloc(64 * 1024, " ");
-  const more = (): void => {
-    while (!response.destroyed && response.write(part));
-    if (!response.destroyed) response.once("drain", more);
-  };
-  more();
-}
 
 test("a chain that is not there is one sentence and what to do", async () => {
   await assert.rejects(readFrom("http://127.0.0.1:1"), (error: unknown) => {

@@ -10,12 +10,15 @@ import { registryAbi } from "./registry-abi.ts";
 import { garbage } from "./rpc.ts";
 import { callLogs } from "./rpc-values.ts";
 
+/** Who is asked for entries, and of which contract. */
+export type Source = Pick<Registry, "rpc" | "address">;
+
 /**
  * The baseline of a proposal, rebuilt from event data alone, and proven to be what the proposal's id names: the pieces
  * by the hash chain, the lines by number and Merkle root, the header by the identity.
  * Throws `baseline-altered` when the data is not what the id names, `ledger-refused` when it is not complete.
  */
-export async function rebuildBaseline(registry: Registry, proposal: Proposal): Promise<Baseline> {
+export async function rebuildBaseline(registry: Source, proposal: Proposal): Promise<Baseline> {
   if (proposal.delivered !== proposal.chunks) {
     throw new PimsError(
       "ledger-refused",
@@ -35,7 +38,7 @@ export async function rebuildBaseline(registry: Registry, proposal: Proposal): P
 }
 
 /** One request a piece, so that no answer is larger than one piece, however large the baseline is. */
-async function readChunk(registry: Registry, proposal: Proposal, index: number): Promise<Uint8Array> {
+async function readChunk(registry: Source, proposal: Proposal, index: number): Promise<Uint8Array> {
   const topics = encodeEventTopics({
     abi: registryAbi,
     eventName: "BaselineData",
@@ -55,7 +58,7 @@ async function readChunk(registry: Registry, proposal: Proposal, index: number):
   return chunk;
 }
 
-function decodeChunk(registry: Registry, data: Hex): Uint8Array {
+function decodeChunk(registry: Source, data: Hex): Uint8Array {
   try {
     return hexToBytes(decodeAbiParameters(parseAbiParameters("bytes data"), data)[0]);
   } catch (error) {

@@ -82,7 +82,7 @@ export async function readList(registry: Registry, from: bigint, count: bigint) 
 }
 
 /** The last second that RFC 3339 can write. */
-const LAST_SECOND = 253_402_300_799n;
+export const LAST_SECOND = 253_402_300_799n;
 
 function endOf(registry: Registry, until: bigint): bigint {
   if (until > LAST_SECOND) throw garbage(registry.rpc.url, "an end beyond all years");

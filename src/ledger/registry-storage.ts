@@ -37,6 +37,11 @@ export function currentSlot(identity: Hex): Hex {
   return numberToHex(ofKey(identity, registrySlots.current), { size: 32 });
 }
 
+/** The slot of the id that was proposed last for an identity. */
+export function latestSlot(identity: Hex): Hex {
+  return numberToHex(ofKey(identity, registrySlots.latest), { size: 32 });
+}
+
 /** The slot of one word of a proposal. */
 export function proposalSlot(id: Hex, word: keyof typeof proposalWords): Hex {
   return numberToHex(ofKey(id, registrySlots.proposals) + proposalWords[word], { size: 32 });
@@ -44,13 +49,36 @@ export function proposalSlot(id: Hex, word: keyof typeof proposalWords): Hex {
 
 /** How a proposal stands, from its word. `until`: seconds since 1970 UTC, zero: no end. */
 export function parseStanding(word: Hex): { approved: boolean; revoked: boolean; until: bigint } {
-  const value = hexToBigInt(word);
-  const take = (from: bigint, bits: bigint): bigint => (value >> from) & ((1n << bits) - 1n);
+  const [approved, revoked, until] = split(word, [8, 8, 64]);
+  return { approved: approved !== 0n, revoked: revoked !== 0n, until: until! };
+}
+
+/** Who proposed, and how many pieces and lines there are, from their word. */
+export function parseParts(word: Hex): { proposer: Hex; chunks: number; delivered: number; lines: number } {
+  const [proposer, chunks, delivered, lines] = split(word, [160, 32, 32, 32]);
   return {
-    approved: take(0n, 8n) !== 0n,
-    revoked: take(8n, 8n) !== 0n,
-    until: take(16n, 64n),
+    proposer: numberToHex(proposer!, { size: 20 }),
+    ...{ chunks: Number(chunks), delivered: Number(delivered), lines: Number(lines) },
   };
+}
+
+/** Of what revision and epoch a proposal is, the blocks of its events and how many signed it, from their word. */
+export function parseBlocks(word: Hex) {
+  const [revision, firstBlock, lastBlock, epoch, approvals] = split(word, [64, 64, 64, 32, 32]);
+  return {
+    ...{ revision: revision!, firstBlock: firstBlock!, lastBlock: lastBlock! },
+    ...{ epoch: Number(epoch), approvals: Number(approvals) },
+  };
+}
+
+/** Values of so many bits, from the word's low end on. */
+function split(word: Hex, bits: readonly number[]): bigint[] {
+  let value = hexToBigInt(word);
+  return bits.map((length) => {
+    const part = BigInt.asUintN(length, value);
+    value >>= BigInt(length);
+    return part;
+  });
 }
 
 function ofKey(key: Hex, slot: bigint): bigint {

@@ -10,6 +10,7 @@ import { listBaselines, readBaseline } from "./read-baseline.ts";
 import { openRegistry } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import { maxOverlapSeconds, revokeBaseline, supersedeBaseline } from "./revoke.ts";
+import { openRpc } from "./rpc.ts";
 import {
   ending,
   startTestLedger,
@@ -19,6 +20,7 @@ import {
   testIdentity,
   testLines,
 } from "./testing.ts";
+import { serve } from "./testing-endpoints.ts";
 
 const reverts = (cause: string) => ({ code: "ledger-refused", cause });
 
@@ -119,10 +121,18 @@ test("an overlap that was read ends also while the chain is silent", async () =>
   const [one, two] = [await approved("silent"), await approved("next")];
   const { until } = await supersedeBaseline({ ...ledger.place, key: a, id: one, by: two, overlapSeconds: 1000 });
   const clock = { ms: Number(until) * 1000 - 1, mono: 0, monotonicMs: () => clock.mono, now: () => clock.ms };
-  const place = { ...ledger.place };
-  const cache = new BaselineCache(place, undefined, clock);
+  const state = { isSilent: false };
+  const url = await serve(file, async (body, response) => {
+    const { id, method, params } = JSON.parse(body) as { id: number; method: string; params: unknown[] };
+    if (state.isSilent) response.destroy();
+    else
+      response.end(
+        JSON.stringify({ jsonrpc: "2.0", id, ...(await openRpc(ledger.chain.url).request(method, params)) }),
+      );
+  });
+  const cache = new BaselineCache({ ...ledger.place, url }, undefined, clock);
   assert.equal((await cache.lookUp(testIdentity("silent"))).status, "approved");
-  place.url = "http://127.0.0.1:1";
+  state.isSilent = true;
   clock.mono = 5000;
   assert.equal((await cache.lookUp(testIdentity("silent"))).status, "approved");
   clock.ms += 1;

@@ -41,6 +41,8 @@ export function ending(): Ending & { end(): Promise<void> } {
 }
 
 export interface TestLedger {
+  /** Where the chain keeps its journal. */
+  folder: string;
   chain: RunningChain;
   place: { url: string; registry: Address };
   deployer: LedgerKey;
@@ -66,7 +68,7 @@ export async function startTestLedger(t: Ending): Promise<TestLedger> {
     publishers: publishers.map((key) => key.address),
     quorum: 2,
   });
-  return { chain, place: { url: chain.url, registry: address }, deployer, publishers };
+  return { folder, chain, place: { url: chain.url, registry: address }, deployer, publishers };
 }
 
 export function testIdentity(name: string): string {

@@ -10,6 +10,7 @@ import { systemClock } from "../core/clock.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { makePrivateFile, replacePrivateFile } from "../core/private-file.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
+import { singleEndpointNotice } from "../ledger/config.ts";
 import { type LedgerKey, readKeyFile, readPassphraseFile } from "../ledger/keys.ts";
 import { isNvIndex } from "../log/pcr.ts";
 import { readRoots } from "../tpm/certificate/roots.ts";
@@ -55,7 +56,9 @@ export async function runVerifier(
   const orders = new Orders(await openOrdersKey(config.state), systemClock);
   const signer = await openCheckpointKey(config);
   const store = Store.open(join(config.state, "verifier.sqlite"));
-  const cache = new BaselineCache(config.ledger, store.baselines());
+  const notice = singleEndpointNotice(config.ledger);
+  if (notice !== undefined) report(notice);
+  const cache = new BaselineCache(config.ledger, store.baselines(), systemClock, { heights: store.heights(), report });
   const { host, port } = config.listen;
   let app: FastifyInstance;
   let checkpointing: Checkpointing | undefined;

@@ -7,6 +7,7 @@ import type { Evidence } from "../attest/evidence.ts";
 import { type PlatformState, platformStateSchema } from "../attest/platform-state.ts";
 import { PimsError } from "../core/errors.ts";
 import type { BaselineCopy, BaselineStore } from "../ledger/baseline-cache.ts";
+import type { HeightStore } from "../ledger/ledger-height.ts";
 import { ENROLLMENT_SCHEMA, EnrollmentStore } from "./enrollment-store.ts";
 import { EVIDENCE_SCHEMA, EvidenceStore } from "./evidence-store.ts";
 import { RECORD_SCHEMA, RecordStore } from "./record-store.ts";
@@ -64,6 +65,11 @@ CREATE TABLE IF NOT EXISTS baselines (
   identity TEXT PRIMARY KEY,
   root TEXT NOT NULL,
   lines TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS ledger_heights (
+  ledger TEXT PRIMARY KEY,
+  number TEXT NOT NULL,
+  hash TEXT NOT NULL
 ) STRICT;
 `;
 /** Counts up with each form that the one before cannot be read as. */
@@ -231,6 +237,23 @@ export class Store {
       write: (identity, copy) => this.saveBaseline(identity, copy),
       forget: (identity) => this.forgetBaseline(identity),
       foreignWrites: () => this.foreignWrites(),
+    };
+  }
+
+  /** How high the ledgers were that this verifier believed. */
+  heights(): HeightStore {
+    const read = this.#database.prepare("SELECT number, hash FROM ledger_heights WHERE ledger = ?");
+    const write = this.#database.prepare(
+      "INSERT OR REPLACE INTO ledger_heights (ledger, number, hash) VALUES (?, ?, ?)",
+    );
+    return {
+      read(ledger) {
+        const row = read.get(ledger);
+        return row === undefined
+          ? null
+          : { number: BigInt(String(row.number)), hash: String(row.hash) as `0x${string}` };
+      },
+      write: (ledger, { number, hash }) => void write.run(ledger, `${number}`, hash),
     };
   }
 

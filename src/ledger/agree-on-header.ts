@@ -1,0 +1,114 @@
+import { numberToHex } from "viem";
+import { PimsError } from "../core/errors.ts";
+import { type Header, verifyHeader } from "./block-header.ts";
+import type { Endpoints, Told } from "./endpoints.ts";
+import { garbage, type Rpc } from "./rpc.ts";
+import { callQuantity } from "./rpc-values.ts";
+
+/** Why a header is believed. Seals of a known set of validators would be another way to an `AgreedHeader`. */
+export interface HeaderPolicy {
+  /** How many endpoints must have the same block: more than half of them. */
+  readonly agree: number;
+  /** How many blocks above it there must be, or the chain's own word on what is final. */
+  readonly depth: number | "finalized";
+}
+
+/** A block that enough endpoints have at the same height. */
+export interface AgreedHeader {
+  readonly header: Header;
+  readonly chainId: bigint;
+  /** Who has it: whom to ask for proofs. */
+  readonly by: readonly Rpc[];
+}
+
+/** An endpoint that is so many blocks behind is not merely a moment late. */
+const MAX_LAG = 8n;
+
+interface Head {
+  readonly chainId: bigint;
+  /** The newest block that the policy allows of this endpoint. */
+  readonly height: bigint;
+  readonly header: Header;
+}
+
+/**
+ * The newest block that as many endpoints agree on as the policy asks for. Endpoints that answer slowly or with garbage,
+ * that are far behind or have another block are named and left out. Throws `ledger-unreachable`, `ledger-unverified`.
+ */
+export async function agreeOnHeader(endpoints: Endpoints, policy: HeaderPolicy): Promise<AgreedHeader> {
+  const right = endpoints.withoutFault();
+  const agreed = right.length >= policy.agree ? await agreeAmong(endpoints, right, policy) : null;
+  if (agreed !== null) return agreed;
+  const all = right.length < endpoints.all.length ? await agreeAmong(endpoints, endpoints.all, policy) : null;
+  if (all !== null) return all;
+  throw disagreement(endpoints, policy.agree);
+}
+
+async function agreeAmong(endpoints: Endpoints, rpcs: readonly Rpc[], { agree, depth }: HeaderPolicy) {
+  const heads = await endpoints.ask(rpcs, agree, (rpc) => readHead(rpc, depth));
+  const heights = [...new Set(heads.map(({ value }) => value.height))].sort((a, b) => (a < b ? 1 : -1));
+  for (const height of heights) {
+    const high = new Map(heads.filter(({ value }) => value.height >= height).map(({ rpc, value }) => [rpc, value]));
+    if (high.size < agree) continue;
+    const told = await endpoints.ask([...high.keys()], agree, async (rpc) => {
+      const { chainId, header } = high.get(rpc)!;
+      return { chainId, header: header.number === height ? header : await readHeader(rpc, numberToHex(height)) };
+    });
+    const blocks = Map.groupBy(told, ({ value }) => `${value.chainId} ${value.header.hash}`);
+    const agreed = [...blocks.values()].find((same) => same.length >= agree);
+    if (agreed === undefined) continue;
+    for (const { rpc } of agreed) endpoints.isRight(rpc);
+    for (const other of told) if (!agreed.includes(other)) endpoints.leaveOut(other.rpc, fork(other, height));
+    for (const { rpc, value } of heads)
+      if (value.height + MAX_LAG < height) endpoints.leaveOut(rpc, behind(rpc, value.height, height));
+    const { chainId, header } = agreed[0]!.value;
+    return { chainId, header, by: agreed.map(({ rpc }) => rpc) };
+  }
+  return null;
+}
+
+async function readHead(rpc: Rpc, depth: HeaderPolicy["depth"]): Promise<Head> {
+  const [chainId, header] = await Promise.all([
+    callQuantity(rpc, "eth_chainId", []),
+    readHeader(rpc, depth === "finalized" ? depth : "latest"),
+  ]);
+  const height = depth === "finalized" ? header.number : header.number - BigInt(depth);
+  if (height < 0n) throw garbage(rpc.url, `a chain of fewer than ${depth} blocks`);
+  return { chainId, height, header };
+}
+
+async function readHeader(rpc: Rpc, block: string): Promise<Header> {
+  const answer = await rpc.call("eth_getBlockByNumber", [block, false]);
+  if (answer === null) throw garbage(rpc.url, `it has no block ${block}`);
+  let header: Header;
+  try {
+    header = verifyHeader(answer);
+  } catch (error) {
+    throw error instanceof PimsError ? garbage(rpc.url, error.message, error) : error;
+  }
+  if (block.startsWith("0x") && header.number !== BigInt(block)) throw garbage(rpc.url, "another block than asked for");
+  return header;
+}
+
+const fork = ({ rpc, value }: Told<{ chainId: bigint }>, height: bigint): PimsError =>
+  new PimsError(
+    "ledger-unverified",
+    `the chain at ${rpc.url}, number ${value.chainId}, has another block ${height} than the others`,
+  );
+
+const behind = (rpc: Rpc, height: bigint, agreed: bigint): PimsError =>
+  new PimsError("ledger-unverified", `the chain at ${rpc.url} is behind, at block ${height} of ${agreed}`);
+
+/** Of one endpoint its own fault; of several how each stands. */
+function disagreement(endpoints: Endpoints, agree: number): PimsError {
+  const faults = endpoints.all.map((rpc) => endpoints.faultOf(rpc));
+  const only = faults[0];
+  if (faults.length === 1 && only !== undefined) return only;
+  const isSilent = faults.every((fault) => fault?.code === "ledger-unreachable");
+  const each = endpoints.all.map((rpc, index) => faults[index]?.message ?? `${rpc.url} agrees with too few`);
+  return new PimsError(
+    isSilent ? "ledger-unreachable" : "ledger-unverified",
+    `no ${agree} of the ledger's ${each.length} endpoints agree on a block: ${each.join("; ")}`,
+    { hint: "look at the endpoints, and at who keeps them" },
+  );
+}

@@ -1,0 +1,62 @@
+import { type Address, type Hex, keccak256, numberToHex } from "viem";
+import { z } from "zod";
+import { PimsError } from "../core/errors.ts";
+import type { AgreedHeader } from "./agree-on-header.ts";
+import { artifactOf, type ContractName } from "./artifact.ts";
+import { noContract } from "./contract.ts";
+import type { Endpoints } from "./endpoints.ts";
+import { garbage, type Rpc } from "./rpc.ts";
+import { type Account, verifyAccount, verifySlot } from "./state-proof.ts";
+import { maxNodeBytes, maxProofNodes } from "./trie-proof.ts";
+
+const nodesSchema = z
+  .array(
+    z
+      .string()
+      .max(2 + 2 * maxNodeBytes)
+      .regex(/^0x([0-9a-f]{2})*$/)
+      .transform((text) => text as Hex),
+  )
+  .max(maxProofNodes);
+/** What else eth_getProof says follows from the proofs (EIP-1186). */
+const proofSchema = z.object({
+  accountProof: nodesSchema,
+  storageProof: z.array(z.object({ proof: nodesSchema })).max(16),
+});
+
+/**
+ * Words of a contract's storage at an agreed block, each proved to be what the chain's state holds. The contract's code
+ * is proved to be what this version compiles to, by its hash. Endpoints whose proofs prove nothing are left out.
+ * Throws `ledger-no-registry`, `ledger-unverified`, `ledger-unreachable`, `ledger-refused`.
+ */
+export async function proveWords(
+  endpoints: Endpoints,
+  { header, by }: AgreedHeader,
+  { name, address }: { name: ContractName; address: Address },
+  slots: readonly Hex[],
+): Promise<Hex[]> {
+  const block = numberToHex(header.number);
+  const { account, words } = await endpoints.askInTurn(by, async (rpc) => {
+    const answer = proofSchema.safeParse(await rpc.call("eth_getProof", [address, slots, block]));
+    if (!answer.success || answer.data.storageProof.length !== slots.length) throw garbage(rpc.url, "malformed proof");
+    const { accountProof, storageProof } = answer.data;
+    return proved(rpc, () => {
+      const account = verifyAccount(header.stateRoot, address, accountProof);
+      const wordOf = ({ storageRoot }: Account, index: number) =>
+        verifySlot(storageRoot, slots[index]!, storageProof[index]!.proof);
+      return { account, words: account === null ? [] : slots.map((_, index) => wordOf(account, index)) };
+    });
+  });
+  // That is no endpoint's fault: it is proved.
+  if (account?.codeHash !== keccak256(artifactOf(name).deployedBytecode))
+    throw noContract(name, by.map(({ url }) => url).join(", "), address);
+  return words;
+}
+
+function proved<T>(rpc: Rpc, verify: () => T): T {
+  try {
+    return verify();
+  } catch (error) {
+    throw error instanceof PimsError ? garbage(rpc.url, error.message, error) : error;
+  }
+}

@@ -1,0 +1,130 @@
+import type { Address } from "viem";
+import type { Baseline } from "../baseline/format.ts";
+import { type Clock, rfc3339 } from "../core/clock.ts";
+import { describeError, PimsError } from "../core/errors.ts";
+import { type AgreedHeader, agreeOnHeader } from "./agree-on-header.ts";
+import type { LedgerConfig } from "./config.ts";
+import { Endpoints } from "./endpoints.ts";
+import { identityToHash } from "./identity.ts";
+import { type HeightStore, type LedgerHeight, ledgerName } from "./ledger-height.ts";
+import type { Proposal } from "./proposal.ts";
+import { proveWords } from "./prove-words.ts";
+import { rebuildBaseline } from "./rebuild.ts";
+import { openRpc } from "./rpc.ts";
+import { readStanding, type Standing } from "./standing.ts";
+
+/** How long an agreed block is read at before a newer one is asked for. */
+const AGREED_MS = 1000;
+/** Bound of a request for a piece of entry data, up to 200 kB. */
+const PIECE_TIMEOUT_MS = 10_000;
+
+export interface LedgerModules {
+  readonly clock: Clock;
+  readonly heights: HeightStore;
+  /** Bound of each request, milliseconds. */
+  readonly timeoutMs: number;
+  /** Is told of endpoints that are left out. */
+  readonly report: (text: string) => void;
+}
+
+/**
+ * The registry as its chain's state has it, by proofs against a block that enough endpoints agree on: no endpoint's word
+ * counts alone, unless there is one only. Its block never goes back.
+ */
+export class ProvedLedger {
+  readonly #config: LedgerConfig;
+  readonly #modules: LedgerModules;
+  readonly #endpoints: Endpoints;
+  readonly #address: Address;
+  #agreed: { readonly header: Promise<AgreedHeader>; readonly atMs: number } | undefined;
+  #isAsking = false;
+  readonly #heights = new Map<string, LedgerHeight>();
+
+  constructor(config: LedgerConfig, modules: LedgerModules) {
+    this.#config = config;
+    this.#modules = modules;
+    this.#endpoints = new Endpoints([config.url, ...(config.witnesses ?? [])], modules);
+    this.#address = config.registry.toLowerCase() as Address;
+  }
+
+  /** What stands for an image. Throws `ledger-unreachable`, `ledger-unverified`, `ledger-no-registry`, `ledger-refused`. */
+  async standingOf(identity: string): Promise<Standing> {
+    const hash = identityToHash(identity);
+    const agreed = await this.#agreedHeader();
+    const place = { name: "BaselineRegistry", address: this.#address, chainId: agreed.chainId } as const;
+    return readStanding(place, hash, (slots) => proveWords(this.#endpoints, agreed, place, slots));
+  }
+
+  /**
+   * The baseline that a proposal names, from whichever endpoint has its entries: they must lead to the proposal's
+   * data hash and root. Throws as `rebuildBaseline`.
+   */
+  baselineOf(proposal: Proposal): Promise<Baseline> {
+    return this.#endpoints.askInTurn(this.#endpoints.all, ({ url }) =>
+      rebuildBaseline({ rpc: openRpc(url, PIECE_TIMEOUT_MS), address: this.#address }, proposal),
+    );
+  }
+
+  /** For all that is asked within a second the same block. */
+  #agreedHeader(): Promise<AgreedHeader> {
+    const nowMs = this.#modules.clock.monotonicMs();
+    if (this.#agreed !== undefined && (this.#isAsking || nowMs - this.#agreed.atMs < AGREED_MS))
+      return this.#agreed.header;
+    this.#isAsking = true;
+    const header = this.#agree().finally(() => {
+      this.#isAsking = false;
+    });
+    this.#agreed = { header, atMs: nowMs };
+    return header;
+  }
+
+  async #agree(): Promise<AgreedHeader> {
+    const { witnesses = [], agree, depth = 0, maxAgeMs } = this.#config;
+    const majority = Math.floor((1 + witnesses.length) / 2) + 1;
+    const agreed = await agreeOnHeader(this.#endpoints, { agree: agree ?? majority, depth });
+    const { number, timestamp } = agreed.header;
+    if (maxAgeMs !== undefined && Number(timestamp) * 1000 + maxAgeMs < this.#modules.clock.now())
+      throw unverified(
+        `the ledger's newest block ${number} is of ${timeOf(timestamp)}, older than 'ledger.maxAgeMs' allows`,
+        "see whether the chain still makes blocks, and this machine's clock",
+      );
+    await this.#neverBack(agreed);
+    return agreed;
+  }
+
+  async #neverBack({ header: { number, hash }, chainId }: AgreedHeader): Promise<void> {
+    const ledger = ledgerName(chainId, this.#address);
+    const known = this.#heights.get(ledger) ?? (await this.#kept(() => this.#modules.heights.read(ledger)));
+    if (known !== null && number < known.number)
+      throw unverified(
+        `the ledger is back at block ${number}, after block ${known.number}`,
+        "its endpoints lag or show an old state; look at them",
+      );
+    if (known !== null && number === known.number && hash !== known.hash)
+      throw unverified(
+        `the ledger has another block ${number} than before`,
+        "its chain was rewritten; a larger 'ledger.depth' waits until blocks are settled",
+      );
+    this.#heights.set(ledger, { number, hash });
+    if (known === null || number > known.number)
+      await this.#kept(() => this.#modules.heights.write(ledger, { number, hash }));
+  }
+
+  /** Without a memory nothing new is believed: it could be older than what was believed before. */
+  async #kept<T>(work: () => T | Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof PimsError) throw error;
+      throw unverified(`the ledger's height cannot be kept (${describeError(error)})`, "make room on the disk");
+    }
+  }
+}
+
+function timeOf(seconds: bigint): string {
+  return seconds > 253_402_300_799n ? `second ${seconds}` : rfc3339(Number(seconds) * 1000);
+}
+
+function unverified(text: string, hint: string): PimsError {
+  return new PimsError("ledger-unverified", text, { hint });
+}
