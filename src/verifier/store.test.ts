@@ -108,8 +108,8 @@ test("a host that is enrolled anew has proved nothing and leaves its neighbour a
   }
   store.enroll("a", Uint8Array.of(9), "t");
   assert.deepEqual([store.host("a")?.proved, store.log.read("a", 0, 9)], [NOTHING_PROVED, []]);
-  assert.equal(store.lastVerdicts("a").size, 0);
-  assert.deepEqual([store.log.read("b", 0, 9).length, store.lastVerdicts("b").size], [2, 1]);
+  assert.equal(store.lastVerdict("a", "docker:1"), null);
+  assert.deepEqual([store.log.read("b", 0, 9).length, store.lastVerdict("b", "docker:1")?.status], [2, "trusted"]);
   assert.deepEqual(
     store.hosts().map(({ name }) => name),
     ["a", "b"],
@@ -124,8 +124,10 @@ test("the last verdict of each container is the one that was added last", (t) =>
   });
   store.addVerdicts([row("1", "trusted", []), row("2", "unknown", ["no-baseline"])]);
   store.addVerdicts([row("1", "untrusted", ["code-modified", "unknown-library"])]);
+  store.enroll("b", key, "t");
+  store.addVerdicts([{ ...row("1", "stale", []), host: "b" }]);
   assert.deepEqual(
-    [...store.lastVerdicts("a").values()],
+    ["2", "1"].map((container) => store.lastVerdict("a", container)),
     [row("2", "unknown", ["no-baseline"]), row("1", "untrusted", ["code-modified", "unknown-library"])],
   );
 });

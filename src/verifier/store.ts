@@ -199,19 +199,17 @@ export class Store {
     });
   }
 
-  /** The last verdict that was stored for each container of a host. */
-  lastVerdicts(host: string): Map<string, VerdictRow> {
-    const rows = this.#database
-      .prepare("SELECT * FROM verdicts WHERE id IN (SELECT max(id) FROM verdicts WHERE host = ? GROUP BY container)")
-      .all(host)
-      .map((row) => ({
-        host: String(row.host),
-        container: String(row.container),
-        time: String(row.time),
-        status: String(row.status),
-        reasons: JSON.parse(String(row.reasons)) as string[],
-      }));
-    return new Map(rows.map((row) => [row.container, row]));
+  /**
+   * The last verdict that was stored for a container of a host; null before the first. Takes no longer however many
+   * containers the host ever had.
+   */
+  lastVerdict(host: string, container: string): VerdictRow | null {
+    const row = this.#database
+      .prepare("SELECT * FROM verdicts WHERE host = ? AND container = ? ORDER BY id DESC LIMIT 1")
+      .get(host, container);
+    if (row === undefined) return null;
+    const reasons = JSON.parse(String(row.reasons)) as string[];
+    return { host, container, time: String(row.time), status: String(row.status), reasons };
   }
 
   /** The copy of a baseline as it is on disk now: whoever reads it checks it. */

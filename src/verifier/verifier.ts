@@ -372,12 +372,11 @@ export class Verifier {
   /** Keeps a line for every container whose verdict is another than before. */
   async #storeVerdicts(host: string): Promise<void> {
     const { store, clock } = this.#modules;
-    const before = store.lastVerdicts(host);
     const changed: VerdictRow[] = [];
     for (const { container, status, reasons, findings } of (await this.reportHost(host)).containers) {
       const key = keyOf(container);
       const why = [...new Set([...findings, ...reasons].map(({ reason }) => reason))];
-      const last = before.get(key);
+      const last = store.lastVerdict(host, key);
       if (last?.status === status && last.reasons.join() === why.join()) continue;
       changed.push({ host, container: key, time: rfc3339(clock.now()), status, reasons: why });
     }
