@@ -101,7 +101,10 @@ export class Agent {
       stopping: this.#stopping.signal,
       sweep: () => this.#sweep(),
       obey: (order, challenge) => this.#obey(order, challenge),
-      onProved: (records) => this.#rotation.proved(records),
+      onProved: async (records) => {
+        await modules.boot.proved().catch((error) => say("logs", `old logs stay: ${describeError(error)}`));
+        await this.#rotation.proved(records);
+      },
       say,
     });
     this.#executed = new Executed(

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { appendFile, writeFile } from "node:fs/promises";
+import { appendFile, readdir, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import { isHeld, keyOf } from "../attest/host-state.ts";
 import { actionEvent, codeEvent, containerOf, startEvent, violationEvent } from "../attest/sample-events.ts";
@@ -11,12 +12,12 @@ import { EarlierBoots } from "./earlier-boots.ts";
 
 const web = containerOf("web");
 
-async function readBoots(host: TestHost): Promise<{ boots: EarlierBoots; said: string[] }> {
+async function readBoots(host: TestHost, maxBytes?: number): Promise<{ boots: EarlierBoots; said: string[] }> {
   const said: string[] = [];
   const { records } = await host.collect("00", 0);
   const [boot] = parseRecord(records[0]!, 0).events;
   assert.ok(boot?.type === "boot");
-  return { boots: await EarlierBoots.read(host.logFolder, boot, (text) => void said.push(text)), said };
+  return { boots: await EarlierBoots.read(host.logFolder, boot, (text) => void said.push(text), maxBytes), said };
 }
 
 test("an agent's earlier logs add up to what the verifier knows of the host", async (t) => {
@@ -54,4 +55,33 @@ test("an earlier log that is broken or gone is told of, and keeps the agent from
   assert.equal(broken.boots.state.lastSweep, null);
   await writeFile(path, "");
   assert.deepEqual((await readBoots(host)).boots.since(bootIdOf(0)), []);
+});
+
+test("logs of boots that are neither sent nor added up any more are removed", async (t) => {
+  const host = await TestHost.start(t);
+  await host.log.rotate(0);
+  await host.reboot();
+  await host.append(startEvent(web));
+  await host.reboot();
+  await writeFile(join(host.logFolder, "notes.jsonl"), "");
+  const files = async () => (await readdir(host.logFolder)).sort();
+  const before = await files();
+  const [oldest, newer] = [bootIdOf(0), bootIdOf(1)].map((id) => `measurements-${id}`);
+  const rest = ["measurements.jsonl", "notes.jsonl"];
+  assert.deepEqual(before, [`${oldest}-0.jsonl`, `${oldest}.jsonl`, `${newer}.jsonl`, ...rest]);
+
+  await (await readBoots(host)).boots.proved();
+  assert.deepEqual(await files(), before, "what is added up stays");
+  const { size } = await stat(join(host.logFolder, `${newer}.jsonl`));
+  const { boots } = await readBoots(host, size);
+  assert.deepEqual(await files(), before, "and what may still be sent");
+  await boots.proved();
+  assert.deepEqual(await files(), [`${newer}.jsonl`, ...rest]);
+  const again = await readBoots(host);
+  assert.deepEqual([again.said, again.boots.state.containers.size], [[], 1]);
+
+  await appendFile(join(host.logFolder, `${newer}.jsonl`), "no record\n");
+  await writeFile(join(host.logFolder, `${oldest}.jsonl`), "");
+  await (await readBoots(host)).boots.proved();
+  assert.equal((await files()).length, 4, "where something is wrong nothing is removed");
 });
