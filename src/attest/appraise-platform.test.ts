@@ -179,3 +179,26 @@ test("a kernel that pads digests of SHA-1 is followed by that way, then and late
   const second = assertAccepted(appraise(next, { ...expected, nonce, platform: platformNow }, first.proved));
   assert.deepEqual([second.platform?.ima?.count, second.platform?.ima?.runtimeFiles], [2, 1]);
 });
+
+test("a file of a release that is measured by another hash is not the release's, whatever else was measured", async (t) => {
+  for (const algorithm of ["sha512", "sha1", "ima:sha512", "verity:sha256"]) {
+    const one = await TestHost.start(t);
+    const kernel = new TestPlatform(one);
+    await kernel.measure("/opt/pims/main.ts", "main");
+    await kernel.measure("/usr/sbin/runc", "runc");
+    await kernel.measure("/usr/sbin/runc", "runc", { algorithm });
+    await kernel.measure("/usr/bin/other", "other", { algorithm });
+    const evidence = await kernel.answer(NONCE, 0, EVERYTHING);
+    const expected = { akPublic: one.akPublic, nonce: NONCE, pcr: PCR };
+    const below = { before: null, releases: RELEASES };
+    const { platform: state } = assertAccepted(appraise(evidence, { ...expected, platform: below }, NOTHING_PROVED));
+    assert.deepEqual(statesOf(state).slice(1), [
+      ["files", "proved"],
+      ["agent", "proved"],
+      ["runtime", "broken"],
+    ]);
+    const [reason] = verdictOf(state).reasons;
+    assert.equal(reason?.reason, "runtime-modified", algorithm);
+    assert.ok(reason.text.includes(`/usr/sbin/runc with ${algorithm.replace("ima:", "")} ${digestOf("runc")}`));
+  }
+});

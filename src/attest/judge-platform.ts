@@ -117,15 +117,12 @@ function releaseLink(link: ReleasePart, state: PlatformState | null, hasReleases
     const named = odd.slice(0, SHOWN).map(({ path, digest, listed, cgroup }) => {
       const where = cgroup === null ? path : `${path} (control group ${cgroup})`;
       if (digest === null) return `${where} was written to while it was in use`;
-      return listed ? `${where} with sha256 ${digest}` : `${where}, which no release has`;
+      return listed ? `${where} with ${digest}` : `${where}, which no release has`;
     });
     const more = odd.length > SHOWN ? ` and ${odd.length - SHOWN} more` : "";
     return { link, state: "broken", text: `of ${WHOSE[link]} files the kernel has used ${named.join("; ")}${more}` };
   }
   const files = link === "agent" ? state.ima.agentFiles : state.ima.runtimeFiles;
-  if (files === 0) {
-    const why = state.ima.otherHash > 0 ? "is measured with SHA-256" : "was measured";
-    return { link, state: "missing", text: `none of ${WHOSE[link]} files ${why}` };
-  }
+  if (files === 0) return { link, state: "missing", text: `none of ${WHOSE[link]} files was measured` };
   return { link, state: "proved", text: `${files} of ${WHOSE[link]} files measured, all as released` };
 }

@@ -33,14 +33,12 @@ const imaSchema = z.object({
   violations: count,
   agentFiles: count,
   runtimeFiles: count,
-  /** Files of the release that were measured with another hash than SHA-256: nothing can be said of them. */
-  otherHash: count,
   deviations: z
     .array(
       z.object({
         part: z.enum(["agent", "runtime"]),
         path: z.string(),
-        /** Null for a violation: it was written to while it was in use. */
+        /** With the name of its hash before it; null for a violation: the file was written to while it was in use. */
         digest: z.string().nullable(),
         /** False for a file that no release has there. */
         listed: z.boolean(),

@@ -52,7 +52,11 @@ export class TestPlatform {
   }
 
   /** The kernel measures a file, or finds that it was written to meanwhile. */
-  async measure(path: string, content: string, options: { violation?: boolean } = {}): Promise<void> {
+  async measure(
+    path: string,
+    content: string,
+    options: { violation?: boolean; algorithm?: string } = {},
+  ): Promise<void> {
     const bytes = imaNg(path, digestOf(content), options);
     this.#entries.push(bytes);
     await pcrExtend(this.#host.tpm, "sha256", 10, imaExtension(parseImaList(bytes)[0]!, "sha256", this.#padded));

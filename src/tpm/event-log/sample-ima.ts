@@ -20,13 +20,13 @@ export function imaEntryBytes(
   return template === "ima" ? concatBytes(head, data) : concatBytes(head, le32(data.length), data);
 }
 
-/** An entry of template ima-ng for a file with this SHA-256. */
+/** An entry of template ima-ng for a file with this SHA-256, or another hash with its name as the kernel has it. */
 export function imaNg(
   path: string,
-  sha256: string,
-  options: { violation?: boolean; pcr?: number; path?: Uint8Array } = {},
+  digest: string,
+  options: { violation?: boolean; pcr?: number; path?: Uint8Array; algorithm?: string } = {},
 ): Uint8Array {
-  const named = concatBytes(Buffer.from("sha256:\0"), fromHex(sha256));
+  const named = concatBytes(Buffer.from(`${options.algorithm ?? "sha256"}:\0`), fromHex(digest));
   const data = fieldsOf(named, concatBytes(options.path ?? Buffer.from(path), new Uint8Array(1)));
   const pcr = options.pcr ?? 10;
   return imaEntryBytes("ima-ng", data, options.violation ? { pcr, digest: new Uint8Array(20) } : { pcr });
