@@ -14,7 +14,7 @@ import { type Bundle, parseBundle } from "../src/attest/bundle.ts";
 import { collectEvidence } from "../src/attest/collect.ts";
 import { requestJson } from "../src/attest/http.ts";
 import { jwkOf } from "../src/attest/jwt.ts";
-import { codeEvent, containerOf, startEvent, sweepEvent } from "../src/attest/sample-events.ts";
+import { codeEvent, containerOf, startEvent, sweepEvent, TIME } from "../src/attest/sample-events.ts";
 import { TestHost } from "../src/attest/testing.ts";
 import { type BundleReport, verifyBundle } from "../src/attest/verify-bundle.ts";
 import { fromHex } from "../src/core/bytes.ts";
@@ -162,7 +162,7 @@ async function site(t: TestContext, pcr: "nv" | "pcr" = "pcr") {
     });
   };
   const check = async (bundle: Bundle, anchors: readonly string[]) => (await checkAll({ bundle }, anchors))[0]!;
-  return { verifier, roots, file, take, attest, check, checkAll, web, key };
+  return { host, verifier, roots, file, take, attest, check, checkAll, web, key };
 }
 
 test("both checkers trust a bundle by anchors of one's own, and only by them", async (t) => {
@@ -200,6 +200,23 @@ test("both checkers trust a bundle by anchors of one's own, and only by them", a
   assert.match(bad.ours, /unknown-executable/);
   assert.ok(!bad.theirs.includes("\u001b"), "names do not write to the terminal");
   assert.match(bad.theirs, /unlisted code \/tmp\/dropped/);
+});
+
+test("a bundle holds the whole log, also when the host's own has lost its beginning", async (t) => {
+  const { host, take, attest, check, web, key } = await site(t);
+  const { recnum } = await host.log.rotate(1, TIME);
+  await attest(startEvent(web));
+  await host.log.prune(recnum);
+  assert.equal(host.log.segmentsFrom(0)[0]!.from, recnum);
+  await attest(codeEvent(web, LIBRARY, { object: listed, role: "library" }));
+  const bundle = await take();
+  const anchors = [`--ak=${key}`, `--baseline=${bundle.baselines[0]!.root}`, "--undated"];
+  const checked = await check(bundle, anchors);
+  assert.deepEqual(checked.statuses, [0, 0], checked.ours + checked.theirs);
+  assert.match(checked.theirs, new RegExp(`^log: ${host.log.length} records from number 0 lead to`, "m"));
+  // What the host still has is not enough.
+  const rest = await check({ ...bundle, log: { start: null, records: bundle.log.records.slice(recnum) } }, anchors);
+  assert.deepEqual(rest.statuses, [2, 2]);
 });
 
 test("both checkers refuse a bundle that was altered, whatever the anchors", async (t) => {
