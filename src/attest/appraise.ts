@@ -67,6 +67,8 @@ export function appraise(
     readonly pcr: number;
     /** The first record of the proved log, which says of an NV index which one it is. */
     readonly first?: LogRecord | undefined;
+    /** Whether a boot's log was taken earlier, be it over or not; without it only the proved boot's is known. */
+    readonly knowsBoot?: ((bootId: string) => boolean) | undefined;
     /** Set where the quote must cover what is below the agent, too. */
     readonly platform?: { readonly before: PlatformState | null; readonly releases: Releases } | undefined;
   },
@@ -86,7 +88,7 @@ export function appraise(
     checkHierarchy(quote.qualifiedSigner, expected.akPublic);
     const since = checkClock(quote, before);
     if (since.resets > 0 && !evidence.records.some(beginsLog)) throw resetUnderLog();
-    const { told, current } = followBoots(evidence, before, expected.pcr);
+    const { told, current } = followBoots(evidence, before, expected.pcr, expected.knowsBoot);
     if (told.length > 0 && since.power === "kept")
       throw new PimsError("log-rollback", "the log begins anew, but the TPM was neither reset nor restarted");
     // A PCR that was kept over a suspension cannot begin anew; an NV index can, by its owner's hand.

@@ -27,11 +27,13 @@ export function beginsLog(line: string): boolean {
  * Takes what was sent apart by boots: the rest of the log that was proved, whole logs of boots in between, and the log of
  * this boot. Each must name the end of the one before, so that this boot's log leads back to what was proved, and leaves
  * nothing of it out. Pure. PimsError `log-rollback` where it does not, `log-broken` for what are no records, or of another PCR.
+ * `knowsBoot` tells of the boots whose logs were taken earlier: none begins again.
  */
 export function followBoots(
   evidence: Evidence,
   before: Proved,
   pcr: number,
+  knowsBoot: (bootId: string) => boolean = () => false,
 ): { readonly told: BootPart[]; readonly current: BootPart } {
   checkStart(evidence, before);
   const told: BootPart[] = [];
@@ -45,7 +47,7 @@ export function followBoots(
     checkBootEvents(record);
     if (anew) {
       told.push(part);
-      checkLeadsBack(record, told, before);
+      checkLeadsBack(record, told, before, knowsBoot);
       if (told.length > MAX_EARLIER_BOOTS)
         throw new PimsError(
           "log-rollback",
@@ -88,13 +90,18 @@ function checkBootEvents({ recnum, events }: LogRecord): void {
     throw new PimsError("log-broken", `record ${recnum} tells of a boot, which only the beginning of a log does`);
 }
 
-function checkLeadsBack({ events }: LogRecord, told: readonly BootPart[], before: Proved): void {
+function checkLeadsBack(
+  { events }: LogRecord,
+  told: readonly BootPart[],
+  before: Proved,
+  knowsBoot: (bootId: string) => boolean,
+): void {
   const [boot] = events;
   const part = told.at(-1)!;
   const rollback = (what: string) => new PimsError("log-rollback", what);
   if (boot?.type !== "boot") throw rollback("the log begins anew, and not with a boot");
   const { bootId, previous } = boot;
-  if (told.some((other) => other.bootId === bootId))
+  if (told.some((other) => other.bootId === bootId) || knowsBoot(bootId))
     throw rollback(`the log begins anew in the boot ${bootId}, which has a log already`);
   if (previous === null || previous.bootId !== part.bootId)
     throw rollback(

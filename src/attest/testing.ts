@@ -138,9 +138,9 @@ export class TestHost {
   }
 
   /** A power cycle of the machine, as the agent lives through it: the log begins anew, and names the end of the last. */
-  async reboot(shutdown: "none" | "clear" | "state" = "none"): Promise<void> {
+  async reboot(shutdown: "none" | "clear" | "state" = "none", boot = this.#boot + 1): Promise<void> {
     await this.powerOff(shutdown);
-    this.#boot++;
+    this.#boot = boot;
     await this.powerOn();
   }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { splitEvidence } from "../attest/evidence.ts";
 import {
@@ -138,6 +138,21 @@ test("log-rollback: what an agent whose old log is gone sends", async (t) => {
   await host.reboot();
   await writeFile(earlierLogPath(host.logFolder, bootIdOf(0)), "");
   assert.equal(reasonOf(await bench.attest(host)), "log-rollback");
+});
+
+test("log-rollback: a boot calls itself as an earlier one, whose records stay in reach", async (t) => {
+  const { bench, host } = await enrolled(t);
+  await host.reboot();
+  assert.equal(reasonOf(await bench.attest(host)), "accepted");
+  const before = bench.verifier.records("node1", 0, bootIdOf(0));
+  await rm(earlierLogPath(host.logFolder, bootIdOf(0)));
+  await host.reboot("none", 0);
+  const outcome = await bench.attest(host);
+  assert.equal(reasonOf(outcome), "log-rollback");
+  assert.match(outcome.accepted ? "" : outcome.text, /which has a log already/);
+  assert.deepEqual(bench.verifier.records("node1", 0, bootIdOf(0)), before);
+  await host.reboot("none", 2);
+  assert.equal(reasonOf(await bench.attest(host)), "log-rollback", "nor is it told of as one in between");
 });
 
 test("a suspension is counted, and nothing else changes", async (t) => {

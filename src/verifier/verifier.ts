@@ -212,7 +212,8 @@ export class Verifier {
     const whole = memory.ahead.complete(evidence);
     const { pcr } = this.#options;
     const first = isNvIndex(pcr) ? store.log.read(host, 0, 1).map((line) => parseRecord(line, 0))[0] : undefined;
-    const expected = { akPublic, nonce: evidence.nonce, pcr, first, platform: platforms?.expected(host) };
+    const knowsBoot = (bootId: string) => store.log.boot(host, bootId) !== null;
+    const expected = { akPublic, nonce: evidence.nonce, pcr, first, knowsBoot, platform: platforms?.expected(host) };
     const result = appraise(whole, expected, proved);
     if (!result.accepted) return this.#refuse(host, result.reason, result.text);
     store.accept(host, result, clock.now(), whole);
