@@ -105,7 +105,9 @@ function disagreement(endpoints: Endpoints, agree: number): PimsError {
   const only = faults[0];
   if (faults.length === 1 && only !== undefined) return only;
   const isSilent = faults.every((fault) => fault?.code === "ledger-unreachable");
-  const each = endpoints.all.map((rpc, index) => faults[index]?.message ?? `${rpc.url} agrees with too few`);
+  const each = endpoints.all.map((rpc, index) =>
+    (faults[index]?.message ?? `${rpc.url} agrees with too few`).slice(0, 200),
+  );
   return new PimsError(
     isSilent ? "ledger-unreachable" : "ledger-unverified",
     `no ${agree} of the ledger's ${each.length} endpoints agree on a block: ${each.join("; ")}`,

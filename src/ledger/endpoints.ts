@@ -60,12 +60,13 @@ export class Endpoints {
     const waiting = new Set(rpcs);
     const late = Promise.withResolvers<void>();
     let grace: NodeJS.Timeout | undefined;
+    let isOver = false;
     const asked = rpcs.map(async (rpc) => {
       try {
         told.push({ rpc, value: await question(rpc) });
       } catch (error) {
         if (!(error instanceof PimsError)) throw error;
-        this.leaveOut(rpc, error);
+        if (!isOver) this.leaveOut(rpc, error);
       }
       waiting.delete(rpc);
       if (told.length >= enough) grace ??= setTimeout(late.resolve, GRACE_MS);
@@ -74,6 +75,7 @@ export class Endpoints {
       await Promise.race([Promise.all(asked), late.promise]);
     } finally {
       clearTimeout(grace);
+      isOver = true;
     }
     const answers = [...told];
     for (const rpc of waiting)

@@ -1,110 +1,52 @@
 // Endpoints that lie: nodes of one chain whose state was rewritten, and servers between that change what is said.
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
-import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { type Hex, numberToHex } from "viem";
-import { errorCode } from "../core/errors.ts";
 import { BaselineCache } from "./baseline-cache.ts";
-import type { LedgerConfig } from "./config.ts";
+import { ledgerSchema } from "./config.ts";
 import { identityToHash } from "./identity.ts";
-import { type HeightStore, heightFile, heightsInMemory } from "./ledger-height.ts";
-import { ProvedLedger } from "./proved-ledger.ts";
+import { heightFile } from "./ledger-height.ts";
 import { currentSlot, proposalSlot } from "./registry-storage.ts";
-import { revokeBaseline } from "./revoke.ts";
 import { openRpc } from "./rpc.ts";
 import { latestBlock } from "./rpc-values.ts";
-import {
-  ending,
-  startTestLedger,
-  type TestLedger,
-  temporaryFolder,
-  testActions,
-  testIdentity,
-  testLines,
-} from "./testing.ts";
-import { type ChainNode, type Lie, lieAbout, pour, serve, startNode } from "./testing-endpoints.ts";
+import { ending, temporaryFolder, testIdentity, testLines } from "./testing.ts";
+import { type ChainNode, lieAbout, startNode } from "./testing-endpoints.ts";
+import { endingOf, openReader, type Settings, startTruth, truth } from "./testing-proved-ledger.ts";
 
 const file = ending();
 after(() => file.end());
-let ledger: TestLedger;
-/** Two honest nodes, and their chain. */
+let truthful: Awaited<ReturnType<typeof startTruth>>;
+/** Two honest nodes. */
 let honest: [string, string];
-const ids = new Map<string, Hex>();
-
 before(async () => {
-  ledger = await startTestLedger(file);
-  const actions = testActions(ledger.place);
-  const [a, b] = ledger.publishers;
-  for (const name of ["web", "proposed", "gone"]) {
-    const { id } = await actions.propose(a, testLines(name, 20));
-    ids.set(name, id);
-    if (name !== "proposed") await actions.approve(b, id);
-  }
-  // The last block.
-  await revokeBaseline({ ...ledger.place, key: a, id: ids.get("gone")! });
-  honest = [ledger.chain.url, (await startNode(file, ledger.folder)).url];
+  truthful = await startTruth(file);
+  honest = truthful.honest;
 });
 
-const truth = { web: "approved", proposed: "proposed", gone: "revoked", nobody: "none" };
-type Settings = Partial<LedgerConfig> & { heights?: HeightStore; timeoutMs?: number; nowMs?: number };
-
-/** A reader of these endpoints whose clock the test moves, and what it said of them. */
-function open(
-  urls: readonly string[],
-  { heights = heightsInMemory(), timeoutMs = 5000, nowMs, ...config }: Settings = {},
-) {
-  const clock = { ms: 0, now: () => nowMs ?? Date.now(), monotonicMs: () => clock.ms };
-  const said: string[] = [];
-  const [url, ...witnesses] = urls as [string, ...string[]];
-  const report = (text: string): void => void said.push(text);
-  const reader = new ProvedLedger(
-    { url, witnesses, registry: ledger.place.registry, ...config },
-    { clock, heights, timeoutMs, report },
-  );
-  const statusOf = async (name: string) => (await reader.standingOf(testIdentity(name))).status;
-  return {
-    ...{ clock, said, reader, statusOf },
-    async all(): Promise<Record<string, string>> {
-      const found: Record<string, string> = {};
-      for (const name of Object.keys(truth)) found[name] = await statusOf(name);
-      return found;
-    },
-    async linesOf(name: string) {
-      const standing = await reader.standingOf(testIdentity(name));
-      assert.ok(standing.status === "approved");
-      return (await reader.baselineOf(standing.proposal)).lines;
-    },
-  };
-}
+const open = (urls: readonly string[], settings: Settings = {}) =>
+  openReader(truthful.ledger.place.registry, urls, settings);
 
 const word = (digits: string): Hex => `0x${digits.padStart(64, "0")}`;
 
 /** What a thief would like to be so: the revoked baseline approved, and that which only one has signed. */
 async function rewrite({ cheat }: ChainNode): Promise<void> {
-  const set = (slot: Hex, value: Hex) => cheat("anvil_setStorageAt", [ledger.place.registry, slot, value]);
-  await set(proposalSlot(ids.get("gone")!, "standing"), word("1"));
-  await set(proposalSlot(ids.get("proposed")!, "standing"), word("1"));
-  await set(currentSlot(identityToHash(testIdentity("proposed"))), ids.get("proposed")!);
+  const set = (slot: Hex, value: Hex) => cheat("anvil_setStorageAt", [truthful.ledger.place.registry, slot, value]);
+  await set(proposalSlot(truthful.ids.get("gone")!, "standing"), word("1"));
+  await set(proposalSlot(truthful.ids.get("proposed")!, "standing"), word("1"));
+  await set(currentSlot(identityToHash(testIdentity("proposed"))), truthful.ids.get("proposed")!);
 }
 
-const node = (t: TestContext, options = {}): Promise<ChainNode> => startNode(endingOf(t), ledger.folder, options);
-
-/** Undone in reverse order: what stands in a folder before the folder. */
-function endingOf(t: TestContext) {
-  const collected = ending();
-  t.after(() => collected.end());
-  return collected;
-}
+const node = (t: TestContext, options = {}): Promise<ChainNode> =>
+  startNode(endingOf(t), truthful.ledger.folder, options);
 
 /** A node whose last block is another one, of the rewritten state. */
 async function forked(t: TestContext, mark = 1): Promise<string> {
   const liar = await node(t);
   await liar.cheat("anvil_rollback", [1]);
   await rewrite(liar);
-  await liar.cheat("anvil_setBalance", [ledger.deployer.address, `0x${mark}`]);
+  await liar.cheat("anvil_setBalance", [truthful.ledger.deployer.address, `0x${mark}`]);
   await liar.cheat("evm_mine", []);
   return liar.url;
 }
@@ -115,7 +57,7 @@ test("endpoints that agree: what stands on the ledger is proved, and the entries
   assert.deepEqual(await all(), truth);
   const standing = await reader.standingOf(testIdentity("web"));
   assert.ok(standing.status === "approved");
-  assert.equal(standing.proposal.id, ids.get("web"));
+  assert.equal(standing.proposal.id, truthful.ids.get("web"));
   assert.equal(standing.proposal.approvals, 2);
   assert.deepEqual(await linesOf("web"), testLines("web", 20));
   assert.deepEqual(said, []);
@@ -168,97 +110,6 @@ test("a fork at the same height is named; where too few agree nothing is believe
   await assert.rejects(gone.statusOf("web"), { code: "ledger-unverified" });
   const silent = open(["http://127.0.0.1:1", "http://127.0.0.1:2"]);
   await assert.rejects(silent.statusOf("web"), { code: "ledger-unreachable" });
-});
-
-const flip = (hex: string, at: number) => `${hex.slice(0, at)}${hex[at] === "0" ? "1" : "0"}${hex.slice(at + 1)}`;
-type Block = Record<string, string>;
-type Proof = { accountProof: string[]; storageProof: { proof: string[] }[] };
-const onBlock = (lie: (block: Block) => unknown): Lie => on("eth_getBlockByNumber", lie as (result: never) => unknown);
-const onProof = (lie: (proof: Proof) => unknown): Lie => on("eth_getProof", lie as (result: never) => unknown);
-const on =
-  (asked: string, lie: (result: never) => unknown): Lie =>
-  (method, result) =>
-    method === asked ? lie(result as never) : result;
-
-const remembered: { proof?: unknown } = {};
-const lies: Record<string, Lie> = {
-  "another state root": onBlock((block) => ({ ...block, stateRoot: flip(block.stateRoot!, 20) })),
-  "another number": onBlock((block) => ({ ...block, number: "0x7fffffffffff" })),
-  "a later time": onBlock((block) => ({ ...block, timestamp: `${block.timestamp}0` })),
-  "another hash": onBlock((block) => ({ ...block, hash: flip(block.hash!, 20) })),
-  "no block": onBlock(() => null),
-  "a block that is none": onBlock(() => ({ number: "0x5" })),
-  "another chain": on("eth_chainId", () => "0x5"),
-  "no proof": onProof(() => null),
-  "an empty proof": onProof((proof) => ({ ...proof, accountProof: [], storageProof: [] })),
-  "no nodes": onProof((proof) => ({ ...proof, accountProof: [] })),
-  "a changed account": onProof((proof) => ({
-    ...proof,
-    accountProof: proof.accountProof.map((item) => flip(item, 70)),
-  })),
-  "changed slots": onProof((proof) => ({
-    ...proof,
-    storageProof: proof.storageProof.map(({ proof }) => ({ proof: proof.with(-1, flip(proof.at(-1)!, 12)) })),
-  })),
-  "slots in another order": onProof((proof) => ({ ...proof, storageProof: proof.storageProof.toReversed() })),
-  "slots that are said to be empty": onProof((proof) => ({
-    ...proof,
-    storageProof: proof.storageProof.map(() => ({ proof: [] })),
-  })),
-  "nodes without end": onProof((proof) => ({ ...proof, accountProof: Array.from({ length: 100_000 }, () => "0x80") })),
-  "the same proof again and again": on("eth_getProof", (proof) => (remembered.proof ??= proof)),
-};
-
-for (const [what, lie] of Object.entries(lies))
-  test(`an endpoint that gives ${what} is refused alone, and named and left out among others`, async (t) => {
-    const url = await lieAbout(endingOf(t), honest[0], lie);
-    await assert.rejects(open([url]).all(), { code: "ledger-unverified" });
-    const { all, said } = open([url, ...honest]);
-    assert.deepEqual(await all(), truth);
-    assert.match(said.join("\n"), new RegExp(`endpoint ${url} is left out`));
-    assert.ok(
-      said.every((text) => text.includes(`endpoint ${url} `)),
-      said.join("\n"),
-    );
-  });
-
-test("entries are taken from an endpoint that has the right ones", async (t) => {
-  const url = await lieAbout(endingOf(t), honest[0], (method, result) =>
-    method === "eth_getLogs" ? (result as Block[]).map((log) => ({ ...log, data: flip(log.data!, 300) })) : result,
-  );
-  const { linesOf, said } = open([url, ...honest]);
-  assert.deepEqual(await linesOf("web"), testLines("web", 20));
-  assert.match(said.join("\n"), new RegExp(`endpoint ${url} is left out: .*not what was signed`));
-  await assert.rejects(open([url]).linesOf("web"), { code: "baseline-altered" });
-});
-
-test("silent, slow, cut, broken and endless answers keep nobody waiting for long", async (t) => {
-  const ends = endingOf(t);
-  const forms: Record<string, (response: ServerResponse, body: string) => unknown> = {
-    silent: () => undefined,
-    slow: async (response, body) => {
-      await sleep(4000, undefined, { ref: false });
-      response.end(body);
-    },
-    cut: (response, body) => response.end(body.slice(0, body.length / 2)),
-    "cut off": (response) => response.writeHead(200, { "content-length": 100 }).write("{", () => response.destroy()),
-    "not JSON": (response) => response.end("<html>"),
-    endless: (response) => pour(response),
-    failing: (response) => response.writeHead(503).end(),
-  };
-  for (const [name, form] of Object.entries(forms)) {
-    const url = await serve(ends, async (body, response) => {
-      const { id, method, params } = JSON.parse(body) as { id: number; method: string; params: unknown[] };
-      const answer = await openRpc(honest[0]).request(method, params);
-      await form(response, JSON.stringify({ jsonrpc: "2.0", id, ...answer }));
-    });
-    const { all, said } = open([url, ...honest]);
-    const started = performance.now();
-    assert.deepEqual(await all(), truth, name);
-    assert.ok(performance.now() - started < 4500, `${name} took too long`);
-    assert.match(said.join("\n"), new RegExp(`endpoint ${url} is left out`), name);
-    await assert.rejects(open([url], { timeoutMs: 300 }).all(), (error) => errorCode(error)!.startsWith("ledger-un"));
-  }
 });
 
 test("who was left out is asked again after a while, and told of once", async (t) => {
@@ -325,6 +176,8 @@ test("an old block proves nothing new, and a deep one is settled", async (t) => 
   const elsewhere = open(honest, { registry: `0x${"11".repeat(20)}` });
   await assert.rejects(elsewhere.statusOf("gone"), { code: "ledger-no-registry" });
   assert.deepEqual(elsewhere.said, [], "no endpoint's fault");
+  const person = open(honest, { registry: truthful.ledger.deployer.address });
+  await assert.rejects(person.statusOf("gone"), { code: "ledger-no-registry" });
 });
 
 test("a cache among liars: right while a minority lies, held for a while and then unverified when most do", async (t) => {
@@ -339,7 +192,7 @@ test("a cache among liars: right while a minority lies, held for a while and the
   );
   const clock = { ms: 0, now: () => Date.now(), monotonicMs: () => clock.ms };
   const [url, ...witnesses] = urls as [string, ...string[]];
-  const cache = new BaselineCache({ url, witnesses, registry: ledger.place.registry }, undefined, clock);
+  const cache = new BaselineCache({ url, witnesses, registry: truthful.ledger.place.registry }, undefined, clock);
   const look = async () => (await cache.lookUp(testIdentity("web"))).status;
   assert.equal(await look(), "approved");
   state.lies = 3;
@@ -350,4 +203,20 @@ test("a cache among liars: right while a minority lies, held for a while and the
   state.lies = 2;
   clock.ms += 3000;
   assert.equal(await look(), "approved");
+});
+
+test("a configuration names each endpoint once, and a majority of them", () => {
+  const url = "http://127.0.0.1:1";
+  const registry = `0x${"11".repeat(20)}`;
+  const isGood = (more: object) => ledgerSchema.safeParse({ url, registry, ...more }).success;
+  const witnesses = ["http://127.0.0.1:2", "http://127.0.0.1:3"];
+  assert.ok(isGood({}) && isGood({ witnesses, agree: 2 }) && isGood({ witnesses, agree: 3, depth: "finalized" }));
+  for (const bad of [
+    { agree: 2 },
+    { witnesses, agree: 1 },
+    { witnesses, agree: 4 },
+    { witnesses: [url] },
+    { depth: -1 },
+  ])
+    assert.ok(!isGood(bad), JSON.stringify(bad));
 });

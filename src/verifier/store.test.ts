@@ -230,3 +230,15 @@ test("killed at any instant, the store holds all that it acknowledged, and recor
     assert.equal(value, toHex(replay(numbers.map((index) => index.toString(16).padStart(64, "0")))));
   }
 });
+
+test("the height of each ledger is there after a restart", async (t) => {
+  const path = join(await temporaryFolder(t), "verifier.sqlite");
+  const first = Store.open(path);
+  const height = { number: 2n ** 64n - 1n, hash: `0x${"ab".repeat(32)}` as const };
+  assert.equal(first.heights().read("1 0xaa"), null);
+  first.heights().write("1 0xaa", { ...height, number: 5n });
+  first.heights().write("1 0xaa", height);
+  first.close();
+  const { read } = open(t, path).heights();
+  assert.deepEqual([read("1 0xaa"), read("2 0xaa")], [height, null]);
+});
