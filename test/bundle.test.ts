@@ -7,7 +7,7 @@ import { cpSync, mkdirSync, statSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { createLocalJWKSet, jwtVerify } from "jose";
+import { createLocalJWKSet, jwtVerify, SignJWT } from "jose";
 import { z } from "zod";
 import { VerifierClient } from "../src/agent/verifier-client.ts";
 import { type Bundle, parseBundle } from "../src/attest/bundle.ts";
@@ -330,6 +330,23 @@ test("the verifier's word, where it is taken, and the maker's certificate", asyn
     [...word, "--roots", join(strange, "issuercert.pem"), file],
   ]);
   assert.deepEqual([good!.status, bad!.status], [0, 2], good!.text + bad!.text);
+
+  // Whoever makes a bundle signs what he likes beside a genuine certificate of another TPM.
+  const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const claimed = JSON.parse(Buffer.from(bundle.results.ear.split(".")[1]!, "base64url").toString());
+  for (const length of [0, 1, 32]) {
+    const publicArea = bundle.endorsement!.publicArea;
+    const short = Buffer.from(publicArea, "base64").subarray(0, length).toString("base64");
+    const { results: _, ...rest } = { ...bundle, endorsement: { ...bundle.endorsement!, publicArea: short } };
+    claimed.submods.host.ear_verifier_claims.pims.bundle = sha256Hex(JSON.stringify(rest));
+    const ear = await new SignJWT(claimed).setProtectedHeader({ alg: "ES256", typ: "eat+jwt" }).sign(pair.privateKey);
+    const forgedFile = join(strange, "forged.bundle");
+    await writeFile(forgedFile, JSON.stringify({ ...rest, results: { key: jwkOf(pair.publicKey), ear } }));
+    const [shown] = await script([["--roots", root, forgedFile]]);
+    assert.equal(shown!.status, 2, shown!.text);
+    assert.match(shown!.text, /^endorsement: FAILED, its certificate is of another key/m);
+    assert.equal((await pimsMeanwhile(["verify", "--roots", roots, forgedFile])).status, 2);
+  }
 
   // The same claims in a token of its own, which another library verifies.
   const { status, stdout } = await pimsMeanwhile(
