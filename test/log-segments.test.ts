@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -8,6 +8,8 @@ import { openTpmAnchor } from "../src/agent/tpm-anchor.ts";
 import { gapEvent } from "../src/attest/sample-events.ts";
 import { toHex } from "../src/core/bytes.ts";
 import { MeasurementLog } from "../src/log/measurement-log.ts";
+import { formatRecord } from "../src/log/record.ts";
+import { replay } from "../src/log/replay.ts";
 import { startSwtpm } from "../src/tpm/swtpm.ts";
 import { pims, temporaryFolder } from "./pims.ts";
 
@@ -58,12 +60,31 @@ test("a log in several files is shown, verified and exported as one, also withou
     assert.equal(exported.status, 0, exported.stderr);
     const one = join(folder, "one.jsonl");
     await writeFile(one, exported.stdout);
-    assert.equal(pims(["log", "verify", one, "--value", toHex(log.value)]).status, 0);
+    const verify = pims(["log", "verify", one, "--value", toHex(log.value)]);
+    assert.equal(verify.status, 0);
+    assert.equal(/only the verifier can tell/.test(verify.stdout), pruned > 0, verify.stdout);
     const python = spawnSync("python3", [check, one], { encoding: "utf8" });
     assert.equal(python.stdout.split("\n")[0], toHex(log.value), python.stderr);
-    // The value that a checkpoint says is no belief: with another one, or without a record, the register's is not reached.
+    // Without a record the register's value is not reached.
     const lines = exported.stdout.trimEnd().split("\n");
     await writeFile(one, `${lines.slice(1).join("\n")}\n`);
     assert.equal(pims(["log", "verify", one, "--value", toHex(log.value)]).status, 2);
   }
+});
+
+test("a log that was never proved may begin with a checkpoint, and nothing is said of what was before it", (t) => {
+  const folder = temporaryFolder(t);
+  const boot = { bootId: "00000000-0000-4000-8000-000000000001", previous: null };
+  const time = "2026-01-02T03:04:05.678Z";
+  const checkpoint = { type: "checkpoint" as const, time, boot: { time, ...boot }, value: "00".repeat(32), events: 0 };
+  const { line, digest } = formatRecord(1000, 13, [checkpoint]);
+  const path = join(folder, "measurements.jsonl");
+  writeFileSync(path, `${line}\n`);
+  // What root extends into a register that was just reset.
+  const verified = pims(["log", "verify", path, "--value", toHex(replay([digest]))]);
+  assert.equal(verified.status, 0, verified.stderr);
+  assert.match(
+    verified.stdout,
+    /from record 1000 on.*\n.*agrees: only the verifier can tell whether records before 1000 /,
+  );
 });

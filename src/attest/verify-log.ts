@@ -37,8 +37,9 @@ export interface LogReport {
 
 /**
  * Replays a log, with the segments that belong before the file at `path`: from zero, or from the value that the checkpoint says with
- * which a pruned log begins. That value needs no other proof than the end: no other one leads there. Says at which record it first disagrees where that can be told: a record's own digest, or
- * its number. Where only the end value differs, no record can be singled out.
+ * which a pruned log begins. From no other value these records lead to the end; what was before them, and whether anything
+ * was, is not shown: no digest covers a record's number. Says at which record it first disagrees where that can be told: a
+ * record's own digest, or its number. Where only the end value differs, no record can be singled out.
  */
 export async function verifyLog(path: string, pcr: number, expectation: Expectation): Promise<LogReport> {
   let torn = false;
@@ -87,11 +88,11 @@ export async function verifyLog(path: string, pcr: number, expectation: Expectat
       reason: "pcr-mismatch",
       text: `the PCR stands at record ${agreedAt - 1}, and the log goes on to record ${end - 1}${rest}`,
     });
-  return report({
-    agrees: true,
-    beyond,
-    text: beyond > 0 ? `${beyond} records were written after the quote` : rest.slice(2),
-  });
+  const notes = [
+    beyond > 0 ? `${beyond} records were written after the quote` : rest.slice(2),
+    from > 0 ? `only the verifier can tell whether records before ${from} were proved and removed` : "",
+  ];
+  return report({ agrees: true, beyond, text: notes.filter((note) => note !== "").join("; ") });
 }
 
 function isDisagreement(code: string): code is "log-broken" | "quote-invalid" | "nonce-mismatch" {

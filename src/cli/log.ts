@@ -84,7 +84,7 @@ export function addLog(program: Command): void {
         else {
           const pruned = report.from === 0 ? "" : `, from record ${report.from} on,`;
           printLine(`${report.records} records${pruned} replay to ${report.value}`);
-          if (report.agrees) printLine("the log agrees");
+          if (report.agrees) printLine(report.from === 0 ? "the log agrees" : `the log agrees: ${report.text}`);
           else say(`pims: ${report.reason}: ${report.text}`);
         }
         return report.agrees ? EXIT.good : EXIT.findings;
