@@ -68,7 +68,8 @@ const CHECKING: Readonly<Record<string, readonly string[]>> = {
   "src/tpm/public-key.ts": [],
   // Of what an operator orders, and of what is read.
   "src/verifier/verifier.ts": ["{} has no such container, or it has stopped", "no boot {} of {} is known"],
-  "src/verifier/records-ahead.ts": [],
+  // It takes several hosts: records-ahead.test.ts.
+  "src/verifier/records-ahead.ts": ["too many hosts send records ahead at this time"],
   "src/verifier/enrollment.ts": [],
 };
 

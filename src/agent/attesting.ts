@@ -54,6 +54,8 @@ export interface Attested {
 /** How long the verifier may hold the request that asks whether evidence is wanted. */
 const WANTED_WAIT_MS = 25_000;
 const RETRY_MS = 1000;
+/** After a refusal that only an operator ends: to send the whole log each second would harm both sides. */
+const TOO_MANY_RETRY_MS = 60_000;
 /** How long an answer waits for a first sweep: half a nonce's life. A sweeper that hangs is told of, not waited for. */
 const SWEEP_WAIT_MS = 30_000;
 /** How long it does while something that was found waits, since only until it is proved can it be lost. */
@@ -93,7 +95,8 @@ export class Attesting {
         if (errorCode(error) === "not-authorized" && (await this.#enrollAgain())) continue;
         say("attest", `no evidence could be given: ${describeError(error)}`);
         await this.#checkRegister();
-        waitMs = Math.min(RETRY_MS, waitMs);
+        waitMs =
+          errorCode(error) === "records-too-many" ? Math.max(TOO_MANY_RETRY_MS, waitMs) : Math.min(RETRY_MS, waitMs);
       }
     }
   }

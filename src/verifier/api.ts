@@ -35,6 +35,7 @@ const STATUS: Readonly<Record<string, number>> = {
   "host-cloned": 409,
   "tpm-changed": 409,
   "records-refused": 409,
+  "records-too-many": 413,
   "orders-full": 429,
   "no-evidence": 409,
   "results-busy": 503,

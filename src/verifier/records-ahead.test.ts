@@ -41,7 +41,7 @@ test("what is kept is bounded", () => {
     () => {
       for (let count = 0; count < 300; count++) next = ahead.add(next, [megabyte], 0, 0);
     },
-    { code: "records-refused" },
+    { code: "records-too-many" },
   );
   assert.equal(next, 255);
 });
@@ -51,7 +51,7 @@ test("short lines are not kept for nothing", () => {
   const none = Array.from({ length: 1 << 20 }, () => "");
   let next = 0;
   for (let count = 0; count < 4; count++) next = ahead.add(next, none, 0, 0);
-  assert.throws(() => ahead.add(next, [""], 0, 0), { code: "records-refused" });
+  assert.throws(() => ahead.add(next, [""], 0, 0), { code: "records-too-many" });
   assert.equal(ahead.bytes, 0);
 });
 
@@ -72,6 +72,16 @@ test("all hosts share one room: who has most gives way to another, and what wait
   assert.equal(greedy.bytes + greedier.bytes, 0);
   assert.equal(honest.add(1, ["b"], 0, 90_000), 2);
   assert.throws(() => honest.add(2, ["c"], 0, 150_001), { code: "records-refused" });
+});
+
+test("where all hosts together have too much waiting, who has most is refused", () => {
+  const room = new RecordsRoom();
+  const mebibytes = (count: number) => Array.from({ length: count }, () => "x".repeat((1 << 20) - 64));
+  const others = [new RecordsAhead(room), new RecordsAhead(room)];
+  for (const one of others) one.add(0, mebibytes(130), 0, 0);
+  const most = new RecordsAhead(room);
+  assert.throws(() => most.add(0, mebibytes(253), 0, 0), { code: "records-refused", message: /too many hosts/ });
+  assert.deepEqual([most.bytes, ...others.map(({ bytes }) => bytes >> 20)], [0, 130, 130]);
 });
 
 test("of a host that was revoked nothing is kept, and it is told of no order", async (t) => {

@@ -27,8 +27,8 @@ export class RecordsRoom {
     for (;;) {
       const bySize = [...this.#kept].sort((a, b) => sizeOf(b) - sizeOf(a));
       const all = bySize.reduce((sum, one) => sum + sizeOf(one), 0);
-      if (all <= MAX_ALL_BYTES && sizeOf(host) <= MAX_BYTES) return true;
-      const largest = sizeOf(host) > MAX_BYTES ? host : bySize[0]!;
+      if (all <= MAX_ALL_BYTES) return true;
+      const largest = bySize[0]!;
       this.free(largest);
       if (largest === host) return false;
     }
@@ -63,7 +63,7 @@ export class RecordsAhead {
 
   /**
    * Adds records that follow those already here, or that start anew at `proved`. Returns the number of the next one.
-   * `nowMs` is monotonic. Throws `records-refused`.
+   * `nowMs` is monotonic. Throws `records-refused`, and `records-too-many` where a host lacks more than it may have waiting.
    */
   add(from: number, records: readonly string[], proved: number, nowMs: number): number {
     this.#room.expire(nowMs);
@@ -74,9 +74,13 @@ export class RecordsAhead {
     if (from !== this.#from + this.#lines.length || this.#from !== proved)
       throw new PimsError("records-refused", `the records start at ${from} instead of ${proved}`);
     const bytes = records.reduce((sum, line) => sum + line.length + LINE_BYTES, 0);
+    if (this.#bytes + bytes > MAX_BYTES) {
+      this.#room.free(this);
+      throw new PimsError("records-too-many", "more records are not proved yet than the verifier takes of one host");
+    }
     this.#until = nowMs + LIFETIME_MS;
     if (!this.#room.take(this, bytes, nowMs))
-      throw new PimsError("records-refused", "more records are sent ahead than are kept");
+      throw new PimsError("records-refused", "too many hosts send records ahead at this time");
     for (const line of records) this.#lines.push(line);
     this.#bytes += bytes;
     return this.#from + this.#lines.length;

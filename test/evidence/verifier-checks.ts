@@ -203,7 +203,7 @@ export async function verifierChecks(t: Ending): Promise<Check[]> {
     ),
     check(
       "more records ahead than are kept",
-      ["records-refused", /more records are sent ahead than are kept/],
+      ["records-too-many", /more records are not proved yet than/],
       (bench, isWrong) => {
         const { from } = bench.verifier.nonce("node1");
         const megabyte = "x".repeat(1 << 20);
