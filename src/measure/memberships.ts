@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { containerOfProcess } from "../container/cgroup.ts";
 import { hostNamespace, namespaceOf } from "../container/kernel-start.ts";
 import type { ContainerRef } from "../container/types.ts";
 import { errorCode } from "../core/errors.ts";
@@ -163,6 +164,8 @@ export class Memberships {
     if (mismatch === null || suspicion === seen.reported) return;
     seen.checked = false;
     if (!again) return;
+    // A runtime's helper may have come in by its cgroup, too, and executed a program since the sweep met it.
+    if (mismatch.how === "entered" && containerOfProcess(pid)?.id === mismatch.container.id) return;
     const fact = await this.#describe(pid, mismatch);
     if (fact === null) return;
     facts.push(fact);

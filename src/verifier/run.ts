@@ -56,8 +56,6 @@ export async function runVerifier(
   const orders = new Orders(await openOrdersKey(config.state), systemClock);
   const signer = await openCheckpointKey(config);
   const store = Store.open(join(config.state, "verifier.sqlite"));
-  const notice = singleEndpointNotice(config.ledger);
-  if (notice !== undefined) report(notice);
   const cache = new BaselineCache(config.ledger, store.baselines(), systemClock, { heights: store.heights(), report });
   const { host, port } = config.listen;
   let app: FastifyInstance;
@@ -81,6 +79,8 @@ export async function runVerifier(
     };
     app = buildApi(verifier, enrollment, { report, tls, results, orders, publicAddress });
     await app.listen({ host, port });
+    const notice = singleEndpointNotice(config.ledger);
+    if (notice !== undefined) report(notice);
     if (config.checkpoints !== undefined && signer !== null) {
       const { contract, hosts, intervalMs, keep } = config.checkpoints;
       const at = (address: string) => ({ url: config.ledger.url, address });
