@@ -91,6 +91,11 @@ export function appraise(
     const { told, current } = followBoots(evidence, before, expected.pcr, expected.knowsBoot);
     if (told.length > 0 && since.power === "kept")
       throw new PimsError("log-rollback", "the log begins anew, but the TPM was neither reset nor restarted");
+    if (since.power === "lost" && since.resets === 0 && told.length > since.restarts)
+      throw new PimsError(
+        "log-rollback",
+        `the log began anew ${told.length} times, but the TPM was restarted ${since.restarts} times only`,
+      );
     // A PCR that was kept over a suspension cannot begin anew; an NV index can, by its owner's hand.
     if (told.length > 0 && since.power === "lost" && since.resets === 0 && quote.nv !== null)
       throw new PimsError("log-rollback", "the log begins anew in an NV index, but the TPM was not reset");
@@ -174,14 +179,14 @@ function checkHierarchy(qualifiedSigner: Uint8Array, akPublic: Uint8Array): void
 function checkClock(
   now: { resetCount: number; restartCount: number; clock: bigint },
   { tpm: before }: Proved,
-): { resets: number; power: "kept" | "lost" | "unknown" } {
-  if (before === null) return { resets: 0, power: "unknown" };
+): { resets: number; restarts: number; power: "kept" | "lost" | "unknown" } {
+  if (before === null) return { resets: 0, restarts: 0, power: "unknown" };
   const resets = now.resetCount - before.resetCount;
   const restarts = resets === 0 ? now.restartCount - before.restartCount : 0;
   if (resets < 0) throw rolledBack("reset count", before.resetCount, now.resetCount);
   if (restarts < 0) throw rolledBack("restart count", before.restartCount, now.restartCount);
   if (resets === 0 && now.clock < before.clock) throw rolledBack("clock", before.clock, now.clock);
-  return { resets, power: resets > 0 || restarts > 0 ? "lost" : "kept" };
+  return { resets, restarts, power: resets > 0 || restarts > 0 ? "lost" : "kept" };
 }
 
 function rolledBack(what: string, before: number | bigint, now: number | bigint): PimsError {

@@ -25,6 +25,9 @@ export async function clockChecks(t: Ending): Promise<Check[]> {
   await rebootedHost.reboot();
   const evidence = await rebootedHost.answerTo({ nonce: NONCE, from: proved.length, boot: proved.bootId });
   const { tpm: now } = assertAccepted(appraise(evidence, expected, proved)).proved;
+  await rebootedHost.reboot();
+  const twice = await rebootedHost.answerTo({ nonce: NONCE, from: proved.length, boot: proved.bootId });
+  const { tpm: later } = assertAccepted(appraise(twice, expected, proved)).proved;
   return [
     check("a reset since", ...rebooted, ({ resetCount }) => ({ resetCount: resetCount - 1 })),
     {
@@ -38,6 +41,14 @@ export async function clockChecks(t: Ending): Promise<Check[]> {
       ...{ name: "counters: no reset since, and a log that begins anew", reason: "log-rollback" },
       text: /begins anew, but the TPM was neither reset nor restarted/,
       attempt: (isWrong) => appraise(evidence, expected, isWrong ? { ...proved, tpm: now } : proved),
+    },
+    {
+      ...{ name: "counters: one restart since, and a log that begins anew twice", reason: "log-rollback" },
+      text: /began anew 2 times, but the TPM was restarted 1 times only/,
+      attempt: (isWrong) => {
+        const restartCount = later!.restartCount - (isWrong ? 1 : 2);
+        return appraise(twice, expected, { ...proved, tpm: { ...later!, restartCount } });
+      },
     },
     check("resets went back", ...back("reset count"), ({ resetCount }) => ({ resetCount: resetCount + 1 })),
     check("restarts went back", ...back("restart count"), ({ restartCount }) => ({ restartCount: restartCount + 1 })),
