@@ -15,9 +15,7 @@ import { deployContract } from "./deploy.ts";
 import { readHost, recordEnrolled, recordRevoked } from "./host-registry.ts";
 import { createKey } from "./keys.ts";
 import { sendTransaction } from "./send.ts";
-import { ending, startTestLedger, type TestLedger } from "./testing.ts";
-
-const reverts = (cause: string) => ({ code: "ledger-refused", cause });
+import { ending, reverts, startTestLedger, type TestLedger } from "./testing.ts";
 
 const file = ending();
 after(() => file.end());

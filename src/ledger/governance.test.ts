@@ -7,9 +7,7 @@ import { changePublishers, readPublishers, retireRegistry } from "./governance.t
 import { createKey, type LedgerKey } from "./keys.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import { revokeBaseline } from "./revoke.ts";
-import { startTestLedger, testActions, testLines } from "./testing.ts";
-
-const reverts = (cause: string) => ({ code: "ledger-refused", cause });
+import { reverts, startTestLedger, testActions, testLines } from "./testing.ts";
 
 async function start(t: TestContext) {
   const ledger = await startTestLedger({ after: (undo) => t.after(undo) });

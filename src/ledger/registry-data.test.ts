@@ -12,6 +12,7 @@ import { openRegistry } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import {
   ending,
+  reverts,
   startTestLedger,
   type TestActions,
   type TestLedger,
@@ -19,9 +20,6 @@ import {
   testLines,
   testParts,
 } from "./testing.ts";
-
-/** The reason in the contract's words, which `refusal` keeps as the cause. */
-const reverts = (cause: string) => ({ code: "ledger-refused", cause });
 
 let ledger: TestLedger;
 let actions: TestActions;

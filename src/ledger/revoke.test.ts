@@ -13,6 +13,7 @@ import { maxOverlapSeconds, revokeBaseline, supersedeBaseline } from "./revoke.t
 import { openRpc } from "./rpc.ts";
 import {
   ending,
+  reverts,
   startTestLedger,
   type TestActions,
   type TestLedger,
@@ -21,8 +22,6 @@ import {
   testLines,
 } from "./testing.ts";
 import { serve } from "./testing-endpoints.ts";
-
-const reverts = (cause: string) => ({ code: "ledger-refused", cause });
 
 let ledger: TestLedger;
 let actions: TestActions;

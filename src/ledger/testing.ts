@@ -134,3 +134,6 @@ export function testParts(name: string, chunks: readonly Uint8Array[]): Proposal
     lines: 1,
   };
 }
+
+/** How a call fails that the contract refuses: the reason in the contract's words, which `refusal` keeps as the cause. */
+export const reverts = (cause: string) => ({ code: "ledger-refused", cause });
