@@ -80,10 +80,9 @@ export class Agent {
     this.#modules = modules;
     this.#state = modules.boot.state;
     this.#coverage = new CoverageCounter(clock.monotonicMs());
-    this.#queue = new LogQueue(log, clock, (event) => {
-      applyRecords(this.#state, [{ recnum: 0, pcr: 0, digest: "", events: [event] }]);
-      if (event.type === "violation") this.#coverage.proof.logged(clock.monotonicMs());
-    });
+    this.#queue = new LogQueue(log, clock, (event) =>
+      applyRecords(this.#state, [{ recnum: 0, pcr: 0, digest: "", events: [event] }]),
+    );
     this.#observed = new Observed(this.#state, modules);
     this.#judging = new Judging(this.#state, options.policy, (identity) => modules.lookUp(identity));
     this.#limit = new ActionLimit(options.policy.maxActionsPerMinute);
@@ -102,8 +101,9 @@ export class Agent {
       sweep: () => this.#sweep(),
       obey: (order, challenge) => this.#obey(order, challenge),
       onProved: async (records) => {
-        await modules.boot.proved().catch((error) => say("logs", `old logs stay: ${describeError(error)}`));
-        await this.#rotation.proved(records);
+        const stay = (error: unknown) => say("logs", `old logs stay: ${describeError(error)}`);
+        await modules.boot.proved().catch(stay);
+        await this.#rotation.proved(records).catch(stay);
       },
       say,
     });
@@ -269,6 +269,7 @@ export class Agent {
   /** Logs violations, has them attested to, and acts on them once they are in the log. */
   async #accuse(violations: readonly Finding[], result: SweepResult): Promise<void> {
     if (violations.length === 0) return;
+    for (const _one of violations) this.#coverage.proof.logged(this.#modules.clock.monotonicMs());
     await this.#queue.addPatiently(violations.map((finding) => violationEvent(finding, this.#time())));
     for (const finding of violations) this.#modules.report(`${finding.reason}: ${finding.text}`);
     this.#attesting.attestNow();

@@ -3,11 +3,14 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { actionEvent, containerOf, startEvent } from "../attest/sample-events.ts";
+import { applyRecords, emptyHostState, isHeld } from "../attest/host-state.ts";
+import { actionEvent, containerOf, startEvent, stopEvent } from "../attest/sample-events.ts";
 import { verifyLog } from "../attest/verify-log.ts";
 import { containerKey } from "../container/types.ts";
+import type { LogEvent } from "../log/event.ts";
 import { segmentsToGoOn } from "../log/going-on.ts";
 import { policySchema } from "../respond/policy.ts";
+import { toldAgain } from "./rotation.ts";
 import { container, image, LoneSweeper, program, reference } from "./sample-facts.ts";
 import { TestSite } from "./testing.ts";
 
@@ -94,4 +97,22 @@ test("a log goes on in new files, loses those that are proved, and says all that
   await site.log.append([actionEvent(containerOf("some")), gap, startEvent(containerOf("some"))]);
   const enough = await segmentsToGoOn(site.log.segmentsFrom(0));
   assert.ok(enough.length === 1 && enough[0]!.from > cut.recnum);
+});
+
+test("what is told again says of a container that was paused and started again that it runs", () => {
+  const one = containerOf("one");
+  const stateOf = (events: readonly LogEvent[]) => {
+    const state = emptyHostState();
+    applyRecords(state, [{ recnum: 0, pcr: 13, digest: "", events }]);
+    return state;
+  };
+  const paused = [startEvent(one), actionEvent(one)];
+  for (const [events, held] of [
+    [paused, true],
+    [[...paused, stopEvent(one), startEvent(one)], false],
+  ] as const) {
+    const state = stateOf(events);
+    for (const reader of [state, stateOf([...toldAgain(state)])])
+      assert.deepEqual([...reader.containers.values()].map(isHeld), [held]);
+  }
 });

@@ -55,19 +55,19 @@ export class Rotation {
   /** An accepted quote has proved so many records. */
   async proved(records: number): Promise<void> {
     if (this.#told === null || records < this.#told.end) return;
-    const { from } = this.#told;
+    await this.#log.prune(this.#told.from);
     this.#told = null;
-    await this.#log.prune(from);
   }
 }
 
-/** Living containers, and what was found and done in them, as it was told before. */
-function* toldAgain({ containers }: HostState): Generator<LogEvent> {
-  for (const { container, imageName, start, startedAt, stoppedAt, violations, actions, gate } of containers.values()) {
+/** Living containers, what was found in them, and what was done to them since they were last started, as it was told before. */
+export function* toldAgain({ containers }: HostState): Generator<LogEvent> {
+  for (const known of containers.values()) {
+    const { container, imageName, start, startedAt, stoppedAt, violations, actions, earlier, gate } = known;
     if (stoppedAt !== null) continue;
     yield { type: "container-start", time: startedAt, container, imageName, ...(start === null ? {} : { start }) };
     for (const violation of violations.values()) yield { type: "violation", ...violation };
-    yield* actions;
+    yield* actions.slice(earlier.actions);
     if (gate !== null) yield gate;
   }
 }
