@@ -28,7 +28,11 @@ const PAGE = join(import.meta.dirname, "../docs/performance.md");
 
 requireRoot("node bench/window.ts");
 const closing: (() => Promise<void>)[] = [];
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+const stopping = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () =>
+    stopping.abort(new Error("the bench was interrupted; everything that it started has ended")),
+  );
 try {
   const folder = await makeRunFolder();
   closing.push(() => removeTree(folder));
@@ -46,7 +50,7 @@ try {
     values.push(await tryOnce(platform, container, count));
     console.error(`${count + 1} of ${TRIES}: ${values.at(-1)} ms`);
     // At any point of the interval, so that now and then other evidence is on its way.
-    await wait(Math.random() * ATTEST_INTERVAL_MS);
+    await wait(Math.random() * ATTEST_INTERVAL_MS, undefined, { signal: stopping.signal });
   }
   keep(values.toSorted((a, b) => a - b));
 } finally {
@@ -72,7 +76,11 @@ async function tryOnce({ logPath }: Platform, container: Running, count: number)
   const script = `cp /bin/true ${path}; echo ${count} >> ${path}; ${path}; sleep 0.05; ${path}`;
   const before = (await eventsOf(logPath)).length;
   await container.exec("/bin/sh", "-c", script);
-  for (const end = performance.now() + ROUND_MS; performance.now() < end; await wait(50)) {
+  for (
+    const end = performance.now() + ROUND_MS;
+    performance.now() < end;
+    await wait(200, undefined, { signal: stopping.signal })
+  ) {
     const events = (await eventsOf(logPath)).slice(before);
     const found = events.findIndex((event) => event.type === "violation" && event.object.path === path);
     if (found < 0) continue;

@@ -1,6 +1,7 @@
 import { collectEvidence, type Quoter } from "../attest/collect.ts";
 import type { SignedOrder } from "../attest/order.ts";
 import type { PlatformWanted } from "../attest/platform-evidence.ts";
+import { fromHex } from "../core/bytes.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError, errorCode } from "../core/errors.ts";
 import type { MeasurementLog } from "../log/measurement-log.ts";
@@ -152,7 +153,7 @@ export class Attesting {
       segments: log.segmentsFrom(anew ? 0 : from),
       from,
       ...(anew ? { earlier: boot.since(known) } : {}),
-      nonce: new Uint8Array(Buffer.from(nonce, "hex")),
+      nonce: fromHex(nonce),
       quote: async () => quote,
     });
     const outcome = await verifier.evidence(evidence);
@@ -203,7 +204,7 @@ export class Attesting {
       const sealed = queue.seal(event, async () => {
         const wrong = await log.checkRegister();
         if (wrong !== null) throw wrong;
-        return { proved, quote: await this.#quoter(platform)(new Uint8Array(Buffer.from(nonce, "hex"))) };
+        return { proved, quote: await this.#quoter(platform)(fromHex(nonce)) };
       });
       // Others may take their turns meanwhile.
       return { sealed };

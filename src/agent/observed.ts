@@ -12,6 +12,7 @@ import { type ContainerInfo, type ContainerRef, containerKey } from "../containe
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import type { GateEvent, LogEvent } from "../log/event.ts";
 import type { ContainerName } from "../log/finding.ts";
+import type { Fact } from "../measure/facts.ts";
 import type { GateState } from "../measure/gate/protocol.ts";
 import type { SweepResult } from "../measure/sweep.ts";
 import { containerStart, isFirstProcess } from "./container-start.ts";
@@ -41,19 +42,19 @@ export class Observed {
   /** Containers that began, and after a `whole` sweep those that ended. */
   async lifeEvents(result: SweepResult, whole: boolean): Promise<LogEvent[]> {
     const events: LogEvent[] = [];
+    const told = new Set(result.facts.filter(isOwn).map(({ process }) => process.container?.id));
     for (const [key, container] of result.containers) {
       const known = this.#state.containers.get(key);
       const living = known?.stoppedAt === null;
       // Started again between two sweeps: its first process is another.
-      const pids = pidsOf(container, result);
-      const again = living && known.start !== null && pids.length > 0 && !isFirstProcess(known.start);
+      const again = living && known.start !== null && told.has(container.id) && !isFirstProcess(known.start);
       // The runtime is asked again for an image that it did not tell, once a sweep.
       if (living && !again && (known.container.image !== null || !whole)) continue;
       const info = await this.#nameContainer(container);
       const { runtime, id, name, image, imageName } = info;
       // Nothing new to say about a container whose runtime still does not tell its image.
       if (living && !again && image === null) continue;
-      const start = containerStart(info, pids);
+      const start = containerStart(info, pidsOf(container, result));
       if (again && start === undefined) continue;
       const said = { container: { runtime, id, name, image }, imageName, ...(start === undefined ? {} : { start }) };
       events.push({ type: "container-start", time: this.#time(), ...said });
@@ -105,9 +106,12 @@ export class Observed {
 
 /** Processes of a container that a measurement has something to tell of. */
 export function pidsOf({ id }: ContainerRef, { facts }: SweepResult): number[] {
-  // One that does not fit to the container may be the host's.
-  const own = facts.filter(({ kind, process }) => kind !== "mismatch" && process.container?.id === id);
-  return own.map(({ process }) => process.pid);
+  return facts.filter((fact) => isOwn(fact) && fact.process.container?.id === id).map(({ process }) => process.pid);
+}
+
+/** One that does not fit to the container may be the host's. */
+function isOwn({ kind }: Fact): boolean {
+  return kind !== "mismatch";
 }
 
 const COUNTS_EVERY_MS = 60_000;

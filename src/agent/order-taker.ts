@@ -94,13 +94,8 @@ export class OrderTaker {
 
   async #act(order: Order, state: HostState, limit: ActionLimit): Promise<ActionEvent> {
     const { act, clock } = this.#options;
-    if (!limit.take(clock.monotonicMs()))
-      return this.#event(order, state, "suppressed", "the limit of actions in a minute is reached");
-    try {
-      return this.#event(order, state, "done", await act(order.action, order.container));
-    } catch (error) {
-      return this.#event(order, state, "failed", describeError(error));
-    }
+    const [outcome, text] = await limit.act(clock.monotonicMs(), () => act(order.action, order.container));
+    return this.#event(order, state, outcome, text);
   }
 
   #event(order: Order, state: HostState, outcome: ActionEvent["outcome"], text: string): ActionEvent {
@@ -114,7 +109,7 @@ export class OrderTaker {
     report(`order ${id} to ${action} ${printable(container.name || container.id)}: ${outcome}, ${text}`);
     return {
       ...{ type: "action", time: rfc3339(clock.now()), action, container, reason: null, by: "order" },
-      ...{ order: { id, by, reason }, outcome, text: text.slice(0, 1000) },
+      ...{ order: { id, by, reason }, outcome, text },
     };
   }
 }

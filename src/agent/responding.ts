@@ -1,7 +1,6 @@
 import { type HostState, isHeld, keyOf } from "../attest/host-state.ts";
 import type { ContainerRef } from "../container/types.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
-import { describeError } from "../core/errors.ts";
 import type { Action, ActionEvent } from "../log/event.ts";
 import type { Finding } from "../log/finding.ts";
 import { type ActionLimit, actionFor, type Policy } from "../respond/policy.ts";
@@ -47,21 +46,10 @@ export class Responding {
     if (container === null || !this.concerns(finding)) return null;
     const known = this.#state.containers.get(keyOf(container));
     if (known !== undefined && isHeld(known)) return null;
-    const [outcome, text] = await this.#pauseContainer(container, [finding.pid, ...pids]);
+    const [outcome, text] = await this.#limit.act(this.#clock.monotonicMs(), () =>
+      this.#act("pause", container, [finding.pid, ...pids]),
+    );
     const time = rfc3339(this.#clock.now());
     return { type: "action", time, action: "pause", container, reason, by: "policy", outcome, text };
-  }
-
-  async #pauseContainer(
-    container: ContainerRef,
-    pids: readonly number[],
-  ): Promise<["done" | "failed" | "suppressed", string]> {
-    if (!this.#limit.take(this.#clock.monotonicMs()))
-      return ["suppressed", "not paused, the limit of actions in a minute is reached"];
-    try {
-      return ["done", await this.#act("pause", container, pids)];
-    } catch (error) {
-      return ["failed", describeError(error)];
-    }
   }
 }

@@ -201,7 +201,6 @@ export const eventSchema = z.discriminatedUnion("type", [
 /** One event of the measurement log. */
 export type LogEvent = z.infer<typeof eventSchema>;
 export type BootEvent = z.infer<typeof boot>;
-export type CheckpointEvent = z.infer<typeof checkpoint>;
 export type CodeEvent = z.infer<typeof code>;
 export type ProcessStartEvent = z.infer<typeof processStart>;
 export type ListenerEvent = z.infer<typeof listener>;

@@ -27,7 +27,7 @@ export class RegisterError extends PimsError {
 }
 
 /** A PCR starts anew with the machine only. */
-export const WAY_OUT =
+const WAY_OUT =
   "find what extends or resets it and boot anew, or give agent and verifier another register by their setting 'pcr'";
 
 /** So many records back it is tried whether the register was set back to zero and extended again. */

@@ -9,8 +9,8 @@ const MAX_NOTED = 1024;
 /** Where in the log, and when. */
 type Place = RegisterFault["since"];
 
-export function placeOf(record: Pick<LogRecord, "recnum" | "events"> | undefined): Place {
-  return record === undefined ? null : { recnum: record.recnum, time: record.events.at(-1)!.time };
+export function placeOf({ recnum, events }: Pick<LogRecord, "recnum" | "events">): Place {
+  return { recnum, time: events.at(-1)!.time };
 }
 
 /** What was last seen of a register and what was extended since then, so that a wrong value can be explained. */
@@ -44,8 +44,8 @@ export class RegisterWatch {
     return null;
   }
 
-  explain(actual: Uint8Array, cause?: unknown): RegisterError {
+  explain(actual: Uint8Array): RegisterError {
     const fault = { kind: faultKind(actual, this.#seen, this.#digests), since: this.#seenAt };
-    return new RegisterError(fault, describeFault(this.#pcr, fault), cause);
+    return new RegisterError(fault, describeFault(this.#pcr, fault));
   }
 }

@@ -23,7 +23,7 @@ export function registerName(handle: number): string {
 }
 
 /** "PCR 13" */
-export function shortRegisterName(handle: number): string {
+function shortRegisterName(handle: number): string {
   return isNvIndex(handle) ? `NV index 0x${handle.toString(16).padStart(8, "0")}` : `PCR ${handle}`;
 }
 

@@ -113,7 +113,7 @@ export async function segmentsAt(
 }
 
 /** What the first line of a segment tells: a `boot` event opens a log, a `checkpoint` what goes on. Throws `log-broken`. */
-export function openingOf(line: string, path: string): { from: number; boot: BootEvent; start: Uint8Array } {
+function openingOf(line: string, path: string): { from: number; boot: BootEvent; start: Uint8Array } {
   const from = Number(/^\{"recnum":(\d{1,15}),/.exec(line)?.[1] ?? 0);
   const [event] = parseRecord(line, from).events;
   if (event?.type === "boot" && from === 0) return { from, boot: event, start: ZERO_PCR };

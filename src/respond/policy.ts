@@ -2,6 +2,7 @@ import { z } from "zod";
 import { listenerPolicySchema } from "../attest/listener-policy.ts";
 import { ORDER_ACTIONS } from "../attest/order.ts";
 import { startPolicySchema } from "../attest/start-policy.ts";
+import { describeError } from "../core/errors.ts";
 import { matchesGlob } from "../core/glob.ts";
 import { REASONS, type Reason } from "../log/finding.ts";
 
@@ -36,6 +37,9 @@ export function actionFor(policy: Policy, reason: Reason, container: string): Po
   return policy.actions[reason] ?? "alert";
 }
 
+/** Of what is said of an action. */
+const MAX_TEXT = 1000;
+
 /** Counts actions in the last minute. Times are monotonic milliseconds. */
 export class ActionLimit {
   readonly #limit: number;
@@ -51,5 +55,15 @@ export class ActionLimit {
     if (this.#times.length >= this.#limit) return false;
     this.#times.push(nowMs);
     return true;
+  }
+
+  /** Acts within the limit: how it ended, and in words, which are bounded since a runtime may say much. */
+  async act(nowMs: number, action: () => Promise<string>): Promise<["done" | "failed" | "suppressed", string]> {
+    if (!this.take(nowMs)) return ["suppressed", "the limit of actions in a minute is reached"];
+    try {
+      return ["done", (await action()).slice(0, MAX_TEXT)];
+    } catch (error) {
+      return ["failed", describeError(error).slice(0, MAX_TEXT)];
+    }
   }
 }
