@@ -49,7 +49,7 @@ test("a suspension keeps the index, so the log goes on", async (t) => {
   await host.powerOff("state");
   await host.powerOn({ startup: "state" });
   const result = assertAccepted(judge(host, await answer(host, proved), proved, first));
-  assert.deepEqual([result.resumed, result.told.length, result.proved.length], [true, 0, 5]);
+  assert.deepEqual([result.resumes, result.told.length, result.proved.length], [1, 0, 5]);
 });
 
 test("log-rollback: without a reset of the TPM an index that begins anew is no reboot", async (t) => {

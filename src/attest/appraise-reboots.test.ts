@@ -50,7 +50,7 @@ for (const shutdown of ["clear", "none", "state"] as const)
     );
     assert.deepEqual([result.proved.bootId, result.proved.length], [bootIdOf(1), 2]);
     assert.equal(result.proved.value, toHex(host.log.value));
-    assert.deepEqual([result.unloggedResets, result.resumed], [0, false]);
+    assert.deepEqual([result.unloggedResets, result.resumes], [0, 0]);
     const later = await host.answerTo({ nonce: NONCE, from: 2, boot: bootIdOf(1) }, gapEvent("goes on"));
     const next = assertAccepted(appraise(later, expectedOf(host, NONCE), result.proved));
     assert.deepEqual([next.told, next.proved.length], [[], 4]);
@@ -210,7 +210,7 @@ test("a suspension keeps the PCR, so the log goes on, and it is told", async (t)
   await host.powerOff("state");
   await host.powerOn({ startup: "state" });
   const result = assertAccepted(await judge(host, proved));
-  assert.deepEqual([result.resumed, result.told, result.proved.length], [true, [], 5]);
+  assert.deepEqual([result.resumes, result.told, result.proved.length], [1, [], 5]);
   assert.equal(result.proved.tpm!.resetCount, proved.tpm!.resetCount);
   assert.equal(result.proved.tpm!.restartCount, proved.tpm!.restartCount + 1);
 });
@@ -236,7 +236,7 @@ test("a restart that looks like a suspension loses what a reboot may lose, and i
   await host.extend(digest);
   const quoted = encodeQuote(await host.quote(fromHex(OTHER_NONCE)));
   const evidence = { nonce: OTHER_NONCE, from: 3, records: [line], ...quoted };
-  assert.equal(assertAccepted(appraise(evidence, expectedOf(host), proved)).resumed, true);
+  assert.equal(assertAccepted(appraise(evidence, expectedOf(host), proved)).resumes, 1);
 });
 
 test("tpm-rolled-back: the TPM's state is restored from a copy, under a log that leads back", async (t) => {

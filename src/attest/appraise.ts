@@ -43,8 +43,8 @@ export type Appraisal =
       readonly told: readonly BootPart[];
       /** Resets of the TPM beyond the boots that were told of. */
       readonly unloggedResets: number;
-      /** Whether the TPM was suspended since, and its PCR kept. */
-      readonly resumed: boolean;
+      /** Times that the TPM was suspended since, and its PCR kept. */
+      readonly resumes: number;
       /** What the quote proves of this boot. */
       readonly records: readonly LogRecord[];
       readonly lines: readonly string[];
@@ -91,14 +91,14 @@ export function appraise(
     const { told, current } = followBoots(evidence, before, expected.pcr, expected.knowsBoot);
     if (told.length > 0 && since.power === "kept")
       throw new PimsError("log-rollback", "the log begins anew, but the TPM was neither reset nor restarted");
+    // A PCR that was kept over a suspension cannot begin anew; an NV index can, by its owner's hand.
+    if (told.length > 0 && since.power === "lost" && since.resets === 0 && quote.nv !== null)
+      throw new PimsError("log-rollback", "the log begins anew in an NV index, but the TPM was not reset");
     if (since.power === "lost" && since.resets === 0 && told.length > since.restarts)
       throw new PimsError(
         "log-rollback",
         `the log began anew ${told.length} times, but the TPM was restarted ${since.restarts} times only`,
       );
-    // A PCR that was kept over a suspension cannot begin anew; an NV index can, by its owner's hand.
-    if (told.length > 0 && since.power === "lost" && since.resets === 0 && quote.nv !== null)
-      throw new PimsError("log-rollback", "the log begins anew in an NV index, but the TPM was not reset");
     if (expected.platform !== undefined && quote.nv !== null)
       throw new PimsError("quote-invalid", "what an NV index holds says nothing of what is below the agent");
     const platform =
@@ -135,7 +135,7 @@ export function appraise(
       },
       told,
       unloggedResets: Math.max(0, since.resets - told.length),
-      resumed: told.length === 0 && since.power === "lost",
+      resumes: told.length === 0 ? since.restarts : 0,
       records: believed,
       lines: current.lines.slice(0, count),
       platform,

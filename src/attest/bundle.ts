@@ -17,7 +17,7 @@ const MAX_RECORDS = 1_000_000;
 const MAX_BASELINES = 1024;
 const MAX_CERTIFICATES = 8;
 /** Of the IMA list since the machine was started. */
-export const MAX_BUNDLED_IMA_BYTES = 32 * 1024 * 1024;
+const MAX_BUNDLED_IMA_BYTES = 32 * 1024 * 1024;
 const MAX_EAR_CHARACTERS = 16 * 1024 * 1024;
 const MAX_POLICY_CHARACTERS = 32 * 1024 * 1024;
 
@@ -87,7 +87,7 @@ const baselineSchema = z.strictObject({
 export type BundledBaseline = z.infer<typeof baselineSchema>;
 
 /** Everything that a third party needs to check one attestation of a host (docs/bundle.md). Untrusted, whoever gave it. */
-export const bundleSchema = z.strictObject({
+const bundleSchema = z.strictObject({
   format: z.literal("pims.bundle/v1"),
   host: z.string().min(1).max(63),
   exportedAt: z.iso.datetime(),

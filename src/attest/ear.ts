@@ -68,7 +68,7 @@ const appraisal = <T extends z.ZodType>(claims: T) =>
   });
 
 /** Name of the submodule that is the host; those of containers are `runtime:id`. */
-export const HOST_SUBMODULE = "host";
+const HOST_SUBMODULE = "host";
 
 const hostAppraisalSchema = appraisal(hostClaimsSchema);
 const containerAppraisalSchema = appraisal(containerClaimsSchema);

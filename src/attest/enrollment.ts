@@ -32,8 +32,8 @@ export const activateRequestSchema = z.strictObject({
 
 export const enrollAnswerSchema = z.object({ token: tokenSchema });
 
-export const MAX_JOIN_USES = 10_000;
-export const MAX_JOIN_HOURS = 24 * 30;
+const MAX_JOIN_USES = 10_000;
+const MAX_JOIN_HOURS = 24 * 30;
 
 /** What an operator decides before a host is enrolled, or several. */
 export const inviteRequestSchema = z

@@ -7,7 +7,7 @@ import { addressSchema } from "./verifier-address.ts";
 const MAX_BYTES = 64 * 1024;
 
 /** What a host is given to be enrolled with: all of it in one file, which is worth nothing once it was used or has expired. */
-export const joinFileSchema = z.strictObject({
+const joinFileSchema = z.strictObject({
   schema: z.literal("pims.join/v1"),
   /** As `parseVerifierAddress` takes it, with the pin of the verifier's key. */
   verifier: addressSchema,

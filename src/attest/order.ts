@@ -10,8 +10,8 @@ export type OrderAction = (typeof ORDER_ACTIONS)[number];
 const MAX_ORDER_CHARS = 16 * 1024;
 /** The challenge makes it fresh; this bounds how far the clocks of verifier and host may be apart. */
 const LIFETIME_MS = 120_000;
-export const MAX_ORDER_REASON = 500;
-export const MAX_ORDER_BY = 128;
+const MAX_ORDER_REASON = 500;
+const MAX_ORDER_BY = 128;
 
 const hex = (digits: number) => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`));
 export const challengeNonceSchema = hex(64);

@@ -40,6 +40,8 @@ interface Answer {
 const FRESH_MS = 2000;
 /** Bound of one question to the chain: whoever waits for a verdict must not wait for a chain that hangs. */
 const TIMEOUT_MS = 2000;
+/** Bound of one lookup, pieces and all: a download that takes longer goes on for the next. */
+const LOOKUP_MS = 10_000;
 /** How long an altered copy is reported, before the chain's own entries take its place. */
 const ALTERED_MS = 10_000;
 /** How long an approved baseline holds while the chain does not answer. */
@@ -65,6 +67,8 @@ export class BaselineCache {
   #silentUntilMs = Number.NEGATIVE_INFINITY;
   #silence = "";
   readonly #running = new Map<string, Promise<BaselineState>>();
+  /** What could not be read is not asked for again at once; what was approved before stays in `#answers`. */
+  readonly #failures = new Map<string, { readonly state: BaselineState; readonly untilMs: number }>();
 
   constructor(
     ledger: LedgerConfig,
@@ -78,12 +82,24 @@ export class BaselineCache {
   }
 
   /** The baseline of an image identity, or why there is none. Does not throw for what the ledger says or fails to say. */
-  lookUp(identity: string): Promise<BaselineState> {
+  async lookUp(identity: string): Promise<BaselineState> {
     const known = this.#answers.get(identity);
-    if (known !== undefined && this.#isFresh(known)) return Promise.resolve(known.state);
-    const running = this.#running.get(identity) ?? this.#refresh(identity, known);
-    this.#running.set(identity, running);
-    return running.finally(() => this.#running.delete(identity));
+    if (known !== undefined && this.#isFresh(known)) return known.state;
+    const failed = this.#failures.get(identity);
+    if (failed !== undefined && this.#clock.monotonicMs() < failed.untilMs) return failed.state;
+    let running = this.#running.get(identity);
+    if (running === undefined) {
+      running = this.#refresh(identity, known).finally(() => this.#running.delete(identity));
+      this.#running.set(identity, running);
+    }
+    const late = Promise.withResolvers<BaselineState>();
+    const text = `the ledger has not given the baseline within ${LOOKUP_MS / 1000} s`;
+    const timer = setTimeout(() => late.resolve(this.#withoutChain(known, text)), LOOKUP_MS);
+    try {
+      return await Promise.race([running, late.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #isFresh({ state, atMs, writes, until }: Answer): boolean {
@@ -101,13 +117,19 @@ export class BaselineCache {
       read = await this.#read(identity, known, writes);
     } catch (error) {
       if (!(error instanceof PimsError)) throw error;
-      if (error.code === "baseline-altered") return { status: "altered", text: describeError(error) };
+      const text = describeError(error);
+      const nowMs = this.#clock.monotonicMs();
       if (error.code === "ledger-unreachable") {
-        this.#silence = describeError(error);
-        this.#silentUntilMs = this.#clock.monotonicMs() + FRESH_MS;
+        this.#silence = text;
+        this.#silentUntilMs = nowMs + FRESH_MS;
+        return this.#withoutChain(known, text);
       }
-      return this.#withoutChain(known, describeError(error));
+      const isAltered = error.code === "baseline-altered";
+      const state = isAltered ? ({ status: "altered", text } as const) : this.#withoutChain(known, text);
+      this.#failures.set(identity, { state, untilMs: nowMs + (isAltered ? ALTERED_MS : FRESH_MS) });
+      return state;
     }
+    this.#failures.delete(identity);
     this.#answers.set(identity, { ...read, atMs: this.#clock.monotonicMs(), writes });
     return read.state;
   }

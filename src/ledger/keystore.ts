@@ -12,7 +12,7 @@ export interface ScryptCost {
 }
 
 /** geth's standard: 256 MiB and about a second. */
-export const STANDARD_COST: ScryptCost = { n: 2 ** 18, r: 8, p: 1 };
+const STANDARD_COST: ScryptCost = { n: 2 ** 18, r: 8, p: 1 };
 
 /** What a file may ask of whoever reads it. */
 const MAX_MEMORY = 512 * 1024 * 1024;

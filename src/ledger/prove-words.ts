@@ -48,7 +48,7 @@ export async function proveWords(
     });
   });
   // That is no endpoint's fault: it is proved.
-  if (account?.codeHash !== keccak256(artifactOf(name).deployedBytecode))
+  if (account?.codeHash !== artifactOf(name).codeHash)
     throw noContract(name, by.map(({ url }) => url).join(", "), address);
   return words;
 }

@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS records (
 
 type Accepted = Pick<
   Extract<Appraisal, { accepted: true }>,
-  "proved" | "told" | "lines" | "unloggedResets" | "resumed"
+  "proved" | "told" | "lines" | "unloggedResets" | "resumes"
 >;
 
 /** The records of hosts, boot by boot. */
@@ -67,7 +67,7 @@ export class RecordStore {
 
   /** Takes in what accepted evidence proves and tells. For the caller's transaction. */
   take(host: string, accepted: Accepted, at: number): void {
-    const { proved, told, lines, unloggedResets, resumed } = accepted;
+    const { proved, told, lines, unloggedResets, resumes } = accepted;
     let ordinal = this.#lastOrdinal(host);
     for (const [index, part] of told.entries()) {
       const value = toHex(endValue(part));
@@ -87,7 +87,7 @@ export class RecordStore {
         .prepare(
           "UPDATE boots SET records = ?, proved = ?, value = ?, resumes = resumes + ? WHERE host = ? AND ordinal = ?",
         )
-        .run(length, length, value, resumed ? 1 : 0, host, ordinal);
+        .run(length, length, value, resumes, host, ordinal);
     this.#insert(host, ordinal, length - lines.length, lines);
   }
 

@@ -6,7 +6,7 @@ import { PimsError } from "../core/errors.ts";
 import { makePrivateFile } from "../core/private-file.ts";
 
 /** Name of the file in the state folder with the key that results are signed with, PEM. */
-export const RESULTS_KEY_FILE = "results-key.pem";
+const RESULTS_KEY_FILE = "results-key.pem";
 
 /** What a verifier signs its results with. */
 export interface ResultsKey {

@@ -24,7 +24,7 @@ const proved: Proved = {
 
 /** Accepted evidence that goes on in the same boot. */
 function accepted(lines: readonly string[], now: Proved): Parameters<Store["accept"]>[1] {
-  return { proved: now, lines, told: [], unloggedResets: 0, resumed: false, platform: null };
+  return { proved: now, lines, told: [], unloggedResets: 0, resumes: 0, platform: null };
 }
 
 function open(t: TestContext, path = ":memory:"): Store {
@@ -197,7 +197,7 @@ for (;;) {
   value = Buffer.from(extendValue(Buffer.from(value, "hex"), length.toString(16).padStart(64, "0"))).toString("hex");
   const proved = { bootId: null, length: length + 1, digest: null, value, tpm };
   const lines = ["record " + length];
-  store.accept("a", { proved, lines, told: [], unloggedResets: 0, resumed: false, platform: null }, 1);
+  store.accept("a", { proved, lines, told: [], unloggedResets: 0, resumes: 0, platform: null }, 1);
   length++;
   process.stdout.write(length + "\\n");
 }`;
