@@ -1,4 +1,4 @@
-import { type Address, type Hex, keccak256, numberToHex } from "viem";
+import { type Address, type Hex, numberToHex } from "viem";
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
 import type { AgreedHeader } from "./agree-on-header.ts";
