@@ -96,6 +96,12 @@ export class EnrollmentStore {
     return row === undefined ? null : tpmNoticeSchema.parse(JSON.parse(String(row.notice)));
   }
 
+  /** What ends a host's standing whatever evidence it gives; only an operator's decision gives it back. */
+  ousted(host: string): TpmNotice | null {
+    const notice = this.notice(host);
+    return notice?.reason === "tpm-changed" ? null : notice;
+  }
+
   setNotice(host: string, notice: TpmNotice): void {
     this.#database
       .prepare("INSERT OR REPLACE INTO notices (host, notice) VALUES (?, ?)")

@@ -2,47 +2,33 @@ import type { NonceAnswer } from "../attest/api.ts";
 import { appraise } from "../attest/appraise.ts";
 import type { TpmIdentity, TpmNotice } from "../attest/enrollment.ts";
 import type { Evidence } from "../attest/evidence.ts";
-import { applyRecords, type ContainerState, emptyHostState, type HostState, keyOf } from "../attest/host-state.ts";
+import { applyRecords, emptyHostState, type HostState, keyOf } from "../attest/host-state.ts";
 import type { PlatformVerdict } from "../attest/judge-platform.ts";
 import type { PlatformState } from "../attest/platform-state.ts";
-import type { ContainerReport, HostReport } from "../attest/report.ts";
-import { sweeperStanding } from "../attest/sweeper-standing.ts";
+import type { HostReport } from "../attest/report.ts";
 import { hasDigest, makeToken, tokenDigest } from "../attest/token.ts";
-import { type BaselineLookup, decide, type HostStanding, type JudgingPolicy, NO_IDENTITY } from "../attest/verdict.ts";
 import { bytesEqual } from "../core/bytes.ts";
-import { type Clock, rfc3339 } from "../core/clock.ts";
+import { rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
-import type { SweepEvent } from "../log/event.ts";
-import { type Reason, reasonSchema } from "../log/finding.ts";
+import type { Reason } from "../log/finding.ts";
 import { isNvIndex } from "../log/pcr.ts";
 import { type LogRecord, parseRecord } from "../log/record.ts";
 import { isRestrictedSigningKey, parsePublic } from "../tpm/public.ts";
 import { publicKeyOf } from "../tpm/public-key.ts";
 import { Nonces } from "./nonces.ts";
-import type { Platforms } from "./platforms.ts";
 import { rebuildStates } from "./rebuild.ts";
 import { RecordsAhead, RecordsRoom } from "./records-ahead.ts";
-import type { HostRow, Store, VerdictRow } from "./store.ts";
+import { Reports, type ReportsModules, type ReportsOptions } from "./reports.ts";
+import type { HostRow } from "./store.ts";
 
-export interface VerifierOptions {
+export interface VerifierOptions extends ReportsOptions {
   /** Handle of the register that agents extend: a PCR or an NV index. */
   readonly pcr: number;
-  /** Without accepted evidence for so long, a host's containers are `stale`. */
-  readonly staleAfterMs: number;
-  /** The longest that a host's sweeper may stand still; without it ten of the agent's intervals, at least 30 s. */
-  readonly maxPauseMs?: number | undefined;
-  readonly policy?: JudgingPolicy;
 }
 
-export interface VerifierModules {
-  readonly store: Store;
-  readonly clock: Clock;
-  /** What is below the agents, where that is asked for. */
-  readonly platforms?: Platforms;
+export interface VerifierModules extends ReportsModules {
   /** Told of records as soon as they are proved. */
   onProved?(host: string, records: readonly LogRecord[]): void;
-  /** The reference values for an image identity, or why there are none. */
-  lookUp(identity: string): Promise<BaselineLookup>;
 }
 
 export type Outcome =
@@ -61,8 +47,6 @@ interface HostMemory {
 }
 
 const RECORDS_A_READ = 1024;
-/** Boots that a report lists. */
-const SHOWN_BOOTS = 16;
 const HOST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /**
@@ -72,6 +56,7 @@ const HOST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 export class Verifier {
   readonly #options: VerifierOptions;
   readonly #modules: VerifierModules;
+  readonly #reports: Reports;
   readonly #memories = new Map<string, HostMemory>();
   readonly #room = new RecordsRoom();
   /** One appraisal at a time for each host, since each builds on what the one before proved. */
@@ -81,6 +66,7 @@ export class Verifier {
   constructor(options: VerifierOptions, modules: VerifierModules) {
     this.#options = options;
     this.#modules = modules;
+    this.#reports = new Reports(options, modules);
     for (const [host, state] of rebuildStates(modules.store)) this.#memories.set(host, memoryOf(state, this.#room));
   }
 
@@ -140,7 +126,7 @@ export class Verifier {
   refuseTpm(host: string, reason: TpmNotice["reason"], text: string): void {
     this.#row(host);
     // A lesser thing must not take the place of what ended the host's standing.
-    if (this.#ousted(host) === null || reason === "host-revoked")
+    if (this.#modules.store.enrollments.ousted(host) === null || reason === "host-revoked")
       this.#modules.store.enrollments.setNotice(host, { reason, text, at: rfc3339(this.#modules.clock.now()) });
     this.#refuse(host, reason, text);
   }
@@ -153,7 +139,7 @@ export class Verifier {
 
   /** PimsError `host-revoked` or `host-cloned` for a host of which nothing is taken, and to which nothing is given. */
   checkStanding(host: string): void {
-    const ousted = this.#ousted(host);
+    const ousted = this.#modules.store.enrollments.ousted(host);
     if (ousted !== null) throw new PimsError(ousted.reason, `no evidence of ${host} is taken: ${ousted.text}`);
   }
 
@@ -206,7 +192,7 @@ export class Verifier {
     const { store, clock, platforms } = this.#modules;
     if (!memory.nonces.take(evidence.nonce, clock.monotonicMs()))
       return this.#refuse(host, "nonce-mismatch", "the evidence answers a nonce that is not open");
-    const ousted = this.#ousted(host);
+    const ousted = this.#modules.store.enrollments.ousted(host);
     if (ousted !== null) return this.#refuse(host, ousted.reason, ousted.text);
     const { akPublic, proved } = this.#row(host);
     const whole = memory.ahead.complete(evidence);
@@ -221,7 +207,7 @@ export class Verifier {
     // Apart, as how long the sweeper stood still in another boot is no news.
     for (const { records } of result.told) applyRecords(memory.state, records);
     applyRecords(memory.state, result.records);
-    await this.#storeVerdicts(host);
+    await this.#reports.keepVerdicts(this.#row(host), memory.state);
     this.#modules.onProved?.(host, result.records);
     return { accepted: true, records: result.proved.length };
   }
@@ -233,12 +219,12 @@ export class Verifier {
 
   /** Every host with its containers, judged now. */
   async report(): Promise<HostReport[]> {
-    return Promise.all(this.#modules.store.hosts().map((row) => this.#reportHost(row)));
+    return Promise.all(this.#modules.store.hosts().map((row) => this.#reports.of(row, this.#memory(row.name).state)));
   }
 
   /** One host. Throws `host-unknown`. */
   async reportHost(host: string): Promise<HostReport> {
-    return this.#reportHost(this.#row(host));
+    return this.#reports.of(this.#row(host), this.#memory(host).state);
   }
 
   /** Asks the agent for evidence now and waits for its appraisal, at most `timeoutMs`; null when none came. */
@@ -303,87 +289,6 @@ export class Verifier {
     return platforms === undefined ? null : { state: platforms.state(host), verdict: platforms.judge(host) };
   }
 
-  async #reportHost(row: HostRow): Promise<HostReport> {
-    const { state } = this.#memory(row.name);
-    const standing = this.#standing(row);
-    const { platforms } = this.#modules;
-    const containers = await Promise.all(
-      [...state.containers.values()].map((container) => this.#reportContainer(state, container, standing)),
-    );
-    return {
-      host: row.name,
-      evidence: row.acceptedAt === null && row.refused === null ? "none" : standing.standing,
-      reason: standing.standing === "refused" ? standing.reason : null,
-      text: standing.standing === "good" ? "" : standing.text,
-      tpm: this.#modules.store.enrollments.identity(row.name),
-      notice: this.#modules.store.enrollments.notice(row.name),
-      acceptedAt: row.acceptedAt === null ? null : rfc3339(row.acceptedAt),
-      records: row.proved.length,
-      boots: this.#reportBoots(row.name),
-      links: platforms === undefined ? null : platforms.judge(row.name).links,
-      longestUnprovedMs: state.longestUnprovedMs,
-      lastSweep: state.lastSweep === null ? null : coverageOf(state.lastSweep),
-      containers,
-    };
-  }
-
-  #reportBoots(host: string): HostReport["boots"] {
-    const { log } = this.#modules.store;
-    const { boots, told, unloggedResets, resumes } = log.totals(host);
-    const last = log.boots(host, SHOWN_BOOTS).map((boot) => ({
-      ...{ bootId: boot.bootId, since: rfc3339(boot.since), records: boot.records, proved: boot.proved },
-      ...{ unloggedResets: boot.unloggedResets, resumes: boot.resumes },
-    }));
-    return { known: boots, told, unloggedResets, resumes, last };
-  }
-
-  async #reportContainer(
-    state: HostState,
-    container: ContainerState,
-    standing: HostStanding,
-  ): Promise<ContainerReport> {
-    const identity = container.container.image;
-    const lookup: BaselineLookup = identity === null ? NO_IDENTITY : await this.#modules.lookUp(identity);
-    const { startedAt, stoppedAt, actions, gate } = container;
-    return { ...decide(state, container, lookup, standing, this.#options.policy), startedAt, stoppedAt, actions, gate };
-  }
-
-  /** What ends a host's standing whatever evidence it gives; only an operator's decision gives it back. */
-  #ousted(host: string): TpmNotice | null {
-    const notice = this.#modules.store.enrollments.notice(host);
-    return notice?.reason === "tpm-changed" ? null : notice;
-  }
-
-  #standing(row: HostRow): HostStanding {
-    const ousted = this.#ousted(row.name);
-    if (ousted !== null) return { standing: "refused", reason: ousted.reason, text: ousted.text };
-    if (row.refused !== null)
-      return { standing: "refused", reason: reasonSchema.parse(row.refused.reason), text: row.refused.text };
-    const age = row.acceptedAt === null ? Number.POSITIVE_INFINITY : this.#modules.clock.now() - row.acceptedAt;
-    // The wall clock may have been set back since; that must not keep a silent host good.
-    if (Math.abs(age) <= this.#options.staleAfterMs) {
-      const sweeper = sweeperStanding(this.#memory(row.name).state, this.#options.maxPauseMs);
-      const [below] = this.#modules.platforms?.judge(row.name).reasons ?? [];
-      return sweeper.standing === "good" && below !== undefined ? { standing: "refused", ...below } : sweeper;
-    }
-    const seconds = Math.round(this.#options.staleAfterMs / 1000);
-    return { standing: "stale", text: `no evidence of the host for more than ${seconds} s` };
-  }
-
-  /** Keeps a line for every container whose verdict is another than before. */
-  async #storeVerdicts(host: string): Promise<void> {
-    const { store, clock } = this.#modules;
-    const changed: VerdictRow[] = [];
-    for (const { container, status, reasons, findings } of (await this.reportHost(host)).containers) {
-      const key = keyOf(container);
-      const why = [...new Set([...findings, ...reasons].map(({ reason }) => reason))];
-      const last = store.lastVerdict(host, key);
-      if (last?.status === status && last.reasons.join() === why.join()) continue;
-      changed.push({ host, container: key, time: rfc3339(clock.now()), status, reasons: why });
-    }
-    if (changed.length > 0) store.addVerdicts(changed);
-  }
-
   #row(host: string): HostRow {
     const row = this.#modules.store.host(host);
     if (row === null) throw unknownHost(host);
@@ -412,8 +317,4 @@ function unknownHost(host: string): PimsError {
   return new PimsError("host-unknown", `no host ${JSON.stringify(host.slice(0, 64))} is enrolled`, {
     hint: "'pims status' lists the hosts",
   });
-}
-
-function coverageOf({ time, processes, mappings, longestPauseMs, unreadable, scrubCycleMs }: SweepEvent) {
-  return { time, processes, mappings, longestPauseMs, unreadable, scrubCycleMs };
 }
