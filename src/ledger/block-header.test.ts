@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { keccak256, toRlp } from "viem";
-import { verifyHeader } from "./block-header.ts";
+import { type Hex, keccak256, toRlp } from "viem";
+import { parseHeader, verifyHeader } from "./block-header.ts";
 
 const zeros = (bytes: number): string => `0x${"00".repeat(bytes)}`;
 const emptyTrie = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421";
@@ -92,6 +92,64 @@ for (const [fork, header] of Object.entries(headers)) {
     }
   });
 }
+
+for (const [fork, block] of Object.entries(headers)) {
+  test(`${fork}: a header comes back from its RLP, and from no other bytes`, () => {
+    const header = verifyHeader(block);
+    assert.equal(keccak256(header.rlp), block.hash);
+    assert.deepEqual(parseHeader(header.rlp), header);
+    const bytes = Buffer.from(header.rlp.slice(2), "hex");
+    const refuses = (altered: Uint8Array, what: string) => {
+      let other: Hex;
+      try {
+        other = parseHeader(`0x${Buffer.from(altered).toString("hex")}`).hash;
+      } catch (error) {
+        assert.equal((error as { code?: string }).code, "ledger-unverified", what);
+        return;
+      }
+      assert.notEqual(other, header.hash, what);
+    };
+    for (let at = 0; at < bytes.length; at++) {
+      assert.throws(() => parseHeader(`0x${bytes.toString("hex", 0, at)}`), refused, `cut at ${at}`);
+      refuses(bytes.with(at, bytes[at]! ^ (at % 2 === 0 ? 1 : 128)), `byte ${at}`);
+    }
+    for (const more of ["00", "80", "c0"])
+      assert.throws(() => parseHeader(`${header.rlp}${more}` as Hex), refused, more);
+  });
+}
+
+test("a header in another form, or one with more than its fields, is refused", () => {
+  const items = (block: Record<string, string>): Hex[] =>
+    (
+      "parentHash sha3Uncles miner stateRoot transactionsRoot receiptsRoot logsBloom difficulty number gasLimit gasUsed " +
+      "timestamp extraData mixHash nonce baseFeePerGas withdrawalsRoot blobGasUsed excessBlobGas parentBeaconBlockRoot requestsHash"
+    )
+      .split(" ")
+      .map((name) => block[name])
+      .filter((value) => value !== undefined)
+      .map((value) => (value === "0x0" ? "0x" : value.length % 2 === 0 ? value : `0x0${value.slice(2)}`) as Hex);
+  const right = items(prague);
+  assert.equal(parseHeader(toRlp(right)).hash, prague.hash);
+  const difficulty = 7;
+  const number = 8;
+  for (const [index, value] of [
+    [difficulty, "0x00"],
+    [number, "0x0001"],
+    [number, "0x"],
+  ] as const) {
+    const altered = right.with(index, value);
+    if (value === "0x") assert.equal(parseHeader(toRlp(altered)).number, 0n);
+    else assert.throws(() => parseHeader(toRlp(altered)), /one form/);
+  }
+  assert.throws(() => parseHeader(toRlp([...right, "0x"])), /too many/);
+  assert.throws(() => parseHeader(toRlp(right.slice(0, 14))), /not one/);
+  assert.throws(() => parseHeader(toRlp([...right.slice(0, 12), ["0x"], ...right.slice(13)])), /no list of fields/);
+  assert.throws(() => parseHeader(toRlp(right).toUpperCase().replace("0X", "0x") as Hex), /one form/);
+  assert.throws(() => parseHeader(toRlp(right.with(12, `0x${"00".repeat(33_000)}`))), refused);
+  assert.throws(() => parseHeader(`0x${"00".repeat(40_000)}`), /too long/);
+  assert.throws(() => parseHeader(`0x${"c1".repeat(33_000)}c0`), refused);
+  for (const rlp of ["0x", "0x80", "0xc0", "0x0", "c0", ""]) assert.throws(() => parseHeader(rlp as Hex), refused, rlp);
+});
 
 test("letters' case means nothing, nulls are fields that are not there", () => {
   const header = { ...london, miner: zeros(20), stateRoot: `0x${london.stateRoot.slice(2).toUpperCase()}` };

@@ -1,4 +1,4 @@
-import { type Hex, keccak256, toRlp } from "viem";
+import { fromRlp, type Hex, keccak256, toRlp } from "viem";
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
 import { quantitySchema } from "./rpc-values.ts";
@@ -43,17 +43,36 @@ const later = {
   /** Prague (EIP-7685) */
   requestsHash: hash.nullish(),
 };
-const headerSchema = z.object({ hash, ...first, ...later });
+const headerSchema = z.object({ ...first, ...later });
+const answerSchema = z.object({ hash, ...headerSchema.shape });
+type Fields = z.infer<typeof headerSchema>;
+type Name = keyof Fields;
+
+const names = [...Object.keys(first), ...Object.keys(later)] as Name[];
+const numbers: ReadonlySet<string> = new Set([
+  ...["difficulty", "number", "gasLimit", "gasUsed", "timestamp"],
+  ...["baseFeePerGas", "blobGasUsed", "excessBlobGas"],
+]);
 const LIMIT = 2n ** 64n;
+/** A header's fields besides its extra data take less than 900 bytes. */
+const maxRlpBytes = maxExtraBytes + 1024;
 
 /** A block's header, whose fields are those that its hash is over. Whether the block is the chain's is another question. */
 export interface Header {
   readonly hash: Hex;
+  /** The whole header in the form of the Yellow Paper, section 4.3: `parseHeader` makes the same of it. */
+  readonly rlp: Hex;
   readonly parentHash: Hex;
+  /** The block's maker; a Clique signer puts there whom a vote is about. */
+  readonly miner: Hex;
   readonly stateRoot: Hex;
+  readonly difficulty: bigint;
   readonly number: bigint;
   /** Seconds since 1970 UTC. */
   readonly timestamp: bigint;
+  readonly extraData: Hex;
+  readonly mixHash: Hex;
+  readonly nonce: Hex;
 }
 
 /**
@@ -61,22 +80,53 @@ export interface Header {
  * anew. Chains that hash something else, as QBFT does without its seals, are refused. Throws `ledger-unverified`.
  */
 export function verifyHeader(block: unknown): Header {
-  const parsed = headerSchema.safeParse(block);
+  const parsed = answerSchema.safeParse(block);
   if (!parsed.success) throw wrong("it is not one", parsed.error);
-  const fields = parsed.data;
-  const values = Object.keys(first).map((name) => encoded(fields[name as keyof typeof first]));
-  const added = Object.keys(later).map((name) => fields[name as keyof typeof later] ?? undefined);
-  const count = added.findLastIndex((value) => value !== undefined) + 1;
-  for (const value of added.slice(0, count)) {
+  const header = headerOf(parsed.data);
+  if (header.hash !== parsed.data.hash.toLowerCase()) throw wrong("its hash is another");
+  return header;
+}
+
+/** The header with exactly this RLP, all of it and nothing after it. Throws `ledger-unverified`. */
+export function parseHeader(rlp: Hex): Header {
+  if (rlp.length > 2 + 2 * maxRlpBytes) throw wrong("it is too long");
+  const items = listOf(rlp);
+  if (items.length > names.length) throw wrong("there is a field too many");
+  const entries = items.map((item, index) => [names[index]!, numbers.has(names[index]!) ? quantity(item) : item]);
+  const parsed = headerSchema.safeParse(Object.fromEntries(entries));
+  if (!parsed.success) throw wrong("it is not one", parsed.error);
+  const header = headerOf(parsed.data);
+  // Whatever the decoder lets pass: one header has one form only.
+  if (header.rlp !== rlp) throw wrong("it is not in its one form");
+  return header;
+}
+
+function headerOf(fields: Fields): Header {
+  const count = names.findLastIndex((name) => (fields[name] ?? undefined) !== undefined) + 1;
+  const values = names.slice(0, count).map((name) => {
+    const value = fields[name] ?? undefined;
     if (value === undefined) throw wrong("a field is missing");
-    values.push(encoded(value));
-  }
-  const { number, timestamp } = fields;
+    return encoded(value);
+  });
+  const { difficulty, number, timestamp } = fields;
   if (number >= LIMIT || timestamp >= LIMIT) throw wrong("a number is too large");
-  const computed = keccak256(toRlp(values));
-  if (computed !== fields.hash.toLowerCase()) throw wrong("its hash is another");
-  const { parentHash, stateRoot } = fields;
-  return { hash: computed, parentHash: lower(parentHash), stateRoot: lower(stateRoot), number, timestamp };
+  const rlp = toRlp(values);
+  return {
+    ...{ hash: keccak256(rlp), rlp, difficulty, number, timestamp },
+    ...{ parentHash: lower(fields.parentHash), miner: lower(fields.miner), stateRoot: lower(fields.stateRoot) },
+    ...{ extraData: lower(fields.extraData), mixHash: lower(fields.mixHash), nonce: lower(fields.nonce) },
+  };
+}
+
+function listOf(rlp: Hex): Hex[] {
+  let items: unknown;
+  try {
+    items = fromRlp(rlp, "hex");
+  } catch (error) {
+    throw wrong("it is not RLP", error);
+  }
+  if (Array.isArray(items) && items.every((item) => typeof item === "string")) return items as Hex[];
+  throw wrong("it is no list of fields");
 }
 
 /** RLP's form of a number has no leading zeros; bytes are as they are. */
@@ -86,6 +136,8 @@ function encoded(value: string | bigint): Hex {
   const digits = value.toString(16);
   return `0x${digits.length % 2 === 0 ? "" : "0"}${digits}`;
 }
+
+const quantity = (item: Hex): string => `0x${item.slice(2).replace(/^0+/, "") || "0"}`;
 
 const lower = (text: string): Hex => text.toLowerCase() as Hex;
 
