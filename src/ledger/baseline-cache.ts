@@ -6,6 +6,7 @@ import type { LedgerConfig } from "./config.ts";
 import { type HeightStore, heightsInMemory } from "./ledger-height.ts";
 import type { Proposal } from "./proposal.ts";
 import { ProvedLedger } from "./proved-ledger.ts";
+import type { ProvedState } from "./proved-state.ts";
 import { hasEnded } from "./registry-reads.ts";
 
 /** A copy of a baseline's lines, with the root that they had when they were copied. Neither is believed when read. */
@@ -23,8 +24,13 @@ export interface BaselineStore {
   foreignWrites(): number;
 }
 
+/** Where it stands that a baseline is approved, and what proves that. */
+export interface Approval extends ProvedState {
+  readonly proposal: Proposal;
+}
+
 export type BaselineState =
-  | { readonly status: "approved"; readonly baseline: Baseline }
+  | { readonly status: "approved"; readonly baseline: Baseline; readonly approval: Approval }
   | { readonly status: "proposed" | "none" }
   | { readonly status: "revoked" | "altered" | "unverified"; readonly text: string };
 
@@ -149,34 +155,34 @@ export class BaselineCache {
     const standing = await this.#ledger.standingOf(identity);
     if (standing.status === "revoked") return { state: revoked(), until: 0n };
     if (standing.status !== "approved") return { state: { status: standing.status }, until: 0n };
-    const { proposal } = standing;
-    const { until } = proposal;
+    const approval = { ...standing.proved, proposal: standing.proposal };
+    const { until } = approval.proposal;
     if (hasEnded(until, this.#clock.now())) return { state: superseded(until), until: 0n };
-    return { state: await this.#approved(identity, proposal, known, writes), until };
+    return { state: await this.#approved(identity, approval, known, writes), until };
   }
 
   async #approved(
     identity: string,
-    proposal: Proposal,
+    approval: Approval,
     known: Answer | undefined,
     writes: number,
   ): Promise<BaselineState> {
-    const root = fromHex(proposal.root.slice(2));
+    const root = fromHex(approval.proposal.root.slice(2));
     if (known?.state.status === "approved" && known.writes === writes && bytesEqual(known.state.baseline.root, root))
-      return known.state;
+      return { status: "approved", baseline: known.state.baseline, approval };
     const copy = this.#store.read(identity);
     if (copy !== null && copy.root === toHex(root)) {
       const baseline = parseCopy(copy, root);
-      if (baseline !== null) return { status: "approved", baseline };
+      if (baseline !== null) return { status: "approved", baseline, approval };
       this.#store.forget(identity);
       return {
         status: "altered",
         text: `the stored copy of the baseline of ${identity} is not what the ledger's root says`,
       };
     }
-    const baseline = await this.#ledger.baselineOf(proposal);
+    const baseline = await this.#ledger.baselineOf(approval.proposal);
     this.#store.write(identity, { root: toHex(root), lines: baseline.lines });
-    return { status: "approved", baseline };
+    return { status: "approved", baseline, approval };
   }
 }
 

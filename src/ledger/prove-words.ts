@@ -24,6 +24,12 @@ const proofSchema = z.object({
   storageProof: z.array(z.object({ proof: nodesSchema })).max(16),
 });
 
+/** Words that were proved, and the nodes of the tries that prove them to anybody. */
+export interface ProvedWords {
+  readonly words: readonly Hex[];
+  readonly nodes: readonly Hex[];
+}
+
 /**
  * Words of a contract's storage at an agreed block, each proved to be what the chain's state holds. The contract's code
  * is proved to be what this version compiles to, by its hash. Endpoints whose proofs prove nothing are left out.
@@ -34,9 +40,9 @@ export async function proveWords(
   { header, by }: AgreedHeader,
   { name, address }: { name: ContractName; address: Address },
   slots: readonly Hex[],
-): Promise<Hex[]> {
+): Promise<ProvedWords> {
   const block = numberToHex(header.number);
-  const { account, words } = await endpoints.askInTurn(by, async (rpc) => {
+  const { account, words, nodes } = await endpoints.askInTurn(by, async (rpc) => {
     const answer = proofSchema.safeParse(await rpc.call("eth_getProof", [address, slots, block]));
     if (!answer.success || answer.data.storageProof.length !== slots.length) throw garbage(rpc.url, "malformed proof");
     const { accountProof, storageProof } = answer.data;
@@ -44,13 +50,14 @@ export async function proveWords(
       const account = verifyAccount(header.stateRoot, address, accountProof);
       const wordOf = ({ storageRoot }: Account, index: number) =>
         verifySlot(storageRoot, slots[index]!, storageProof[index]!.proof);
-      return { account, words: account === null ? [] : slots.map((_, index) => wordOf(account, index)) };
+      const words = account === null ? [] : slots.map((_, index) => wordOf(account, index));
+      return { account, words, nodes: [accountProof, ...storageProof.map(({ proof }) => proof)].flat() };
     });
   });
   // That is no endpoint's fault: it is proved.
   if (account?.codeHash !== artifactOf(name).codeHash)
     throw noContract(name, by.map(({ url }) => url).join(", "), address);
-  return words;
+  return { words, nodes };
 }
 
 function proved<T>(rpc: Rpc, verify: () => T): T {

@@ -10,7 +10,7 @@ import { identityToHash } from "./identity.ts";
 import { heightFile } from "./ledger-height.ts";
 import { currentSlot, proposalSlot } from "./registry-storage.ts";
 import { openRpc } from "./rpc.ts";
-import { latestBlock } from "./rpc-values.ts";
+import { callData, latestBlock } from "./rpc-values.ts";
 import { ending, temporaryFolder, testIdentity, testLines } from "./testing.ts";
 import { type ChainNode, lieAbout, startNode } from "./testing-endpoints.ts";
 import { endingOf, openReader, type Settings, startTruth, truth } from "./testing-proved-ledger.ts";
@@ -31,11 +31,15 @@ const open = (urls: readonly string[], settings: Settings = {}) =>
 const word = (digits: string): Hex => `0x${digits.padStart(64, "0")}`;
 
 /** What a thief would like to be so: the revoked baseline approved, and that which only one has signed. */
-async function rewrite({ cheat }: ChainNode): Promise<void> {
+async function rewrite({ url, cheat }: ChainNode): Promise<void> {
   const set = (slot: Hex, value: Hex) => cheat("anvil_setStorageAt", [truthful.ledger.place.registry, slot, value]);
   await set(proposalSlot(truthful.ids.get("gone")!, "standing"), word("1"));
   await set(proposalSlot(truthful.ids.get("proposed")!, "standing"), word("1"));
   await set(currentSlot(identityToHash(testIdentity("proposed"))), truthful.ids.get("proposed")!);
+  const blocks = proposalSlot(truthful.ids.get("proposed")!, "blocks");
+  const signed = await callData(openRpc(url), "eth_getStorageAt", [truthful.ledger.place.registry, blocks, "latest"]);
+  assert.equal(signed.slice(0, 10), "0x00000001");
+  await set(blocks, `0x00000002${signed.slice(10)}`);
 }
 
 const node = (t: TestContext, options = {}): Promise<ChainNode> =>

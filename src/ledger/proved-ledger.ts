@@ -1,4 +1,4 @@
-import type { Address } from "viem";
+import type { Address, Hex } from "viem";
 import type { Baseline } from "../baseline/format.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
@@ -9,6 +9,7 @@ import { identityToHash } from "./identity.ts";
 import { type HeightStore, type LedgerHeight, ledgerName } from "./ledger-height.ts";
 import type { Proposal } from "./proposal.ts";
 import { proveWords } from "./prove-words.ts";
+import type { ProvedState } from "./proved-state.ts";
 import { rebuildBaseline } from "./rebuild.ts";
 import { openRpc } from "./rpc.ts";
 import { readStanding, type Standing } from "./standing.ts";
@@ -47,12 +48,21 @@ export class ProvedLedger {
     this.#address = config.registry.toLowerCase() as Address;
   }
 
-  /** What stands for an image. Throws `ledger-unreachable`, `ledger-unverified`, `ledger-no-registry`, `ledger-refused`. */
-  async standingOf(identity: string): Promise<Standing> {
+  /** What stands for an image, and what proves it. Throws `ledger-unreachable`, `ledger-unverified`, `ledger-no-registry`, `ledger-refused`. */
+  async standingOf(identity: string): Promise<Standing & { readonly proved: ProvedState }> {
     const hash = identityToHash(identity);
     const agreed = await this.#agreedHeader();
     const place = { name: "BaselineRegistry", address: this.#address, chainId: agreed.chainId } as const;
-    return readStanding(place, hash, (slots) => proveWords(this.#endpoints, agreed, place, slots));
+    const nodes: Hex[] = [];
+    const reading = readStanding(place, hash);
+    let step = reading.next();
+    while (!step.done) {
+      const proved = await proveWords(this.#endpoints, agreed, place, step.value);
+      nodes.push(...proved.nodes);
+      step = reading.next(proved.words);
+    }
+    const { chainId, header } = agreed;
+    return { ...step.value, proved: { chainId, contract: this.#address, header, nodes } };
   }
 
   /**

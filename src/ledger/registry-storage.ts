@@ -32,6 +32,9 @@ export const proposalWords = {
   standing: 6n,
 } as const;
 
+/** The slot of what the publishers have agreed on. */
+export const governanceSlot: Hex = numberToHex(registrySlots.governance, { size: 32 });
+
 /** The slot of the id that was approved last for an identity. */
 export function currentSlot(identity: Hex): Hex {
   return numberToHex(ofKey(identity, registrySlots.current), { size: 32 });
@@ -69,6 +72,12 @@ export function parseBlocks(word: Hex) {
     ...{ revision: revision!, firstBlock: firstBlock!, lastBlock: lastBlock! },
     ...{ epoch: Number(epoch), approvals: Number(approvals) },
   };
+}
+
+/** How many publishers must sign, and how often they or that number changed, from their word. */
+export function parseGovernance(word: Hex): { quorum: number; epoch: number } {
+  const [quorum, epoch] = split(word, [32, 32]);
+  return { quorum: Number(quorum), epoch: Number(epoch) };
 }
 
 /** Values of so many bits, from the word's low end on. */

@@ -4,27 +4,38 @@ import { maxChunks } from "./entry-data.ts";
 import { zeroHash } from "./identity.ts";
 import { type Proposal, proposalId } from "./proposal.ts";
 import { LAST_SECOND } from "./registry-reads.ts";
-import { currentSlot, latestSlot, parseBlocks, parseParts, parseStanding, proposalSlot } from "./registry-storage.ts";
+import {
+  currentSlot,
+  governanceSlot,
+  latestSlot,
+  parseBlocks,
+  parseGovernance,
+  parseParts,
+  parseStanding,
+  proposalSlot,
+} from "./registry-storage.ts";
 
-/** What stands for an image on the ledger, of words that are proved. `until`: seconds since 1970 UTC, zero: no end. */
+/**
+ * What stands for an image on the ledger, of words that are proved. `until`: seconds since 1970 UTC, zero: no end.
+ * `quorum`: how many had to sign, null where that has changed since.
+ */
 export type Standing =
   | { readonly status: "none" | "proposed" }
-  | { readonly status: "approved" | "revoked"; readonly proposal: Proposal };
+  | { readonly status: "approved" | "revoked"; readonly proposal: Proposal; readonly quorum: number | null };
 
 const WORDS = ["identity", "root", "dataHash", "parts", "blocks", "standing"] as const;
 
+/** Asks for slots of the registry's storage, is given the words in them, and returns what stands. */
+export type StandingReader = Generator<readonly Hex[], Standing, readonly Hex[]>;
+
 /**
- * Reads by `prove`, which gives the words in slots of the registry's storage. What it reads must make the id that the
- * publishers signed, so that a contract that keeps it elsewhere is noticed. Throws `ledger-unverified` and what `prove` does.
+ * Reads what stands for an image. What it is given must make the id that the publishers signed, so that a contract that
+ * keeps it elsewhere is noticed. Throws `ledger-unverified`.
  */
-export async function readStanding(
-  place: { chainId: bigint; address: Address },
-  identity: Hex,
-  prove: (slots: readonly Hex[]) => Promise<Hex[]>,
-): Promise<Standing> {
-  const [id, latest] = await prove([currentSlot(identity), latestSlot(identity)]);
+export function* readStanding(place: { chainId: bigint; address: Address }, identity: Hex): StandingReader {
+  const [id, latest, governance] = yield [currentSlot(identity), latestSlot(identity), governanceSlot];
   if (id === undefined || id === zeroHash) return { status: latest === zeroHash ? "none" : "proposed" };
-  const words = await prove(WORDS.map((word) => proposalSlot(id, word)));
+  const words = yield WORDS.map((word) => proposalSlot(id, word));
   const [ofIdentity, root, dataHash, parts, blocks, standing] = words as [Hex, Hex, Hex, Hex, Hex, Hex];
   const { approved, revoked, until } = parseStanding(standing);
   const status = revoked ? "revoked" : "approved";
@@ -38,11 +49,13 @@ export async function readStanding(
     until,
     status,
   } as const;
-  const { chunks, delivered } = proposal;
+  const { chunks, delivered, approvals } = proposal;
+  const { quorum, epoch } = parseGovernance(governance!);
+  const isSame = epoch === proposal.epoch;
   if (ofIdentity !== identity || !approved || delivered !== chunks || chunks > maxChunks || until > LAST_SECOND)
     throw wrong(identity);
-  if (proposalId(place, proposal) !== id) throw wrong(identity);
-  return { status, proposal };
+  if (proposalId(place, proposal) !== id || (isSame && approvals < quorum)) throw wrong(identity);
+  return { status, proposal, quorum: isSame ? quorum : null };
 }
 
 function wrong(identity: Hex): PimsError {

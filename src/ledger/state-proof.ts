@@ -1,5 +1,5 @@
 import { type Address, fromRlp, type Hex, keccak256 } from "viem";
-import { unproved, verifyTrieProof } from "./trie-proof.ts";
+import { readTrie, type TakeNode, unproved, verifyTrieProof } from "./trie-proof.ts";
 
 /** An account as a block's state has it (Yellow Paper, section 4.1). */
 export interface Account {
@@ -14,7 +14,28 @@ export interface Account {
  * eth_getProof (EIP-1186). Throws `ledger-unverified`.
  */
 export function verifyAccount(stateRoot: Hex, address: Address, proof: readonly Hex[]): Account | null {
-  const value = verifyTrieProof(stateRoot, keccak256(address), proof);
+  return parseAccount(verifyTrieProof(stateRoot, keccak256(address), proof));
+}
+
+/** The same with nodes from elsewhere. */
+export function readAccount(stateRoot: Hex, address: Address, take: TakeNode): Account | null {
+  return parseAccount(readTrie(stateRoot, keccak256(address), take));
+}
+
+/**
+ * The 32 bytes in a slot of an account's storage, zero when it is proved that nothing was ever put there. `proof`: the
+ * slot's `proof` of eth_getProof. Throws `ledger-unverified`.
+ */
+export function verifySlot(storageRoot: Hex, slot: Hex, proof: readonly Hex[]): Hex {
+  return parseWord(verifyTrieProof(storageRoot, keccak256(slot), proof));
+}
+
+/** The same with nodes from elsewhere. */
+export function readSlot(storageRoot: Hex, slot: Hex, take: TakeNode): Hex {
+  return parseWord(readTrie(storageRoot, keccak256(slot), take));
+}
+
+function parseAccount(value: Uint8Array | null): Account | null {
   if (value === null) return null;
   const parts = decoded(value);
   if (!Array.isArray(parts) || parts.length !== 4) throw unproved("an account of no known form");
@@ -27,12 +48,7 @@ export function verifyAccount(stateRoot: Hex, address: Address, proof: readonly 
   };
 }
 
-/**
- * The 32 bytes in a slot of an account's storage, zero when it is proved that nothing was ever put there. `proof`: the
- * slot's `proof` of eth_getProof. Throws `ledger-unverified`.
- */
-export function verifySlot(storageRoot: Hex, slot: Hex, proof: readonly Hex[]): Hex {
-  const value = verifyTrieProof(storageRoot, keccak256(slot), proof);
+function parseWord(value: Uint8Array | null): Hex {
   if (value === null) return `0x${"0".repeat(64)}`;
   const word = integer(decoded(value), 32);
   // Putting zero into a slot takes it out of the trie.

@@ -11,6 +11,10 @@ export const maxNodeBytes = 1024;
 const DIGITS = 64;
 
 type Item = Uint8Array | readonly Item[];
+/** The parts of a node. */
+export type TrieNode = readonly Item[];
+/** Gives the node with a hash. Throws when it has none, or one with another hash. */
+export type TakeNode = (hash: Hex) => TrieNode;
 
 /**
  * What a Merkle-Patricia trie with this root holds under a key, null when a proof shows that it holds nothing (Yellow
@@ -26,13 +30,17 @@ export function verifyTrieProof(root: Hex, key: Hex, proof: readonly Hex[]): Uin
     throw unproved("nodes of an empty trie");
   }
   let used = 0;
-  const take = (hash: Hex): readonly Item[] => parseNode(hash, proof[used++]);
-  const value = follow(take(root), digitsOf(hexToBytes(key)), take);
+  const value = readTrie(root, key, (hash) => parseNode(hash, proof[used++]));
   if (used !== proof.length) throw unproved("nodes that lie on no path");
   return value;
 }
 
-function follow(root: readonly Item[], digits: readonly number[], take: (hash: Hex) => readonly Item[]) {
+/** The same with nodes from elsewhere. Throws `ledger-unverified` and what `take` throws. */
+export function readTrie(root: Hex, key: Hex, take: TakeNode): Uint8Array | null {
+  return root === emptyTrieRoot ? null : follow(take(root), digitsOf(hexToBytes(key)), take);
+}
+
+function follow(root: TrieNode, digits: readonly number[], take: TakeNode) {
   if (digits.length !== DIGITS) throw unproved("a key of another length");
   let node = root;
   for (let at = 0; ; ) {
@@ -57,7 +65,8 @@ function follow(root: readonly Item[], digits: readonly number[], take: (hash: H
   }
 }
 
-function parseNode(hash: Hex, rlp: Hex | undefined): readonly Item[] {
+/** The parts of the node with this hash. Throws `ledger-unverified`. */
+export function parseNode(hash: Hex, rlp: Hex | undefined): TrieNode {
   if (rlp === undefined) throw unproved("a node is missing");
   if (rlp.length > 2 + 2 * maxNodeBytes) throw unproved("a node is too long");
   let node: Item;

@@ -16,7 +16,7 @@ import { isNvIndex } from "../log/pcr.ts";
 import { readRoots } from "../tpm/certificate/roots.ts";
 import { IMA_PCR } from "../tpm/event-log/ima.ts";
 import { buildApi } from "./api.ts";
-import { BundleBaselines, bundlePolicy } from "./bundle-sources.ts";
+import { bundleBaseline, bundlePolicy } from "./bundle-sources.ts";
 import { Checkpointing } from "./checkpointing.ts";
 import { ADDRESS_FILE, CHECKPOINT_FOLDER, OPERATOR_TOKEN_FILE, type VerifierConfig } from "./config.ts";
 import { Enrollment } from "./enrollment.ts";
@@ -72,10 +72,9 @@ export async function runVerifier(
     const { uncertified } = config.enrollment;
     const modules = { verifier, store: store.enrollments, clock: systemClock };
     const enrollment = new Enrollment({ roots, uncertified, operator }, modules);
-    const baselines = new BundleBaselines(cache, config.ledger, systemClock);
     const results = {
       ...{ store, verifier, clock: systemClock, roots, pcr: config.pcr, policy: bundlePolicy(config, releases), key },
-      bundleBaseline: (identity: string) => baselines.of(identity),
+      bundleBaseline: (identity: string) => bundleBaseline(cache, identity),
     };
     app = buildApi(verifier, enrollment, { report, tls, results, orders, publicAddress });
     await app.listen({ host, port });
