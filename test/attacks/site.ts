@@ -57,7 +57,9 @@ export function openSite(
     async said(word) {
       for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await sleep(5)) {
         try {
-          return JSON.parse(await readFile(join(volume, `${word}.said`), "utf8"));
+          const text = await readFile(join(volume, `${word}.said`), "utf8");
+          // A shell makes the file first and writes into it after.
+          if (text !== "") return JSON.parse(text);
         } catch (error) {
           if (errorCode(error) !== "ENOENT") throw error;
         }
