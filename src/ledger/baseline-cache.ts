@@ -2,7 +2,8 @@ import { type Baseline, parseBaseline } from "../baseline/format.ts";
 import { bytesEqual, fromHex, toHex } from "../core/bytes.ts";
 import { type Clock, rfc3339, systemClock } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
-import type { LedgerConfig } from "./config.ts";
+import { Recent } from "../core/recent.ts";
+import { HOLD_MS, type LedgerConfig } from "./config.ts";
 import { type HeightStore, heightsInMemory } from "./ledger-height.ts";
 import type { Proposal } from "./proposal.ts";
 import { ProvedLedger } from "./proved-ledger.ts";
@@ -34,12 +35,26 @@ export type BaselineState =
   | { readonly status: "proposed" | "none" }
   | { readonly status: "revoked" | "altered" | "unverified"; readonly text: string };
 
+/** An instant by both clocks: the monotonic one stands still while a machine sleeps, the other one can be set back. */
+interface Instant {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
 interface Answer {
   readonly state: BaselineState;
-  readonly atMs: number;
+  /** When the ledger was asked: what it said later than that nobody knows. */
+  readonly asked: Instant;
   readonly writes: number;
   /** When an approved baseline ends, seconds since 1970 UTC; zero: no end. */
   readonly until: bigint;
+}
+
+interface Failure {
+  /** Entries that are not the root's, which no approval from before makes up for. */
+  readonly isAltered: boolean;
+  readonly text: string;
+  readonly untilMs: number;
 }
 
 /** How old the chain's word may be before it is asked again. */
@@ -50,8 +65,8 @@ const TIMEOUT_MS = 2000;
 const LOOKUP_MS = 10_000;
 /** How long an altered copy is reported, before the chain's own entries take its place. */
 const ALTERED_MS = 10_000;
-/** How long an approved baseline holds while the chain does not answer. */
-const HOLD_MS = 600_000;
+/** What is kept of images that somebody asks for: enough for all images of all hosts, and an end to made-up ones. */
+const KEPT = { max: 16_384, idleMs: 600_000 };
 
 /** What a cache may be given besides; without it nothing outlives it, and nobody is told. */
 export interface CacheModules {
@@ -68,13 +83,14 @@ export class BaselineCache {
   readonly #ledger: ProvedLedger;
   readonly #store: BaselineStore;
   readonly #clock: Clock;
-  readonly #answers = new Map<string, Answer>();
+  readonly #holdMs: number;
+  readonly #answers = new Recent<Answer>(KEPT);
   /** Until when a chain that did not answer is not asked again, for any identity. */
   #silentUntilMs = Number.NEGATIVE_INFINITY;
   #silence = "";
   readonly #running = new Map<string, Promise<BaselineState>>();
   /** What could not be read is not asked for again at once; what was approved before stays in `#answers`. */
-  readonly #failures = new Map<string, { readonly state: BaselineState; readonly untilMs: number }>();
+  readonly #failures = new Recent<Failure>(KEPT);
 
   constructor(
     ledger: LedgerConfig,
@@ -83,16 +99,18 @@ export class BaselineCache {
     { heights = heightsInMemory(), report = () => {} }: CacheModules = {},
   ) {
     this.#ledger = new ProvedLedger(ledger, { clock, heights, report, timeoutMs: TIMEOUT_MS });
+    this.#holdMs = ledger.holdMs ?? HOLD_MS;
     this.#store = store;
     this.#clock = clock;
   }
 
   /** The baseline of an image identity, or why there is none. Does not throw for what the ledger says or fails to say. */
   async lookUp(identity: string): Promise<BaselineState> {
-    const known = this.#answers.get(identity);
+    const nowMs = this.#clock.monotonicMs();
+    const known = this.#answers.get(identity, nowMs);
     if (known !== undefined && this.#isFresh(known)) return known.state;
-    const failed = this.#failures.get(identity);
-    if (failed !== undefined && this.#clock.monotonicMs() < failed.untilMs) return failed.state;
+    const failed = this.#failures.get(identity, nowMs);
+    if (failed !== undefined && nowMs < failed.untilMs) return this.#failed(identity, failed);
     let running = this.#running.get(identity);
     if (running === undefined) {
       running = this.#refresh(identity, known).finally(() => this.#running.delete(identity));
@@ -100,7 +118,7 @@ export class BaselineCache {
     }
     const late = Promise.withResolvers<BaselineState>();
     const text = `the ledger has not given the baseline within ${LOOKUP_MS / 1000} s`;
-    const timer = setTimeout(() => late.resolve(this.#withoutChain(known, text)), LOOKUP_MS);
+    const timer = setTimeout(() => late.resolve(this.#withoutChain(identity, text)), LOOKUP_MS);
     try {
       return await Promise.race([running, late.promise]);
     } finally {
@@ -108,17 +126,29 @@ export class BaselineCache {
     }
   }
 
-  #isFresh({ state, atMs, writes, until }: Answer): boolean {
+  #now(): Instant {
+    return { monotonicMs: this.#clock.monotonicMs(), wallMs: this.#clock.now() };
+  }
+
+  /** The longer of what both clocks say. */
+  #ageMs({ asked }: Answer): number {
+    const { monotonicMs, wallMs } = this.#now();
+    return Math.max(monotonicMs - asked.monotonicMs, wallMs - asked.wallMs);
+  }
+
+  #isFresh(answer: Answer): boolean {
+    const { state, writes, until } = answer;
     if (hasEnded(until, this.#clock.now())) return false;
-    const age = this.#clock.monotonicMs() - atMs;
+    const age = this.#ageMs(answer);
     if (state.status === "altered") return age < ALTERED_MS;
     return age < FRESH_MS && writes === this.#store.foreignWrites();
   }
 
   async #refresh(identity: string, known: Answer | undefined): Promise<BaselineState> {
     const writes = this.#store.foreignWrites();
+    const asked = this.#now();
+    if (asked.monotonicMs < this.#silentUntilMs) return this.#withoutChain(identity, this.#silence);
     let read: { state: BaselineState; until: bigint };
-    if (this.#clock.monotonicMs() < this.#silentUntilMs) return this.#withoutChain(known, this.#silence);
     try {
       read = await this.#read(identity, known, writes);
     } catch (error) {
@@ -128,23 +158,27 @@ export class BaselineCache {
       if (error.code === "ledger-unreachable") {
         this.#silence = text;
         this.#silentUntilMs = nowMs + FRESH_MS;
-        return this.#withoutChain(known, text);
+        return this.#withoutChain(identity, text);
       }
       const isAltered = error.code === "baseline-altered";
-      const state = isAltered ? ({ status: "altered", text } as const) : this.#withoutChain(known, text);
-      this.#failures.set(identity, { state, untilMs: nowMs + (isAltered ? ALTERED_MS : FRESH_MS) });
-      return state;
+      const failure = { isAltered, text, untilMs: nowMs + (isAltered ? ALTERED_MS : FRESH_MS) };
+      this.#failures.set(identity, failure, nowMs);
+      return this.#failed(identity, failure);
     }
     this.#failures.delete(identity);
-    this.#answers.set(identity, { ...read, atMs: this.#clock.monotonicMs(), writes });
+    this.#answers.set(identity, { ...read, asked, writes }, this.#clock.monotonicMs());
     return read.state;
   }
 
-  /** An approval that was read a short time ago outlives a chain that does not answer, but not for ever. */
-  #withoutChain(known: Answer | undefined, text: string): BaselineState {
-    if (known?.state.status === "approved" && this.#clock.monotonicMs() - known.atMs < HOLD_MS)
-      return hasEnded(known.until, this.#clock.now()) ? superseded(known.until) : known.state;
-    return { status: "unverified", text };
+  #failed(identity: string, { isAltered, text }: Failure): BaselineState {
+    return isAltered ? { status: "altered", text } : this.#withoutChain(identity, text);
+  }
+
+  /** An approval that was read a short time ago outlives a ledger of which nothing can be proved, but not for ever. */
+  #withoutChain(identity: string, text: string): BaselineState {
+    const known = this.#answers.get(identity, this.#clock.monotonicMs());
+    if (known?.state.status !== "approved" || this.#ageMs(known) >= this.#holdMs) return { status: "unverified", text };
+    return hasEnded(known.until, this.#clock.now()) ? superseded(known.until) : known.state;
   }
 
   async #read(
@@ -168,6 +202,9 @@ export class BaselineCache {
     writes: number,
   ): Promise<BaselineState> {
     const root = fromHex(approval.proposal.root.slice(2));
+    // That another one has taken its place is proved, whether that one can be had or not.
+    if (known?.state.status === "approved" && !bytesEqual(known.state.baseline.root, root))
+      this.#answers.delete(identity);
     if (known?.state.status === "approved" && known.writes === writes && bytesEqual(known.state.baseline.root, root))
       return { status: "approved", baseline: known.state.baseline, approval };
     const copy = this.#store.read(identity);
@@ -205,12 +242,13 @@ function parseCopy(copy: BaselineCopy, root: Uint8Array): Baseline | null {
   }
 }
 
+/** Copies in memory: of as many images as one host may well run. */
 function memoryStore(): BaselineStore {
-  const copies = new Map<string, BaselineCopy>();
+  const copies = new Recent<BaselineCopy>({ max: 256, idleMs: Number.POSITIVE_INFINITY });
   return {
-    read: (identity) => copies.get(identity) ?? null,
-    write: (identity, copy) => void copies.set(identity, copy),
-    forget: (identity) => void copies.delete(identity),
+    read: (identity) => copies.get(identity, 0) ?? null,
+    write: (identity, copy) => copies.set(identity, copy, 0),
+    forget: (identity) => copies.delete(identity),
     foreignWrites: () => 0,
   };
 }

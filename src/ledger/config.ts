@@ -5,6 +5,9 @@ const addressSchema = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "not a contract ad
 /** How a party reaches the chain that keeps the baselines. */
 const endpointSchema = z.url({ protocol: /^https?$/ });
 
+/** Long enough to start a chain again, short enough for who counts on a revocation. */
+export const HOLD_MS = 600_000;
+
 export const ledgerSchema = z
   .strictObject({
     /** JSON-RPC endpoint. */
@@ -17,6 +20,8 @@ export const ledgerSchema = z
     depth: z.union([z.int().min(0).max(1000), z.literal("finalized")]).default(0),
     /** How old the newest block may be to prove anything; without it as old as it likes. */
     maxAgeMs: z.int().min(1000).optional(),
+    /** How long an approval that was read holds while nothing can be proved of the ledger; 0: not at all. */
+    holdMs: z.int().min(0).max(604_800_000).default(HOLD_MS),
     /** Address of the BaselineRegistry contract. */
     registry: addressSchema,
   })
