@@ -68,6 +68,11 @@ test("a hash chain that is shorter or longer than its number of pieces fits noth
   await assert.rejects(actions.deliver(a, longer, 0, chunk, one!), reverts("WrongChunk"));
 });
 
+test("a piece of no bytes is refused, also when it was proposed", async () => {
+  const id = await actions.proposeOnly(a, testParts("empty", [new Uint8Array(0)]));
+  await assert.rejects(actions.deliver(a, id, 0, new Uint8Array(0), zeroHash), reverts("WrongChunk"));
+});
+
 test("a piece longer than 96 KiB less its envelope is refused by the contract itself", async () => {
   const chunk = randomBytes(maxChunkBytes + 1);
   const id = await actions.proposeOnly(a, testParts("long", [chunk]));
