@@ -18,6 +18,7 @@ const PATIENCE_MS = 30_000;
 export class GateSite {
   readonly refusals: Refusal[] = [];
   readonly gaps: string[] = [];
+  readonly unjudged: ContainerRef[] = [];
   mode: GateMode = "enforce";
   states: readonly GateState[] = [];
   images!: DemoImages;
@@ -47,6 +48,7 @@ export class GateSite {
     site.supervisor = new GateSupervisor(unanswered, {
       onAsk: (container) => site.settle(container),
       onRefused: (refusal) => void site.refusals.push(refusal),
+      onUnjudged: (container) => void site.unjudged.push(container),
       onStates: (states) => {
         site.states = states;
       },

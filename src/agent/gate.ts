@@ -1,7 +1,7 @@
 import type { Baseline } from "../baseline/format.ts";
 import { type BaselineIndex, indexBaseline, pathKey } from "../baseline/lookup.ts";
 import { type ContainerInfo, type ContainerRef, containerKey } from "../container/types.ts";
-import { toHex } from "../core/bytes.ts";
+import { printable, toHex } from "../core/bytes.ts";
 import { describeError } from "../core/errors.ts";
 import type { BaselineState } from "../ledger/baseline-cache.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
@@ -32,8 +32,11 @@ interface Known {
   /** The runtime has told all that it knows. */
   complete: boolean;
   settings: Settings | null;
+  /** Why nobody knows what may be executed in it, while that is so. */
+  doubt: string;
 }
 
+const MAX_GAP_TEXT = 1000;
 const REFRESH_MS = 1000;
 /** The agent does not wait any longer for its gate. */
 const WATCHING_MS = 15_000;
@@ -59,6 +62,11 @@ export class AgentGate {
     this.#supervisor = new GateSupervisor(usesMode(policy, "enforce") ? policy.unanswered : "allow", {
       onAsk: (container) => void this.#meet(container).catch(fail),
       onRefused: (refusal) => void this.#tell(refusal, listener).catch(fail),
+      onUnjudged: (container) => {
+        const text = this.#unjudged(container);
+        modules.report(text);
+        void listener.onGap(text).catch(fail);
+      },
       onStates: (states) => {
         this.#forgetGone(states);
         listener.onGateStates(states);
@@ -108,7 +116,7 @@ export class AgentGate {
     const key = containerKey(container);
     if (!usesMode(this.#policy, "enforce")) {
       const info = { ...container, name: "", image: null, imageName: null, labels: {} };
-      await this.#settle({ container, info, complete: false, settings: null });
+      await this.#settle({ container, info, complete: false, settings: null, doubt: "" });
     }
     const endMs = performance.now() + ASK_FOR_MS;
     let { info, problem } = await this.#modules.askRuntime(container);
@@ -116,20 +124,23 @@ export class AgentGate {
       await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
       ({ info, problem } = await this.#modules.askRuntime(container));
     }
-    const known = { container, info, complete: problem === null, settings: null };
+    const known = { container, info, complete: problem === null, settings: null, doubt: "" };
     this.#known.set(key, known);
     await this.#settle(known);
   }
 
   async #refresh(): Promise<void> {
-    for (const known of this.#known.values()) {
-      if (!known.complete) {
-        const { info, problem } = await this.#modules.askRuntime(known.container);
-        known.info = info;
-        known.complete = problem === null;
-      }
-      await this.#settle(known);
+    // All at once: what one image's baseline is waited for must not keep another one's revocation.
+    await Promise.all([...this.#known.values()].map((known) => this.#look(known)));
+  }
+
+  async #look(known: Known): Promise<void> {
+    if (!known.complete) {
+      const { info, problem } = await this.#modules.askRuntime(known.container);
+      known.info = info;
+      known.complete = problem === null;
     }
+    await this.#settle(known);
   }
 
   async #settle(known: Known): Promise<void> {
@@ -138,9 +149,11 @@ export class AgentGate {
     const files = state?.status === "approved" ? prepare(state.baseline).files : null;
     let reference: Settings["reference"] = "none";
     if (files !== null) reference = { baseline: files.name };
-    else if (isInDoubt(state) || !known.complete) {
-      reference = typeof before?.reference === "object" ? before.reference : "unverified";
-    }
+    else if (state?.status === "revoked") reference = "unverified";
+    // The ledger has never promised anything of this image: that it is silent now changes nothing.
+    else if (isInDoubt(state)) reference = before?.reference === "none" ? "none" : "unverified";
+    else if (!known.complete) reference = typeof before?.reference === "object" ? before.reference : "unverified";
+    known.doubt = state !== null && "text" in state ? state.text : "its runtime does not say what it was made of";
     const settings = { mode: gateModeOf(this.#policy, info.name, Date.now()), reference };
     if (JSON.stringify(settings) === JSON.stringify(before)) return;
     known.settings = settings;
@@ -154,6 +167,14 @@ export class AgentGate {
         this.#known.delete(key);
         this.#supervisor.forget(container);
       }
+  }
+
+  #unjudged(container: ContainerRef): string {
+    const known = this.#known.get(containerKey(container));
+    const what = this.#policy.unanswered === "allow" ? "allowed" : "refused";
+    const name = printable((known?.info.name || container.id).slice(0, 64));
+    const why = known?.doubt || "nothing is known of it yet";
+    return `what is executed in ${name} is ${what} unjudged: ${why}`.slice(0, MAX_GAP_TEXT);
   }
 
   async #tell(refusal: Refusal, listener: GateListener): Promise<void> {
@@ -172,9 +193,9 @@ export class AgentGate {
   }
 }
 
-/** There was a baseline, or may be one, and it is not to be had: what held before the ledger said so goes on to hold. */
+/** There may be a baseline, and nothing can be proved of it: the cache has held an approved one as long as it may. */
 function isInDoubt(state: BaselineState | null): boolean {
-  return state?.status === "altered" || state?.status === "unverified" || state?.status === "revoked";
+  return state?.status === "altered" || state?.status === "unverified";
 }
 
 /** Made once for each baseline. */

@@ -1,6 +1,6 @@
 import { type ContainerState, findingKey, type HostState, keyOf, MAX_VIOLATIONS } from "../attest/host-state.ts";
 import type { ReferenceValues } from "../attest/judge.ts";
-import { type BaselineLookup, decide } from "../attest/verdict.ts";
+import { type BaselineLookup, decide, NO_IDENTITY } from "../attest/verdict.ts";
 import type { Finding } from "../log/finding.ts";
 import type { ContainerStart } from "../log/start.ts";
 import type { SweepResult } from "../measure/sweep.ts";
@@ -49,12 +49,14 @@ export class Judging {
    */
   async newJudgements(onMissing: (image: string, text: string) => void): Promise<Finding[]> {
     const findings: Finding[] = [];
-    for (const container of this.#state.containers.values()) {
-      if (container.stoppedAt !== null) continue;
-      const { image } = container.container;
-      const lookup: BaselineLookup =
-        image === null ? { found: false, reason: "no-baseline", text: "" } : await this.#lookUp(image);
-      if (!lookup.found && image !== null) onMissing(image, lookup.text);
+    const living = [...this.#state.containers.values()].filter(({ stoppedAt }) => stoppedAt === null);
+    const images = new Set(living.flatMap(({ container: { image } }) => image ?? []));
+    // All at once: what one image's baseline is waited for must not keep another one's revocation.
+    const found = await Promise.all([...images].map(async (image) => [image, await this.#lookUp(image)] as const));
+    const lookups = new Map(found);
+    for (const [image, lookup] of found) if (!lookup.found) onMissing(image, lookup.text);
+    for (const container of living) {
+      const lookup = lookups.get(container.container.image ?? "") ?? NO_IDENTITY;
       // Nothing new to judge, and nothing new to judge it by.
       const reference = lookup.found ? lookup.reference : null;
       const judged = this.#judged.get(container);

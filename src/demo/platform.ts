@@ -6,13 +6,14 @@ import { invite, readOperatorToken, writeJoinFile } from "../attest/operator.ts"
 import { buildFromArchive, buildFromFolder } from "../baseline/build.ts";
 import type { Baseline } from "../baseline/lines.ts";
 import { PimsError } from "../core/errors.ts";
-import { startAnvil } from "../ledger/anvil.ts";
+import { type RunningChain, startAnvil } from "../ledger/anvil.ts";
 import { approveBaseline } from "../ledger/approve.ts";
 import type { LedgerConfig } from "../ledger/config.ts";
 import { deployRegistry } from "../ledger/deploy.ts";
 import { createKey, type LedgerKey } from "../ledger/keys.ts";
 import { proposeBaseline } from "../ledger/propose.ts";
 import { readBaseline } from "../ledger/read-baseline.ts";
+import { revokeBaseline } from "../ledger/revoke.ts";
 import { LOG_FILE, LOG_FOLDER } from "../log/measurement-log.ts";
 import { pcrReset } from "../tpm/commands/pcr-reset.ts";
 import { startSwtpm } from "../tpm/swtpm.ts";
@@ -34,6 +35,7 @@ export class Platform {
   readonly host: string;
   readonly #closing: (() => Promise<void>)[] = [];
   #agent: PimsProcess | undefined;
+  #chain: RunningChain | undefined;
   #publishers: readonly [LedgerKey, LedgerKey] | undefined;
   #ledger: LedgerConfig | undefined;
   #view: VerifierView | undefined;
@@ -84,9 +86,10 @@ export class Platform {
   }
 
   /** The chain, with keys made for this run, and the registry. The deployer is no publisher. */
-  async startLedger(): Promise<void> {
+  async startLedger(settings: Partial<LedgerConfig> = {}): Promise<void> {
     const chain = await startAnvil({ folder: join(this.folder, "ledger") });
-    this.#closing.push(() => chain.stop());
+    this.#chain = chain;
+    this.#closing.push(() => this.stopLedger());
     const publishers = [createKey(), createKey()] as const;
     const { address } = await deployRegistry({
       url: chain.url,
@@ -95,7 +98,12 @@ export class Platform {
       quorum: 2,
     });
     this.#publishers = publishers;
-    this.#ledger = { url: chain.url, registry: address };
+    this.#ledger = { ...settings, url: chain.url, registry: address };
+  }
+
+  async stopLedger(): Promise<void> {
+    await this.#chain?.stop();
+    this.#chain = undefined;
   }
 
   /** Builds the baseline from the image as the runtime has it, one publisher proposes it, the other approves it. */
@@ -119,10 +127,18 @@ export class Platform {
     const [proposer, approver] = this.#publishers ?? notYet("chain");
     const { id } = await proposeBaseline({ ...this.ledger, key: proposer, lines: baseline.lines });
     const before = await readBaseline({ ...this.ledger, identity });
-    if (before.status !== "proposed")
+    if (before.status === "approved")
       throw new PimsError("demo-failed", "what one publisher signed is taken for a baseline");
     await approveBaseline({ ...this.ledger, key: approver, id, expected: { baseline, from: "the demo" } });
     return baseline;
+  }
+
+  /** One publisher takes back what is approved for an image. */
+  async revokeBaseline(identity: string): Promise<void> {
+    const [publisher] = this.#publishers ?? notYet("chain");
+    const found = await readBaseline({ ...this.ledger, identity });
+    if (found.status !== "approved") throw new PimsError("demo-failed", "there is nothing to revoke");
+    await revokeBaseline({ ...this.ledger, key: publisher, id: found.id });
   }
 
   async startVerifier(): Promise<void> {
@@ -154,7 +170,7 @@ export class Platform {
   }
 
   /** Starts the agent, or starts it again on the log that it left. It may act on containers whose name matches `actOn`. */
-  async startAgent(actOn: string): Promise<void> {
+  async startAgent(actOn: string, changes: Partial<AgentConfig> = {}): Promise<PimsProcess> {
     const config = join(this.folder, "agent.json");
     const content: Partial<Omit<AgentConfig, "ledger">> & { ledger: LedgerConfig } = {
       host: this.host,
@@ -162,7 +178,6 @@ export class Platform {
       tpm: this.tpmAddress,
       pcr: this.pcr,
       verifier: { joinFile: await this.invite(), pins: [] },
-      ledger: this.ledger,
       sweepIntervalMs: 1000,
       attestIntervalMs: 2000,
       policy: {
@@ -173,10 +188,13 @@ export class Platform {
         starts: [],
         listeners: [],
       },
+      ...changes,
+      ledger: this.ledger,
     };
     await writeFile(config, JSON.stringify(content));
     this.#agent = startPims(["agent", "run", "--config", config]);
     await this.#agent.waitFor(/the agent watches/, READY_MS);
+    return this.#agent;
   }
 
   async stopAgent(): Promise<void> {

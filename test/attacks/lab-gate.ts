@@ -24,6 +24,7 @@ export class LabGate {
     this.#supervisor = new GateSupervisor("allow", {
       onAsk: (container) => this.#settle(container),
       onRefused: ({ container, path }) => void this.refused(container).push(printable(path)),
+      onUnjudged: (container) => void this.gaps.push(`nobody knows what is of ${container.id}`),
       onStates: (states) => {
         for (const { container, decisions } of states) if (decisions > 0) this.#asked.add(container.id);
       },

@@ -5,7 +5,6 @@ import { decideExec, type Question } from "./decide.ts";
 const listed = { digests: new Set(["listed"]), sizes: new Set([7n]) };
 const question: Question = {
   settings: { mode: "enforce", reference: { baseline: "image" } },
-  unanswered: "deny",
   listed: [listed],
   size: 7n,
   sha256: "listed",
@@ -35,11 +34,10 @@ test("a listed digest from before counts only while nobody can have changed the 
   assert.deepEqual(decide({ sha256: "other", current: false }), { allow: false, sha256: "other", late: false });
 });
 
-test("where nothing is promised nothing is refused, and where nobody knows policy says", () => {
+test("where nothing is promised nothing is refused, and where nobody knows nothing is judged", () => {
   const reference = (reference: "none" | "unverified") => ({ settings: { mode: "enforce" as const, reference } });
   assert.deepEqual(decide({ ...reference("none"), sha256: "other" }), { allow: true, keep: false });
-  assert.deepEqual(decide(reference("unverified")), { allow: false, sha256: null, late: true });
-  assert.deepEqual(decide({ ...reference("unverified"), unanswered: "allow" }), { allow: true, keep: false });
+  assert.equal(decide(reference("unverified")), "unjudged");
   const off = { mode: "off" as const, reference: { baseline: "image" } };
   assert.deepEqual(decide({ settings: off, sha256: "other" }), { allow: true, keep: false });
 });

@@ -1,4 +1,4 @@
-import type { Settings, Unanswered } from "./protocol.ts";
+import type { Settings } from "./protocol.ts";
 
 /** Files by what they are and how long they are, in bytes. */
 export interface ListedFiles {
@@ -8,17 +8,17 @@ export interface ListedFiles {
 }
 
 /**
- * What to do about a program: `keep` says that it need not be asked about again, `late` that nobody could say what it
- * is. `read` means that its digest is needed first.
+ * What to do about a program: `keep` says that it need not be asked about again, `late` that it could not be read in
+ * time. `read` means that its digest is needed first, `unjudged` that nobody knows what may be executed.
  */
 export type Decision =
   | { readonly allow: true; readonly keep: boolean }
   | { readonly allow: false; readonly sha256: string | null; readonly late: boolean }
-  | "read";
+  | "read"
+  | "unjudged";
 
 export interface Question {
   readonly settings: Settings;
-  readonly unanswered: Unanswered;
   /** What may be executed in the container. */
   readonly listed: readonly ListedFiles[];
   readonly size: bigint;
@@ -32,10 +32,9 @@ export interface Question {
 
 /** Pure. By the digest alone: what a file is called or where it lies, the container chooses. */
 export function decideExec(question: Question): Decision {
-  const { settings, unanswered, listed, size, sha256, current, unchanged } = question;
+  const { settings, listed, size, sha256, current, unchanged } = question;
   if (settings.mode === "off" || settings.reference === "none") return { allow: true, keep: false };
-  if (settings.reference === "unverified")
-    return unanswered === "allow" ? { allow: true, keep: false } : { allow: false, sha256: null, late: true };
+  if (settings.reference === "unverified") return "unjudged";
   if (!listed.some(({ sizes }) => sizes === null || sizes.has(size)))
     return { allow: false, sha256: null, late: false };
   if (sha256 === null) return "read";

@@ -132,6 +132,7 @@ export class Gate {
   #settle(guarded: Guarded, settings: Settings): void {
     const changes = guarded.settings !== null;
     guarded.settings = settings;
+    guarded.toldUnjudged = false;
     // What was allowed by other rules is asked about again.
     if (changes) stopIgnoring(this.#group);
     this.#want(guarded);
@@ -200,19 +201,27 @@ export class Gate {
     const known = this.#digests.get(file.signature);
     const decision = decideExec({
       settings: guarded.settings!,
-      unanswered: this.#unanswered,
       listed: [...(baseline ? [baseline] : []), ...(sinceMs === null ? [this.#runtimes] : [])],
       size: file.size,
       sha256: read ?? known?.sha256 ?? null,
       current: read != null || (unchanged && known !== null && known.readMs >= sinceMs),
       unchanged,
     });
-    if (decision !== "read") this.#carryOut(held, guarded, decision);
+    if (decision === "unjudged") this.#answerUnjudged(held, guarded);
+    else if (decision !== "read") this.#carryOut(held, guarded, decision);
     else if (read === null) this.#refuse(held, guarded, { sha256: null, late: true });
     else this.#wantDigest(held, guarded);
   }
 
-  #carryOut(held: HeldExec, guarded: Guarded, decision: Exclude<Decision, "read">): void {
+  /** It is nobody's finding: the container may be in perfect order. */
+  #answerUnjudged(held: HeldExec, guarded: Guarded): void {
+    const enforced = guarded.settings?.mode === "enforce";
+    if (enforced && !guarded.toldUnjudged) this.#send({ type: "unjudged", container: guarded.container });
+    guarded.toldUnjudged = true;
+    this.#answer(held, !enforced || this.#unanswered === "allow");
+  }
+
+  #carryOut(held: HeldExec, guarded: Guarded, decision: Exclude<Decision, "read" | "unjudged">): void {
     if (!decision.allow) this.#refuse(held, guarded, decision);
     else if (decision.keep && !this.#ignore(held)) this.#refuse(held, guarded, { sha256: null, late: true });
     else this.#answer(held, true);

@@ -14,6 +14,8 @@ export interface Guarded {
   readonly queue: (() => void)[];
   /** Signatures of files whose refusal has been told. */
   readonly told: Set<string>;
+  /** That nobody knows what may be executed has been told since the last settings. */
+  toldUnjudged: boolean;
   decisions: number;
   denials: number;
   slowestMs: number;
@@ -21,7 +23,16 @@ export interface Guarded {
 
 export function newGuarded(container: ContainerRef): Guarded {
   const counts = { decisions: 0, denials: 0, slowestMs: 0 };
-  return { container, settings: null, waiting: [], reads: 0, queue: [], told: new Set(), ...counts };
+  return {
+    container,
+    settings: null,
+    waiting: [],
+    reads: 0,
+    queue: [],
+    told: new Set(),
+    toldUnjudged: false,
+    ...counts,
+  };
 }
 
 /** The name of the baseline that holds in a container, null where none does. */

@@ -77,4 +77,6 @@ export type FromGate =
   | { readonly type: "ask"; readonly container: ContainerRef }
   /** In `observe`: would have been. */
   | { readonly type: "refused"; readonly refusal: Refusal }
+  /** In `enforce`: nobody knows what may be executed in it. Told once for what is settled. */
+  | { readonly type: "unjudged"; readonly container: ContainerRef }
   | { readonly type: "states"; readonly states: readonly GateState[] };

@@ -17,6 +17,8 @@ export interface GateEvents {
   /** A container has no settings yet: its programs wait for `settle`. */
   onAsk(container: ContainerRef): void;
   onRefused(refusal: Refusal): void;
+  /** Nobody knows what may be executed in a container: what is executed there is answered for by `unanswered`. */
+  onUnjudged(container: ContainerRef): void;
   onStates(states: readonly GateState[]): void;
   /** Programs were answered for without being judged; one sentence. */
   onGap(text: string): void;
@@ -213,6 +215,9 @@ export class GateSupervisor {
       }
       case "refused":
         this.#events.onRefused(message.refusal);
+        return;
+      case "unjudged":
+        this.#events.onUnjudged(message.container);
         return;
       case "states":
         this.#states = message.states.map((state) => total(state, this.#earlier.get(containerKey(state.container))));
