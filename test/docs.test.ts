@@ -10,6 +10,7 @@ import { agentConfigSchema } from "../src/agent/config.ts";
 import { openTpmAnchor } from "../src/agent/tpm-anchor.ts";
 import { toHex } from "../src/core/bytes.ts";
 import { sha256, sha256Hex } from "../src/core/digest.ts";
+import { ledgerSchema } from "../src/ledger/config.ts";
 import { REASONS } from "../src/log/finding.ts";
 import { MeasurementLog } from "../src/log/measurement-log.ts";
 import { tctiOf } from "../src/tpm/address.ts";
@@ -201,6 +202,22 @@ test("the documented configurations are valid, complete, and have the documented
       if (code !== undefined) assert.deepEqual(value, JSON.parse(code), `${name}: default of ${key}`);
     }
   }
+});
+
+test("the documented ways to believe a block by seals are valid and complete", () => {
+  const path = "docs/configuration.md";
+  const examples = blocks(path, "json ledger").map((text) => JSON.parse(text) as object);
+  assert.ok(examples.length > 0);
+  for (const example of examples) ledgerSchema.parse(example);
+  const section = read(path)
+    .split(/^## /m)
+    .find((text) => text.startsWith("Blocks proved by seals"))!;
+  const rows = [...section.matchAll(/^\| `([A-Za-z.]+)` \|/gm)].map(([, key]) => key!);
+  const settings = examples.flatMap((example) => settingsOf(example)).filter((key) => key.includes("."));
+  assert.deepEqual(rows.toSorted(), settings.toSorted());
+  const plain = ["url", "witnesses", "agree", "depth", "maxAgeMs", "holdMs", "registry"];
+  for (const key of Object.keys(ledgerSchema.shape))
+    assert.ok(plain.includes(key) || rows.some((row) => row.startsWith(`${key}.`)), `ledger.${key} is not described`);
 });
 
 test("every reason is described, and no other", () => {

@@ -1,11 +1,12 @@
 import { numberToHex } from "viem";
 import { PimsError } from "../core/errors.ts";
-import { type Header, verifyHeader } from "./block-header.ts";
+import type { Header } from "./block-header.ts";
 import type { Endpoints, Told } from "./endpoints.ts";
+import { readHeader } from "./read-header.ts";
 import { garbage, type Rpc } from "./rpc.ts";
 import { callQuantity } from "./rpc-values.ts";
 
-/** Why a header is believed. Seals of a known set of validators would be another way to an `AgreedHeader`. */
+/** Why a header is believed where nobody's seals are known. */
 export interface HeaderPolicy {
   /** How many endpoints must have the same block: more than half of them. */
   readonly agree: number;
@@ -13,7 +14,7 @@ export interface HeaderPolicy {
   readonly depth: number | "finalized";
 }
 
-/** A block that enough endpoints have at the same height. */
+/** A block that is believed to be the chain's: enough endpoints have it, or seals prove it. */
 export interface AgreedHeader {
   readonly header: Header;
   readonly chainId: bigint;
@@ -41,7 +42,10 @@ export async function agreeOnHeader(endpoints: Endpoints, policy: HeaderPolicy):
   if (agreed !== null) return agreed;
   const all = right.length < endpoints.all.length ? await agreeAmong(endpoints, endpoints.all, policy) : null;
   if (all !== null) return all;
-  throw disagreement(endpoints, policy.agree);
+  throw nothingProved(
+    endpoints,
+    `no ${policy.agree} of the ledger's ${endpoints.all.length} endpoints agree on a block`,
+  );
 }
 
 async function agreeAmong(endpoints: Endpoints, rpcs: readonly Rpc[], { agree, depth }: HeaderPolicy) {
@@ -77,19 +81,6 @@ async function readHead(rpc: Rpc, depth: HeaderPolicy["depth"]): Promise<Head> {
   return { chainId, height, header };
 }
 
-async function readHeader(rpc: Rpc, block: string): Promise<Header> {
-  const answer = await rpc.call("eth_getBlockByNumber", [block, false]);
-  if (answer === null) throw garbage(rpc.url, `it has no block ${block}`);
-  let header: Header;
-  try {
-    header = verifyHeader(answer);
-  } catch (error) {
-    throw error instanceof PimsError ? garbage(rpc.url, error.message, error) : error;
-  }
-  if (block.startsWith("0x") && header.number !== BigInt(block)) throw garbage(rpc.url, "another block than asked for");
-  return header;
-}
-
 const fork = ({ rpc, value }: Told<{ chainId: bigint }>, height: bigint): PimsError =>
   new PimsError(
     "ledger-unverified",
@@ -100,7 +91,7 @@ const behind = (rpc: Rpc, height: bigint, agreed: bigint): PimsError =>
   new PimsError("ledger-unverified", `the chain at ${rpc.url} is behind, at block ${height} of ${agreed}`);
 
 /** Of one endpoint its own fault; of several how each stands. */
-function disagreement(endpoints: Endpoints, agree: number): PimsError {
+export function nothingProved(endpoints: Endpoints, what: string): PimsError {
   const faults = endpoints.all.map((rpc) => endpoints.faultOf(rpc));
   const only = faults[0];
   if (faults.length === 1 && only !== undefined) return only;
@@ -108,9 +99,7 @@ function disagreement(endpoints: Endpoints, agree: number): PimsError {
   const each = endpoints.all.map((rpc, index) =>
     (faults[index]?.message ?? `${rpc.url} agrees with too few`).slice(0, 200),
   );
-  return new PimsError(
-    isSilent ? "ledger-unreachable" : "ledger-unverified",
-    `no ${agree} of the ledger's ${each.length} endpoints agree on a block: ${each.join("; ")}`,
-    { hint: "look at the endpoints, and at who keeps them" },
-  );
+  return new PimsError(isSilent ? "ledger-unreachable" : "ledger-unverified", `${what}: ${each.join("; ")}`, {
+    hint: "look at the endpoints, and at who keeps them",
+  });
 }

@@ -1,6 +1,7 @@
 import { fromRlp, type Hex, keccak256, toRlp } from "viem";
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
+import { istanbulDigest, parseBftExtra } from "./bft-extra.ts";
 import { quantitySchema } from "./rpc-values.ts";
 
 /** Clique and QBFT put validators and their seals there: 85 bytes for each. */
@@ -53,12 +54,14 @@ const numbers: ReadonlySet<string> = new Set([
   ...["difficulty", "number", "gasLimit", "gasUsed", "timestamp"],
   ...["baseFeePerGas", "blobGasUsed", "excessBlobGas"],
 ]);
+const EXTRA_DATA = names.indexOf("extraData");
 const LIMIT = 2n ** 64n;
 /** A header's fields besides its extra data take less than 900 bytes. */
 const maxRlpBytes = maxExtraBytes + 1024;
 
 /** A block's header, whose fields are those that its hash is over. Whether the block is the chain's is another question. */
 export interface Header {
+  /** By what the chain knows the block: of QBFT and IBFT 2.0 headers it leaves out seals and round. */
   readonly hash: Hex;
   /** The whole header in the form of the Yellow Paper, section 4.3: `parseHeader` makes the same of it. */
   readonly rlp: Hex;
@@ -77,7 +80,7 @@ export interface Header {
 
 /**
  * The header of an answer to eth_getBlockByNumber (Yellow Paper, section 4.3, and the forks up to Prague and Osaka), hashed
- * anew. Chains that hash something else, as QBFT does without its seals, are refused. Throws `ledger-unverified`.
+ * anew. Chains that hash something else are refused. Throws `ledger-unverified`.
  */
 export function verifyHeader(block: unknown): Header {
   const parsed = answerSchema.safeParse(block);
@@ -111,11 +114,19 @@ function headerOf(fields: Fields): Header {
   const { difficulty, number, timestamp } = fields;
   if (number >= LIMIT || timestamp >= LIMIT) throw wrong("a number is too large");
   const rlp = toRlp(values);
+  const extraData = lower(fields.extraData);
+  const mixHash = lower(fields.mixHash);
+  const bft = mixHash === istanbulDigest ? parseBftExtra(extraData) : null;
+  const hash = keccak256(bft === null ? rlp : toRlp(values.with(EXTRA_DATA, bft.onChain)));
   return {
-    ...{ hash: keccak256(rlp), rlp, difficulty, number, timestamp },
+    ...{ hash, rlp, difficulty, number, timestamp, extraData, mixHash, nonce: lower(fields.nonce) },
     ...{ parentHash: lower(fields.parentHash), miner: lower(fields.miner), stateRoot: lower(fields.stateRoot) },
-    ...{ extraData: lower(fields.extraData), mixHash: lower(fields.mixHash), nonce: lower(fields.nonce) },
   };
+}
+
+/** The hash of a header with other extra data in place of its own: what seals are made over. */
+export function hashWithExtra({ rlp }: Header, extraData: Hex): Hex {
+  return keccak256(toRlp(listOf(rlp).with(EXTRA_DATA, extraData)));
 }
 
 function listOf(rlp: Hex): Hex[] {

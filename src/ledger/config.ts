@@ -1,9 +1,27 @@
 import { z } from "zod";
+import { maxValidators } from "./commit-seals.ts";
 
 const addressSchema = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "not a contract address");
 
 /** How a party reaches the chain that keeps the baselines. */
 const endpointSchema = z.url({ protocol: /^https?$/ });
+
+/** Age of the newest block, milliseconds, where seals prove it: then nothing else tells an old block from the newest one. */
+export const SEALED_MAX_AGE_MS = 300_000;
+
+/** Whose commit seals prove a block, besides whom nobody's word on it counts. */
+const validatorsSchema = z.strictObject({
+  /** `ibft2`: Besu's IBFT 2.0. */
+  kind: z.enum(["qbft", "ibft2"]),
+  addresses: z
+    .array(z.string().regex(/^0x[0-9a-fA-F]{40}$/, "not a validator's address"))
+    .min(1)
+    .max(maxValidators)
+    .refine(
+      (addresses) => new Set(addresses.map((address) => address.toLowerCase())).size === addresses.length,
+      "a validator stands twice",
+    ),
+});
 
 /** Long enough to start a chain again, short enough for who counts on a revocation. */
 export const HOLD_MS = 600_000;
@@ -18,7 +36,9 @@ export const ledgerSchema = z
     agree: z.int().min(1).max(16).optional(),
     /** How many blocks must be above the one that is read, or what the chain calls final. */
     depth: z.union([z.int().min(0).max(1000), z.literal("finalized")]).default(0),
-    /** How old the newest block may be to prove anything; without it as old as it likes. */
+    /** The block is believed by these validators' seals, not by agreement. */
+    validators: validatorsSchema.optional(),
+    /** How old the newest block may be to prove anything; without it as old as it likes, or `SEALED_MAX_AGE_MS`. */
     maxAgeMs: z.int().min(1000).optional(),
     /** How long an approval that was read holds while nothing can be proved of the ledger; 0: not at all. */
     holdMs: z.int().min(0).max(604_800_000).default(HOLD_MS),
@@ -33,7 +53,16 @@ export const ledgerSchema = z
     ({ witnesses, agree }) =>
       agree === undefined || (agree <= 1 + witnesses.length && 2 * agree > 1 + witnesses.length),
     "'agree' is more than half of all endpoints, and not more than all",
+  )
+  .refine(
+    ({ validators, agree }) => validators === undefined || agree === undefined,
+    "seals prove a block whatever endpoints agree on: 'agree' or 'validators', not both",
+  )
+  .refine(
+    ({ validators, depth }) => validators === undefined || depth === 0,
+    "a block that validators sealed is final: 'depth' is for other chains",
   );
+
 /** Where a verifier says at each interval what it has proved, and by which key. */
 export const checkpointsSchema = z.strictObject({
   /** Address of the Checkpoints contract, on the chain of `ledger`. */
@@ -48,9 +77,9 @@ export const checkpointsSchema = z.strictObject({
   keep: z.int().min(1).max(1_000_000).default(1440),
 });
 
-/** What to say at a start to who configured one endpoint only; undefined with several. */
-export function singleEndpointNotice({ url, witnesses = [] }: LedgerConfig): string | undefined {
-  if (witnesses.length > 0) return undefined;
+/** What to say at a start to who configured one endpoint only; undefined with several, and where seals prove the block. */
+export function singleEndpointNotice({ url, witnesses = [], validators }: LedgerConfig): string | undefined {
+  if (witnesses.length > 0 || validators !== undefined) return undefined;
   return `the ledger is what ${url} says it is: 'ledger.witnesses' names more endpoints that must agree`;
 }
 

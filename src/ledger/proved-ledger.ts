@@ -3,7 +3,7 @@ import type { Baseline } from "../baseline/format.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import { type AgreedHeader, agreeOnHeader } from "./agree-on-header.ts";
-import type { LedgerConfig } from "./config.ts";
+import { type LedgerConfig, SEALED_MAX_AGE_MS } from "./config.ts";
 import { Endpoints } from "./endpoints.ts";
 import { identityToHash } from "./identity.ts";
 import { type HeightStore, type LedgerHeight, ledgerName } from "./ledger-height.ts";
@@ -12,10 +12,13 @@ import { proveWords } from "./prove-words.ts";
 import type { ProvedState } from "./proved-state.ts";
 import { rebuildBaseline } from "./rebuild.ts";
 import { openRpc } from "./rpc.ts";
+import { readSealedHeader } from "./sealed-header.ts";
 import { readStanding, type Standing } from "./standing.ts";
 
 /** How long an agreed block is read at before a newer one is asked for. */
 const AGREED_MS = 1000;
+/** How far the clocks of validators may be ahead of ours: what is of later than that was made to look new. */
+const AHEAD_MS = 60_000;
 /** Bound of a request for a piece of entry data, up to 200 kB. */
 const PIECE_TIMEOUT_MS = 10_000;
 
@@ -29,8 +32,8 @@ export interface LedgerModules {
 }
 
 /**
- * The registry as its chain's state has it, by proofs against a block that enough endpoints agree on: no endpoint's word
- * counts alone, unless there is one only. Its block never goes back.
+ * The registry as its chain's state has it, by proofs against a block that enough endpoints agree on, or that seals prove: no
+ * endpoint's word counts alone, unless there is one only and no seal. Its block never goes back.
  */
 export class ProvedLedger {
   readonly #config: LedgerConfig;
@@ -89,21 +92,39 @@ export class ProvedLedger {
   }
 
   async #agree(): Promise<AgreedHeader> {
-    const { witnesses = [], agree, depth = 0, maxAgeMs } = this.#config;
-    const majority = Math.floor((1 + witnesses.length) / 2) + 1;
-    const agreed = await agreeOnHeader(this.#endpoints, { agree: agree ?? majority, depth });
-    const { number, timestamp } = agreed.header;
-    if (maxAgeMs !== undefined && Number(timestamp) * 1000 + maxAgeMs < this.#modules.clock.now())
-      throw unverified(
-        `the ledger's newest block ${number} is of ${timeOf(timestamp)}, older than 'ledger.maxAgeMs' allows`,
-        "see whether the chain still makes blocks, and this machine's clock",
-      );
+    const agreed = await this.#believe();
+    this.#judgeAge(agreed);
     await this.#neverBack(agreed);
     return agreed;
   }
 
+  #believe(): Promise<AgreedHeader> {
+    const { witnesses = [], agree, depth = 0, validators } = this.#config;
+    if (validators !== undefined) return readSealedHeader(this.#endpoints, validators);
+    const majority = Math.floor((1 + witnesses.length) / 2) + 1;
+    return agreeOnHeader(this.#endpoints, { agree: agree ?? majority, depth });
+  }
+
+  #judgeAge({ header: { number, timestamp } }: AgreedHeader): void {
+    const isSealed = this.#config.validators !== undefined;
+    const { maxAgeMs = isSealed ? SEALED_MAX_AGE_MS : undefined } = this.#config;
+    const now = this.#modules.clock.now();
+    const ofMs = Number(timestamp) * 1000;
+    if (maxAgeMs !== undefined && ofMs + maxAgeMs < now)
+      throw unverified(
+        `the ledger's newest block ${number} is of ${timeOf(timestamp)}, older than 'ledger.maxAgeMs' allows`,
+        "see whether the chain still makes blocks, and this machine's clock",
+      );
+    if (isSealed && ofMs > now + AHEAD_MS)
+      throw unverified(
+        `the ledger's newest block ${number} is of ${timeOf(timestamp)}, which is yet to come`,
+        "see the clocks of the validators and of this machine",
+      );
+  }
+
   async #neverBack({ header: { number, hash }, chainId }: AgreedHeader): Promise<void> {
-    const ledger = ledgerName(chainId, this.#address);
+    // A sealed header does not say which chain it is of, and a number that one endpoint gives could be another each time.
+    const ledger = ledgerName(this.#config.validators === undefined ? chainId : "sealed", this.#address);
     const known = this.#heights.get(ledger) ?? (await this.#kept(() => this.#modules.heights.read(ledger)));
     if (known !== null && number < known.number)
       throw unverified(
