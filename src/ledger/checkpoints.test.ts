@@ -13,7 +13,7 @@ import { checkpointsAbi } from "./checkpoints-abi.ts";
 import { type ContractPlace, openContract } from "./contract.ts";
 import { deployContract } from "./deploy.ts";
 import { readHost, recordEnrolled, recordRevoked } from "./host-registry.ts";
-import { createKey } from "./keys.ts";
+import { createKey, type LedgerKey } from "./keys.ts";
 import { sendTransaction } from "./send.ts";
 import { ending, reverts, startTestLedger, type TestLedger } from "./testing.ts";
 
@@ -32,7 +32,7 @@ before(async () => {
 const root = (lines: readonly string[]): Hex => checkpointRoot(lines);
 
 test("one transaction stands for any number of lines, each of which can be proved, and no other", async () => {
-  const key = createKey();
+  const key = (await ledger.newKeys(1))[0]!;
   const few = ["header", ...Array.from({ length: 9 }, (_, index) => `{"host":"${index}"}`)];
   const many = ["header", ...Array.from({ length: 10_000 }, (_, index) => `{"host":"${index}"}`)];
   const first = await sendCheckpoint({ ...checkpoints, key, number: 0n, root: root(few) });
@@ -52,7 +52,7 @@ test("one transaction stands for any number of lines, each of which can be prove
 });
 
 test("a reporter skips no number and says none twice, and writes below no other address", async () => {
-  const [key, other] = [createKey(), createKey()];
+  const [key, other] = (await ledger.newKeys(2)) as [LedgerKey, LedgerKey];
   const said = root(["one"]);
   const send = (number: bigint, who = key, value = said) =>
     sendCheckpoint({ ...checkpoints, key: who, number, root: value });
@@ -76,7 +76,7 @@ test("a reporter skips no number and says none twice, and writes below no other 
 const name = (digit: string) => `000b${digit.repeat(64)}`;
 
 test("keys are enrolled once and revoked for good, below their registrar's address", async () => {
-  const [key, other] = [createKey(), createKey()];
+  const [key, other] = (await ledger.newKeys(2)) as [LedgerKey, LedgerKey];
   const when = (digit: string, who = key) => readHost(hosts, who.address, name(digit));
   const nothing = { enrolledAt: null, revokedAt: null };
   assert.deepEqual(await when("1"), nothing);
@@ -99,7 +99,7 @@ test("keys are enrolled once and revoked for good, below their registrar's addre
 });
 
 test("a thousand keys are five transactions; what is no key's name is refused", async () => {
-  const key = createKey();
+  const key = (await ledger.newKeys(1))[0]!;
   const names = Array.from({ length: 1000 }, (_, index) => `000b${index.toString(16).padStart(64, "0")}`);
   const { transactions, gas } = await recordEnrolled({ ...hosts, key, names });
   assert.equal(transactions, 5);

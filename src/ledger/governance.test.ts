@@ -4,7 +4,7 @@ import { encodeFunctionData, keccak256, toBytes } from "viem";
 import { approveBaseline } from "./approve.ts";
 import { deployRegistry, inRisingOrder } from "./deploy.ts";
 import { changePublishers, readPublishers, retireRegistry } from "./governance.ts";
-import { createKey, type LedgerKey } from "./keys.ts";
+import type { LedgerKey } from "./keys.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import { revokeBaseline } from "./revoke.ts";
 import { reverts, startTestLedger, testActions, testLines } from "./testing.ts";
@@ -17,9 +17,9 @@ async function start(t: TestContext) {
 }
 
 test("publishers change by their own quorum only, and what was signed before counts no more", async (t) => {
-  const { place, deployer, publishers, actions, change } = await start(t);
+  const { place, deployer, publishers, newKeys, actions, change } = await start(t);
   const [a, b, c] = publishers;
-  const d = createKey();
+  const d = (await newKeys(1))[0]!;
   const open = await actions.propose(c, testLines("open", 1));
   const kept = await actions.propose(a, testLines("kept", 1));
   await actions.approve(b, kept.id);

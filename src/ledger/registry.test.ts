@@ -65,7 +65,7 @@ test("a proposer's second signature does not count, nor any after the decision",
 });
 
 test("three of three means three different publishers", async () => {
-  const keys = [createKey(), createKey(), createKey()] as const;
+  const keys = (await ledger.newKeys(3)) as [LedgerKey, LedgerKey, LedgerKey];
   const { address } = await deployRegistry({
     url: ledger.place.url,
     deployerKey: ledger.deployer,

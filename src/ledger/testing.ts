@@ -5,18 +5,18 @@ import { join } from "node:path";
 import { type Address, bytesToHex, encodeFunctionData, type Hex } from "viem";
 import { formatEntry, formatHeader } from "../baseline/format.ts";
 import { sha256Hex } from "../core/digest.ts";
-import { type RunningChain, startAnvil } from "./anvil.ts";
 import { approveBaseline } from "./approve.ts";
 import { deployRegistry } from "./deploy.ts";
 import { hashChain } from "./entry-data.ts";
 import { identityToHash } from "./identity.ts";
-import { createKey, type LedgerKey } from "./keys.ts";
+import type { LedgerKey } from "./keys.ts";
 import { type ProposalParts, proposalId } from "./proposal.ts";
 import { proposeBaseline } from "./propose.ts";
 import { readBaseline } from "./read-baseline.ts";
 import { openRegistry } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import { sendTransaction } from "./send.ts";
+import { startTestChain, type TestChain } from "./testing-chain.ts";
 
 /** What has to happen at the end: a test's context, or the suite's (`ending`). */
 export interface Ending {
@@ -40,10 +40,7 @@ export function ending(): Ending & { end(): Promise<void> } {
   };
 }
 
-export interface TestLedger {
-  /** Where the chain keeps its journal. */
-  folder: string;
-  chain: RunningChain;
+export interface TestLedger extends TestChain {
   place: { url: string; registry: Address };
   deployer: LedgerKey;
   publishers: [LedgerKey, LedgerKey, LedgerKey];
@@ -51,24 +48,16 @@ export interface TestLedger {
 
 /** A chain with a registry that needs two of three publishers. */
 export async function startTestLedger(t: Ending): Promise<TestLedger> {
-  const folder = await mkdtemp(join(tmpdir(), "pims-ledger-"));
-  const remove = () => rm(folder, { recursive: true, force: true });
-  const chain = await startAnvil({ folder }).catch(async (error: unknown) => {
-    await remove();
-    throw error;
-  });
-  t.after(async () => {
-    await chain.stop();
-    await remove();
-  });
-  const [deployer, ...publishers] = [createKey(), createKey(), createKey(), createKey()] as const;
+  const test = await startTestChain(t);
+  const [deployer, ...publishers] = (await test.newKeys(4)) as [LedgerKey, LedgerKey, LedgerKey, LedgerKey];
+  const { url } = test.chain;
   const { address } = await deployRegistry({
-    url: chain.url,
+    url,
     deployerKey: deployer,
     publishers: publishers.map((key) => key.address),
     quorum: 2,
   });
-  return { folder, chain, place: { url: chain.url, registry: address }, deployer, publishers };
+  return { ...test, place: { url, registry: address }, deployer, publishers };
 }
 
 export function testIdentity(name: string): string {

@@ -1,0 +1,88 @@
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Address } from "viem";
+import { cliqueGenesis } from "./clique-genesis.ts";
+import { GethNode } from "./geth-node.ts";
+import type { Host, Wire } from "./wire.ts";
+
+export const CHAIN_ID = 7_701;
+const PERIOD_S = 1;
+const WAIT_MS = 60_000;
+
+/** A proof-of-authority chain of some signers, one a host, all of them each other's peers. */
+export class CliqueNetwork {
+  readonly nodes: readonly GethNode[];
+  readonly #wire: Wire;
+
+  private constructor(wire: Wire, nodes: readonly GethNode[]) {
+    this.#wire = wire;
+    this.nodes = nodes;
+  }
+
+  /** Starts `count` signers below `folder`, and waits until they make blocks. */
+  static async start(wire: Wire, folder: string, count: number, funded: readonly Address[]): Promise<CliqueNetwork> {
+    const nodes: GethNode[] = [];
+    for (let number = 1; number <= count; number++) {
+      const name = `node${number}`;
+      nodes.push(await GethNode.create(await wire.addHost(name), join(folder, name), wire.range));
+    }
+    const signers = nodes.map(({ account }) => account);
+    const genesis = cliqueGenesis({ chainId: CHAIN_ID, period: PERIOD_S, signers, funded });
+    for (const node of nodes) await node.init(genesis);
+    const network = new CliqueNetwork(wire, nodes);
+    await Promise.all(nodes.map((node) => node.start()));
+    for (const node of nodes) await network.connect(node);
+    await waitFor("blocks that all nodes have", async () => {
+      const heads = await Promise.all(nodes.map((node) => node.head()));
+      return heads.every(({ number }) => number >= 3);
+    });
+    return network;
+  }
+
+  async connect(node: GethNode): Promise<void> {
+    await node.connect(this.nodes.filter((other) => other !== node));
+  }
+
+  /** Starts a node that was killed. */
+  async restart(node: GethNode): Promise<void> {
+    await node.start();
+    await this.connect(node);
+  }
+
+  /** Cuts these nodes, and other hosts, off from all others. */
+  cut(apart: readonly (GethNode | Host)[]): void {
+    this.#wire.cut(apart.map(hostOf));
+  }
+
+  heal(apart: readonly (GethNode | Host)[]): void {
+    this.#wire.heal(apart.map(hostOf));
+  }
+
+  /** Until all nodes that run have the same block at the lowest of their heights, and that is at least this one. */
+  async agree(atLeast = 0): Promise<number> {
+    let height = 0;
+    await waitFor(`one chain of all nodes, ${atLeast} blocks long`, async () => {
+      const running = this.nodes.filter((node) => node.isRunning);
+      const heads = await Promise.all(running.map((node) => node.head()));
+      height = Math.min(...heads.map(({ number }) => number));
+      const hashes = await Promise.all(running.map((node) => node.hashAt(height)));
+      return height >= atLeast && new Set(hashes).size === 1;
+    });
+    return height;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.kill()));
+  }
+}
+
+const hostOf = (place: GethNode | Host): Host => (place instanceof GethNode ? place.host : place);
+
+/** Throws when it does not come true within a minute. */
+export async function waitFor(what: string, isTrue: () => Promise<boolean>, timeoutMs = WAIT_MS): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await isTrue())) {
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs / 1000} s`);
+    await sleep(200);
+  }
+}
