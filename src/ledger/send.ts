@@ -4,7 +4,7 @@ import { PimsError } from "../core/errors.ts";
 import type { LedgerKey } from "./keys.ts";
 import { refusal } from "./refusal.ts";
 import { garbage, type Rpc } from "./rpc.ts";
-import { callQuantity, type Receipt, receiptOf } from "./rpc-values.ts";
+import { callQuantity, latestBlock, type Receipt, receiptOf } from "./rpc-values.ts";
 
 /** A transaction to sign and send; without `to` it creates a contract. */
 export interface Call {
@@ -61,16 +61,29 @@ function withMargin(rpc: Rpc, estimate: unknown): bigint {
   return gas;
 }
 
+/** A node may have a receipt before its newest state is that of the receipt's block, which the next call builds on. */
+async function isReadable(rpc: Rpc, { blockNumber }: Receipt): Promise<boolean> {
+  const latest = await latestBlock(rpc).catch(laterPerhaps);
+  return latest !== null && latest.number >= blockNumber;
+}
+
+/** The transaction is sent: a node that indexes after its start, or restarts, is asked again until the deadline. */
+function laterPerhaps(error: unknown): null {
+  if (error instanceof PimsError && ["ledger-refused", "ledger-unreachable"].includes(error.code)) return null;
+  throw error;
+}
+
 async function waitForReceipt(rpc: Rpc, hash: Hex): Promise<Receipt> {
   const deadline = performance.now() + receiptDeadlineMs;
   for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 1000)) {
-    const receipt = await receiptOf(rpc, hash);
+    const receipt = await receiptOf(rpc, hash).catch(laterPerhaps);
     if (receipt !== null) {
       if (receipt.transactionHash !== hash) throw garbage(rpc.url, "another transaction's receipt");
-      if (receipt.status === 1n) return receipt;
-      throw new PimsError("ledger-refused", `the registry refused transaction ${hash}`, {
-        hint: "another publisher may have been faster: look at pims baseline list and try again",
-      });
+      if (receipt.status !== 1n)
+        throw new PimsError("ledger-refused", `the registry refused transaction ${hash}`, {
+          hint: "another publisher may have been faster: look at pims baseline list and try again",
+        });
+      if (await isReadable(rpc, receipt)) return receipt;
     }
     if (performance.now() > deadline) {
       throw new PimsError("ledger-unreachable", `the chain at ${rpc.url} took no block within a minute`, {
