@@ -29,6 +29,7 @@ test("publishers change by their own quorum only, and what was signed before cou
   for (const key of [d, deployer])
     await assert.rejects(change(key, [a, b, d], 2), reverts("AccessControlUnauthorizedAccount"));
   await change(b, [a, b, d], 3); // another quorum is another motion
+  await change(b, [b, c, d], 2); // and so is another set of as many
   const before = await readPublishers(place);
   assert.deepEqual(
     [before.epoch, before.quorum, before.publishers],

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import fc from "fast-check";
-import { bytesToHex, encodeFunctionData, type Hex, keccak256, toBytes } from "viem";
+import { bytesToHex, decodeFunctionResult, encodeFunctionData, type Hex, keccak256, toBytes, zeroHash } from "viem";
 import { PimsError } from "../core/errors.ts";
 import { deployRegistry, inRisingOrder } from "./deploy.ts";
 import { hashChain } from "./entry-data.ts";
@@ -103,6 +103,8 @@ const careful: Step[] = [
   { kind: "revoke", by: 2, which: 0 },
   { kind: "revoke", by: 2, which: 0 },
   { kind: "approve", by: 2, which: 0 },
+  { kind: "change", by: 0, set: 1, quorum: 2 },
+  { kind: "change", by: 1, set: 0, quorum: 2 },
   { kind: "change", by: 0, set: 2, quorum: 3 },
   { kind: "change", by: 0, set: 2, quorum: 3 },
   { kind: "change", by: 1, set: 2, quorum: 3 },
@@ -112,8 +114,10 @@ const careful: Step[] = [
   { kind: "approve", by: 1, which: 0 },
   { kind: "approve", by: 1, which: 0 },
   { kind: "approve", by: 2, which: 0 },
-  { kind: "propose", by: 0, identity: 1, variant: 1 },
-  { kind: "deliverNext", by: 0, which: 0 },
+  { kind: "propose", by: 1, identity: 1, variant: 1 },
+  { kind: "supersede", by: 1, which: 1, other: 0 },
+  { kind: "supersede", by: 1, which: 0, other: 1 },
+  { kind: "deliverNext", by: 1, which: 0 },
   { kind: "deliverNext", by: 0, which: 0 },
   { kind: "approve", by: 1, which: 0 },
   { kind: "retire", by: 3 },
@@ -127,6 +131,8 @@ const careful: Step[] = [
   { kind: "propose", by: 0, identity: 1, variant: 0 },
 ];
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+/** By the numbers of the contract's enum. */
+const STATUS = ["none", "proposed", "approved", "superseded", "outdated", "revoked"];
 const SETS = [
   [0, 1, 2],
   [1, 2, 3],
@@ -244,6 +250,16 @@ class Run {
         this.#everApproved.add(key);
       }
       if (state.status === "revoked") this.#everRevoked.add(key);
+    }
+    for (const image of [0, 1]) {
+      const args = [identityOf(image)] as const;
+      const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "baselineOf", args }));
+      const [status, id] = decodeFunctionResult({ abi, functionName: "baselineOf", data });
+      const current = model.currentOf(image);
+      const proposed = [...model.proposals.values()].some(({ identity }) => identity === image);
+      const expected = current === undefined ? (proposed ? "proposed" : "none") : model.statusOf(current);
+      assert.equal(STATUS[status], expected, "no older one takes the place of a revoked one");
+      assert.equal(id, current === undefined ? zeroHash : this.ids.get(current));
     }
     for (const key of this.#everRevoked) assert.equal(model.statusOf(key), "revoked", "un-revoked");
     this.counts.approved = this.#everApproved.size;

@@ -43,6 +43,11 @@ export class RegistryModel {
     return revision === this.revisionOf(identity) && epoch === this.epoch ? "proposed" : "outdated";
   }
 
+  /** What was approved last for an image, whatever became of it. */
+  currentOf(identity: number): string | undefined {
+    return this.#current.get(identity);
+  }
+
   revisionOf(identity: number): number {
     return this.#revisions.get(identity) ?? 0;
   }

@@ -89,6 +89,9 @@ test("an image that is superseded counts until its overlap ends, which can only 
   await assert.rejects(supersede(one, two, 7200), reverts("BadOverlap"));
   await assert.rejects(supersede(two, one, 60), reverts("NotApproved"), "not by what ends itself");
   await assert.rejects(supersede(two, two, 60), reverts("NotApproved"));
+  const { id: open } = await actions.propose(a, testLines("v4", 1));
+  await assert.rejects(supersede(two, open, 60), reverts("NotApproved"), "not by what is not approved");
+  await assert.rejects(supersede(open, three, 60), reverts("NotApproved"));
   await assert.rejects(supersede(two, three, 60, createKey()), reverts("AccessControlUnauthorizedAccount"));
   await assert.rejects(supersede(two, three, maxOverlapSeconds + 1), { code: "overlap-malformed" });
   for (const overlap of [BigInt(maxOverlapSeconds) + 1n, 2n ** 64n - 1n]) {
