@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Address, bytesToHex, encodeFunctionData, type Hex, keccak256 } from "viem";
+import { type Address, bytesToHex, encodeFunctionData, type Hex, keccak256, numberToHex, size, toRlp } from "viem";
 import { startAnvil } from "../src/ledger/anvil.ts";
 import { checkpointsAbi } from "../src/ledger/checkpoints-abi.ts";
 import { deployContract, deployRegistry, inRisingOrder } from "../src/ledger/deploy.ts";
@@ -14,13 +14,16 @@ import { createKey, type LedgerKey } from "../src/ledger/keys.ts";
 import { proposalId } from "../src/ledger/proposal.ts";
 import { openRegistry } from "../src/ledger/registry.ts";
 import { registryAbi as abi } from "../src/ledger/registry-abi.ts";
-import { openRpc } from "../src/ledger/rpc.ts";
+import { openRpc, type Rpc } from "../src/ledger/rpc.ts";
 import { callQuantity } from "../src/ledger/rpc-values.ts";
 import { sendTransaction } from "../src/ledger/send.ts";
 
+/** What a transaction costs; `bytes` and `receiptBytes` are the RLP of it and of its receipt, without the receipt's bloom. */
 export interface GasRow {
   readonly operation: string;
   readonly gas: number;
+  readonly bytes: number;
+  readonly receiptBytes: number;
 }
 
 /** Gas of a transaction: what it costs a sender whose contracts look like those of the first days, on EVM `london`. */
@@ -44,19 +47,24 @@ async function measure(url: string): Promise<GasRow[]> {
   const keys = [createKey(), createKey(), createKey(), createKey()];
   keys.sort((one, other) => (BigInt(one.address) < BigInt(other.address) ? -1 : 1));
   const [a, b, c, d] = keys as [LedgerKey, LedgerKey, LedgerKey, LedgerKey];
-  const note = (operation: string, gas: bigint): void => void rows.push({ operation, gas: Number(gas) });
+  const note = async (operation: string, hash: Hex): Promise<void> =>
+    void rows.push({ operation, ...(await sizesOf(rpc, hash)) });
+  const latest = async (): Promise<Hex> => {
+    const block = (await rpc.call("eth_getBlockByNumber", ["latest", false])) as { transactions: [Hex] };
+    return block.transactions[0];
+  };
   const sender = (to: Address) => async (key: LedgerKey, data: Hex, operation?: string) => {
-    const { gasUsed } = await sendTransaction(rpc, chainId, key, { to, data });
-    if (operation !== undefined) note(operation, gasUsed);
+    const { transactionHash } = await sendTransaction(rpc, chainId, key, { to, data });
+    if (operation !== undefined) await note(operation, transactionHash);
   };
   const payer = { url, deployerKey: deployer };
   const publishers = [a, b, c].map(({ address }) => address);
   const registry = await deployRegistry({ ...payer, publishers, quorum: 2 });
-  note("deploy BaselineRegistry, three publishers", registry.gas);
+  await note("deploy BaselineRegistry, three publishers", await latest());
   const hosts = await deployContract("HostRegistry", payer);
-  note("deploy HostRegistry", hosts.gas);
+  await note("deploy HostRegistry", await latest());
   const checkpoints = await deployContract("Checkpoints", payer);
-  note("deploy Checkpoints", checkpoints.gas);
+  await note("deploy Checkpoints", await latest());
 
   const send = sender(registry.address);
   const identity = bytesToHex(randomBytes(32));
@@ -64,8 +72,9 @@ async function measure(url: string): Promise<GasRow[]> {
     revision: bigint,
     image: Hex,
     names: Partial<Record<"propose" | "deliver" | "approve", string>>,
+    length = maxChunkBytes,
   ) => {
-    const chunk = randomBytes(maxChunkBytes);
+    const chunk = randomBytes(length);
     const [dataHash] = hashChain([chunk]);
     const parts = {
       epoch: 0,
@@ -84,16 +93,19 @@ async function measure(url: string): Promise<GasRow[]> {
     await send(b, encodeFunctionData({ abi, functionName: "approve", args: [id] }), names.approve);
     return id;
   };
+  // The registry's very first image costs more: a list that is empty no longer.
+  await publish(0n, bytesToHex(randomBytes(32)), {}, SMALL_PIECE);
   await publish(0n, identity, {
     propose: "propose, an image's first",
-    deliver: `deliver a piece of ${maxChunkBytes} bytes that do not compress`,
+    deliver: `deliver a last piece of ${maxChunkBytes} bytes`,
     approve: "approve, the quorum's last signature, an image's first",
   });
   const second = await publish(1n, identity, {
     propose: "propose, an image's next",
     approve: "approve, the quorum's last signature, an image's next",
   });
-  const other = await publish(0n, bytesToHex(randomBytes(32)), {});
+  const small = { deliver: `deliver a last piece of ${SMALL_PIECE} bytes` };
+  const other = await publish(0n, bytesToHex(randomBytes(32)), small, SMALL_PIECE);
   await send(a, encodeFunctionData({ abi, functionName: "supersede", args: [second, other, 3600n] }), "supersede");
   await send(a, encodeFunctionData({ abi, functionName: "revoke", args: [second] }), "revoke");
   const next = inRisingOrder([a, b, d].map(({ address }) => address));
@@ -103,6 +115,8 @@ async function measure(url: string): Promise<GasRow[]> {
   const retire = encodeFunctionData({ abi, functionName: "retire", args: [checkpoints.address] });
   await send(a, retire, "retire, a signature");
   await send(b, retire, "retire, the quorum's last of two signatures");
+
+  await signEarly({ url, deployer, keys: [a, b, c], note });
 
   const checkpoint = sender(checkpoints.address);
   for (const [number, operation] of [
@@ -123,22 +137,98 @@ async function measure(url: string): Promise<GasRow[]> {
   return rows;
 }
 
+interface Early {
+  readonly url: string;
+  readonly deployer: LedgerKey;
+  readonly keys: readonly [LedgerKey, LedgerKey, LedgerKey];
+  readonly note: (operation: string, hash: Hex) => Promise<void>;
+}
+
+/** A piece that is not the last, and a signature that is not: where three must sign, the second one decides nothing yet. */
+async function signEarly({ url, deployer, keys, note }: Early): Promise<void> {
+  const publishers = keys.map(({ address }) => address);
+  const { address } = await deployRegistry({ url, deployerKey: deployer, publishers, quorum: 3 });
+  const { rpc, chainId } = await openRegistry({ url, registry: address });
+  const chunks = [randomBytes(maxChunkBytes), randomBytes(100)];
+  const links = hashChain(chunks);
+  const parts = { epoch: 0, identity: keccak256("0x01"), revision: 0n, root: keccak256("0x02"), dataHash: links[0]! };
+  const id = proposalId({ chainId, address }, { ...parts, chunks: 2, lines: 1 });
+  const send = async (key: LedgerKey, data: Hex): Promise<Hex> =>
+    (await sendTransaction(rpc, chainId, key, { to: address, data })).transactionHash;
+  const proposing = [parts.identity, parts.root, parts.dataHash, 2, 1] as const;
+  await send(keys[0], encodeFunctionData({ abi, functionName: "propose", args: proposing }));
+  for (const [index, chunk] of chunks.entries()) {
+    const piece = [id, index, bytesToHex(chunk), links[index + 1]!] as const;
+    const hash = await send(keys[0], encodeFunctionData({ abi, functionName: "deliver", args: piece }));
+    if (index === 0) await note(`deliver a piece of ${chunk.length} bytes, more to come`, hash);
+  }
+  const approving = encodeFunctionData({ abi, functionName: "approve", args: [id] });
+  await note("approve, a signature before the last", await send(keys[1], approving));
+}
+
+interface Sent extends Record<"nonce" | "gasPrice" | "gas" | "value" | "input" | "v" | "r" | "s", Hex> {
+  readonly to: Hex | null;
+}
+interface Said {
+  readonly gasUsed: Hex;
+  readonly cumulativeGasUsed: Hex;
+  readonly logs: readonly { address: Hex; topics: Hex[]; data: Hex }[];
+}
+
+/** A legacy transaction and its receipt, in the Yellow Paper's forms. */
+export async function sizesOf(rpc: Rpc, hash: Hex): Promise<Omit<GasRow, "operation">> {
+  const { nonce, gasPrice, gas, to, value, input, v, r, s } = (await rpc.call("eth_getTransactionByHash", [
+    hash,
+  ])) as Sent;
+  const said = (await rpc.call("eth_getTransactionReceipt", [hash])) as Said;
+  const number = (quantity: Hex): Hex =>
+    BigInt(quantity) === 0n
+      ? "0x"
+      : numberToHex(BigInt(quantity), { size: Math.ceil(BigInt(quantity).toString(16).length / 2) });
+  const sent = [
+    ...[nonce, gasPrice, gas].map(number),
+    to ?? "0x",
+    number(value),
+    input,
+    ...[v, r, s].map(number),
+  ] as const;
+  const logs = said.logs.map(({ address, topics, data }) => [address, topics, data] as const);
+  return {
+    gas: Number(said.gasUsed),
+    bytes: size(toRlp(sent)),
+    receiptBytes: size(toRlp(["0x01", number(said.cumulativeGasUsed), logs] as never)),
+  };
+}
+
+export const SMALL_PIECE = 1000;
 export const COST_PAGE = join(import.meta.dirname, "../docs/ledger-cost.md");
-const TABLE = /\| operation \| gas \|\n\|---\|---\|\n(?:\|.*\|\n)+/;
+const HEAD = "| operation | gas | transaction, bytes | receipt, bytes |\n|---|---|---|---|\n";
+const TABLE = /\| operation \| gas \|.*\n\|(?:---\|)+\n(?:\|.*\|\n)+/;
 
 /** The rows that the page has. */
 export async function writtenGas(): Promise<GasRow[]> {
   const [table = ""] = TABLE.exec(await readFile(COST_PAGE, "utf8")) ?? [];
-  return [...table.matchAll(/^\| (.*) \| ([\d ]+) \|$/gm)].map(([, operation, gas]) => ({
-    operation: operation!,
-    gas: Number(gas!.replaceAll(" ", "")),
-  }));
+  return [...table.matchAll(/^\| (.*) \| ([\d ]+) \| ([\d ]+) \| ([\d ]+) \|$/gm)].map(([, operation, ...numbers]) => {
+    const [gas, bytes, receiptBytes] = numbers.map((text) => Number(text.replaceAll(" ", ""))) as [
+      number,
+      number,
+      number,
+    ];
+    return { operation: operation!, gas, bytes, receiptBytes };
+  });
+}
+
+/** With a space between thousands. */
+export function digits(number: number): string {
+  return `${number}`.replaceAll(/\B(?=(\d{3})+$)/g, " ");
 }
 
 function tableOf(rows: readonly GasRow[]): string {
-  const digits = (gas: number): string => `${gas}`.replaceAll(/\B(?=(\d{3})+$)/g, " ");
-  const lines = rows.map(({ operation, gas }) => `| ${operation} | ${digits(gas)} |\n`);
-  return `| operation | gas |\n|---|---|\n${lines.join("")}`;
+  const lines = rows.map(
+    ({ operation, gas, bytes, receiptBytes }) =>
+      `| ${[operation, ...[gas, bytes, receiptBytes].map(digits)].join(" | ")} |\n`,
+  );
+  return `${HEAD}${lines.join("")}`;
 }
 
 if (import.meta.main) {
