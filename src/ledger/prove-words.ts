@@ -1,4 +1,4 @@
-import { type Address, type Hex, numberToHex } from "viem";
+import type { Address, Hex } from "viem";
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
 import type { AgreedHeader } from "./agree-on-header.ts";
@@ -41,7 +41,8 @@ export async function proveWords(
   { name, address }: { name: ContractName; address: Address },
   slots: readonly Hex[],
 ): Promise<ProvedWords> {
-  const block = numberToHex(header.number);
+  // By its hash, so that a node which has meanwhile gone over to another branch is not blamed for that.
+  const block = { blockHash: header.hash };
   const { account, words, nodes } = await endpoints.askInTurn(by, async (rpc) => {
     const answer = proofSchema.safeParse(await rpc.call("eth_getProof", [address, slots, block]));
     if (!answer.success || answer.data.storageProof.length !== slots.length) throw garbage(rpc.url, "malformed proof");

@@ -78,6 +78,18 @@ test("one of three nodes has its state rewritten: it changes nothing", async (t)
   assert.deepEqual(await open([liar.url]).all(), { ...truth, gone: "approved", proposed: "approved" });
 });
 
+test("proofs are asked for at the agreed block by its hash, which is no other branch's of the same height", async (t) => {
+  const asked: unknown[] = [];
+  const url = await lieAbout(endingOf(t), honest[0], (method, result, params) => {
+    if (method === "eth_getProof") asked.push(params[2]);
+    return result;
+  });
+  assert.equal(await open([url]).statusOf("web"), "approved");
+  const { hash } = await latestBlock(openRpc(honest[0]));
+  assert.ok(asked.length >= 2);
+  for (const block of asked) assert.deepEqual(block, { blockHash: hash });
+});
+
 test("a state that was rewritten below a block is not what the block's header says", async (t) => {
   const liar = await node(t);
   await rewrite(liar);

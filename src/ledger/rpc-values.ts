@@ -56,9 +56,9 @@ export function parseData(rpc: Rpc, what: string, value: unknown): Hex {
   return parse(rpc, what, dataSchema, value);
 }
 
-/** The newest block that the endpoint knows. */
-export async function latestBlock(rpc: Rpc): Promise<Block> {
-  return parse(rpc, "block", blockSchema, await rpc.call("eth_getBlockByNumber", ["latest", false]));
+/** The newest block that the endpoint knows, or the newest of those that its chain calls final. */
+export async function latestBlock(rpc: Rpc, of: "latest" | "finalized" = "latest"): Promise<Block> {
+  return parse(rpc, "block", blockSchema, await rpc.call("eth_getBlockByNumber", [of, false]));
 }
 
 /** A transaction's receipt, null while it is not in a block. */

@@ -1,11 +1,16 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Hex, keccak256, numberToHex, toHex } from "viem";
 import { sendCheckpoint } from "./checkpoints.ts";
 import { deployContract } from "./deploy.ts";
 import { createKey } from "./keys.ts";
-import { openRpc } from "./rpc.ts";
+import { openRpc, type Rpc } from "./rpc.ts";
+import { latestBlock, receiptOf } from "./rpc-values.ts";
+import { sendTransaction } from "./send.ts";
 import { ending, startTestLedger, type TestLedger } from "./testing.ts";
-import { serve } from "./testing-endpoints.ts";
+import { lieAbout, serve } from "./testing-endpoints.ts";
+import { endingOf } from "./testing-proved-ledger.ts";
 
 const file = ending();
 after(() => file.end());
@@ -49,4 +54,64 @@ test("a transaction has ended when its node's newest block is no older than the 
   });
   await sendCheckpoint({ url, address, key: createKey(), number: 0n, root: `0x${"1".repeat(64)}` });
   assert.equal(behind.times, 2);
+});
+
+const call = () => ({ to: ledger.deployer.address, data: "0x" as const });
+const send = (rpc: Rpc, depth: number | "finalized" = 0) =>
+  sendTransaction(rpc, ledger.chain.chainId, ledger.publishers[0], call(), depth);
+
+test("a transaction is waited for until it is as deep as asked for, and sent again when its block was taken back", async (t) => {
+  const honest = openRpc(ledger.chain.url);
+  const state = { isTakenBack: false, asked: 0, sent: 0 };
+  const url = await lieAbout(
+    endingOf(t),
+    ledger.chain.url,
+    async (method, result) => {
+      if (method !== "eth_getTransactionReceipt" || result === null) return result;
+      // From the second time on its block is of another branch, until the transaction is sent again.
+      state.isTakenBack = ++state.asked >= 2 && state.sent < 2;
+      return state.isTakenBack ? null : result;
+    },
+    (method, params) => {
+      if (method === "eth_sendRawTransaction") state.sent++;
+      return params;
+    },
+  );
+  const sent = send(openRpc(url), 2);
+  for (let blocks = 0; blocks < 2; blocks++) {
+    assert.equal(await Promise.race([sent, sleep(800, "waiting")]), "waiting", "it is not deep enough");
+    await sendTransaction(honest, ledger.chain.chainId, ledger.publishers[1], call());
+  }
+  const receipt = await sent;
+  assert.equal(state.sent, 2);
+  assert.equal(receipt.blockNumber, (await latestBlock(honest)).number - 2n);
+  assert.deepEqual(await receiptOf(honest, receipt.transactionHash), receipt);
+});
+
+test("what a chain calls final is waited for where the depth says so, and without a depth nothing", async (t) => {
+  const honest = openRpc(ledger.chain.url);
+  const state = { final: 0n };
+  const url = await lieAbout(endingOf(t), ledger.chain.url, (method, result, [block]) =>
+    method === "eth_getBlockByNumber" && block === "finalized"
+      ? { number: numberToHex(state.final), hash: toHex(1, { size: 32 }), timestamp: "0x1" }
+      : result,
+  );
+  await send(openRpc(url));
+  const sent = send(openRpc(url), "finalized");
+  assert.equal(await Promise.race([sent, sleep(500, "waiting")]), "waiting");
+  state.final = (await latestBlock(honest)).number;
+  assert.equal((await sent).blockNumber, state.final);
+});
+
+test("a node that has lost a transaction is given it again", async (t) => {
+  const honest = openRpc(ledger.chain.url);
+  const state = { given: 0 };
+  const url = await serve(endingOf(t), async (body, response) => {
+    const { id, method, params } = JSON.parse(body) as { id: number; method: string; params: Hex[] };
+    const isLost = method === "eth_sendRawTransaction" && state.given++ === 0;
+    const answer = isLost ? { result: keccak256(params[0]!) } : await honest.request(method, params);
+    response.end(JSON.stringify({ jsonrpc: "2.0", id, ...answer }));
+  });
+  assert.equal((await send(openRpc(url))).status, 1n);
+  assert.equal(state.given, 2);
 });

@@ -18,13 +18,26 @@ export const maxTransactionBytes = 96 * 1024;
 /** No endpoint can make a key pay more than this for a unit of gas: 1000 gwei. */
 const maxGasPrice = 1_000_000_000_000n;
 const maxGas = 30_000_000n;
-const receiptDeadlineMs = 60_000;
+/** How long a chain may make no block while a transaction waits. */
+const PATIENCE_MS = 60_000;
+/** How long a node may know nothing of a transaction before it is given it again. */
+const RESEND_MS = 3000;
+
+/** How many blocks must stand above a transaction's, or what the chain calls final. */
+export type Depth = number | "finalized";
 
 /**
- * Signs, sends, and waits until the transaction is in a block. Throws `ledger-refused` when contract or node refuse it,
- * `ledger-unreachable` when no block holds it within a minute.
+ * Signs, sends, and waits until the transaction is in a block with `depth` blocks above it. A chain without finality may
+ * take back a block, and a node lose what was in it: then the same bytes are sent again. Throws `ledger-refused` when
+ * contract or node refuse it, `ledger-unreachable` when the chain makes no block for a minute.
  */
-export async function sendTransaction(rpc: Rpc, chainId: bigint, key: LedgerKey, call: Call): Promise<Receipt> {
+export async function sendTransaction(
+  rpc: Rpc,
+  chainId: bigint,
+  key: LedgerKey,
+  call: Call,
+  depth: Depth = 0,
+): Promise<Receipt> {
   const target = call.to === undefined ? {} : { to: call.to };
   const estimate = await rpc.request("eth_estimateGas", [{ from: key.address, ...target, data: call.data }]);
   if ("error" in estimate) throw refusal(rpc, estimate.error);
@@ -50,7 +63,7 @@ export async function sendTransaction(rpc: Rpc, chainId: bigint, key: LedgerKey,
   const sent = await rpc.request("eth_sendRawTransaction", [raw]);
   if ("error" in sent) throw refusal(rpc, sent.error);
   if (sent.result !== hash) throw garbage(rpc.url, "another transaction's hash");
-  return waitForReceipt(rpc, hash);
+  return waitForReceipt(rpc, raw, hash, depth);
 }
 
 /** State may change between estimate and block, so a quarter more; bounded, because the endpoint is not believed. */
@@ -61,10 +74,13 @@ function withMargin(rpc: Rpc, estimate: unknown): bigint {
   return gas;
 }
 
-/** A node may have a receipt before its newest state is that of the receipt's block, which the next call builds on. */
-async function isReadable(rpc: Rpc, { blockNumber }: Receipt): Promise<boolean> {
-  const latest = await latestBlock(rpc).catch(laterPerhaps);
-  return latest !== null && latest.number >= blockNumber;
+/**
+ * Of its newest block, for the node may have a receipt before its newest state is that of the receipt's block, which the
+ * next call builds on; or of the newest that the depth allows. Below zero there is none yet, null: it cannot say.
+ */
+async function heightOf(rpc: Rpc, depth: Depth): Promise<bigint | null> {
+  const block = await latestBlock(rpc, depth === "finalized" ? depth : "latest").catch(laterPerhaps);
+  return block === null ? null : block.number - (depth === "finalized" ? 0n : BigInt(depth));
 }
 
 /** The transaction is sent: a node that indexes after its start, or restarts, is asked again until the deadline. */
@@ -73,19 +89,33 @@ function laterPerhaps(error: unknown): null {
   throw error;
 }
 
-async function waitForReceipt(rpc: Rpc, hash: Hex): Promise<Receipt> {
-  const deadline = performance.now() + receiptDeadlineMs;
+async function waitForReceipt(rpc: Rpc, raw: Hex, hash: Hex, depth: Depth): Promise<Receipt> {
+  let [deadline, resendAt] = [performance.now() + PATIENCE_MS, performance.now() + RESEND_MS];
+  let last: bigint | null = null;
   for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 1000)) {
+    // Before the receipt: else its block could be gone, and those that were counted above another one.
+    const before = depth === 0 ? null : await heightOf(rpc, depth);
     const receipt = await receiptOf(rpc, hash).catch(laterPerhaps);
+    const height = depth === 0 && receipt !== null ? await heightOf(rpc, depth) : before;
+    const now = performance.now();
     if (receipt !== null) {
       if (receipt.transactionHash !== hash) throw garbage(rpc.url, "another transaction's receipt");
       if (receipt.status !== 1n)
         throw new PimsError("ledger-refused", `the registry refused transaction ${hash}`, {
           hint: "another publisher may have been faster: look at pims baseline list and try again",
         });
-      if (await isReadable(rpc, receipt)) return receipt;
+      if (height !== null && height >= receipt.blockNumber) return receipt;
+      resendAt = now + RESEND_MS;
+    } else if (now > resendAt) {
+      // An answer is no news: mostly that the node knows it already.
+      await rpc.request("eth_sendRawTransaction", [raw]).catch(laterPerhaps);
+      resendAt = performance.now() + RESEND_MS;
     }
-    if (performance.now() > deadline) {
+    if (height !== null && height !== last) {
+      deadline = now + PATIENCE_MS;
+      last = height;
+    }
+    if (now > deadline) {
       throw new PimsError("ledger-unreachable", `the chain at ${rpc.url} took no block within a minute`, {
         hint: "its validators may be down or cut off; sending again is safe",
       });

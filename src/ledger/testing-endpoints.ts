@@ -42,12 +42,17 @@ export async function startNode(t: Ending, folder: string, { without = 0 } = {})
 /** Takes a result and gives another. */
 export type Lie = (method: string, result: unknown, params: unknown[]) => unknown;
 
-/** An endpoint that passes requests on to another one and changes what comes back. */
-export function lieAbout(t: Ending, url: string, lie: Lie): Promise<string> {
+/** An endpoint that passes requests on to another one, with other parameters if need be, and changes what comes back. */
+export function lieAbout(
+  t: Ending,
+  url: string,
+  lie: Lie,
+  passOn: (method: string, params: unknown[]) => unknown[] = (_, params) => params,
+): Promise<string> {
   const honest = openRpc(url);
   return serve(t, async (body, response) => {
     const { id, method, params } = JSON.parse(body) as { id: number; method: string; params: unknown[] };
-    const answer = await honest.request(method, params);
+    const answer = await honest.request(method, passOn(method, params));
     const told = "result" in answer ? { result: await lie(method, answer.result, params) } : answer;
     response.end(JSON.stringify({ jsonrpc: "2.0", id, ...told }));
   });
