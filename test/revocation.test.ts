@@ -11,7 +11,7 @@ import type { LedgerConfig } from "../src/ledger/config.ts";
 import { readLog } from "../src/log/read-log.ts";
 import { parseRecord } from "../src/log/record.ts";
 import { readIf, until } from "./gate-site.ts";
-import { temporaryFolder } from "./pims.ts";
+import { pimsMeanwhile, temporaryFolder } from "./pims.ts";
 
 const READY_MS = 30_000;
 type Site = Awaited<ReturnType<typeof openSite>>;
@@ -79,6 +79,9 @@ test("a revocation reaches verifier, agent and gate, and an approval after it, t
   const { site, container, identity, publish, agent } = opened;
   await says(site, container, "trusted", ({ status, gate }) => status === "trusted" && (gate?.watched ?? 0) > 0);
   await whenExecuted(opened, "before");
+  const status = await pimsMeanwhile(["status", "--verifier", site.view.address]);
+  assert.match(status.stdout, /^ledger: registry 0x[0-9a-f]{40} on chain \d+\n {2}block \d+ of /m);
+  assert.match(status.stdout, /^ {2}the embedded chain protects against nobody who is root on its machine$/m);
 
   const refused = whenRefused(opened, "refused");
   await site.revokeBaseline(identity);
@@ -104,6 +107,12 @@ test("a ledger that is lost leaves everything as it is until the hold is over; t
   const refused = whenRefused(opened, "refused");
   await says(site, container, "the end of the hold", isUnknown("ledger-unverified"));
   await refused;
+  const status = await pimsMeanwhile(["status", "--verifier", site.view.address]);
+  assert.match(
+    status.stdout,
+    /^ {2}nothing is proved now, ledger-unreachable: the chain at http:\S+ does not answer: start it/m,
+  );
+  assert.match(status.stdout, /^ {2}endpoint http:\S+ \(anvil\S+\) is at fault since .*does not answer$/m);
 
   await site.stopAgent();
   await whenExecuted(opened, "without");

@@ -87,7 +87,41 @@ export const hostPlatformSchema = z.object({
 });
 export type HostPlatform = z.infer<typeof hostPlatformSchema>;
 
-export const statusSchema = z.object({ schema: z.literal("pims.status/v1"), hosts: z.array(hostReportSchema) });
+/** What a verifier knows of the ledger that keeps its baselines. Its endpoints are called without what may be a secret in their addresses. */
+export const ledgerReportSchema = z.object({
+  registry: z.string(),
+  /** Null before the first block. */
+  chainId: z.string().nullable(),
+  /** The last block that was believed. `ageMs`: since its own time. */
+  block: z
+    .object({ number: z.string(), hash: z.string(), time: z.string(), ageMs: z.number(), readAt: z.string() })
+    .nullable(),
+  /** How a block is believed, in words. */
+  belief: textSchema,
+  /** Why none is believed now; null while one is. */
+  problem: z.object({ code: z.string(), text: textSchema }).nullable(),
+  /** How long an approval that was read holds meanwhile. */
+  holdMs: z.int(),
+  endpoints: z.array(
+    z.object({
+      endpoint: z.string(),
+      /** What it says it is. */
+      client: z.string().nullable(),
+      /** What it is left out for, and since when it has done nothing right. */
+      fault: z.object({ text: textSchema, since: z.string() }).nullable(),
+    }),
+  ),
+  /** What the ledger does not protect against, a sentence each. */
+  warnings: z.array(textSchema),
+});
+export type LedgerReport = z.infer<typeof ledgerReportSchema>;
+
+export const statusSchema = z.object({
+  schema: z.literal("pims.status/v1"),
+  hosts: z.array(hostReportSchema),
+  /** Null where the verifier has none. */
+  ledger: ledgerReportSchema.nullable(),
+});
 
 export const attestSchema = z.object({
   schema: z.literal("pims.attest/v1"),

@@ -3,8 +3,9 @@ import { requestJson } from "../attest/http.ts";
 import { statusSchema } from "../attest/report.ts";
 import { PimsError } from "../core/errors.ts";
 import { action } from "./command.ts";
+import { describeLedger } from "./describe-ledger.ts";
 import { exitStatusOfHosts, printHosts, selectContainers } from "./hosts.ts";
-import { printJson } from "./output.ts";
+import { printJson, printLine } from "./output.ts";
 import { verifierAddress } from "./verifier-address.ts";
 
 const TIMEOUT_MS = 10_000;
@@ -28,7 +29,10 @@ export function addStatus(program: Command): void {
             hint: "'pims status' lists those that it knows, with --stopped also those of the past; a new one is known from its host's next attestation on, and 'pims attest HOST' asks for it now",
           });
         if (options.json) printJson({ ...status, hosts });
-        else printHosts(hosts, wanted !== undefined);
+        else {
+          printHosts(hosts, wanted !== undefined);
+          if (status.ledger !== null) printLine(["", ...describeLedger(status.ledger)].join("\n"));
+        }
         return exitStatusOfHosts(hosts);
       }),
     );

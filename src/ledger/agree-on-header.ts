@@ -84,11 +84,11 @@ async function readHead(rpc: Rpc, depth: HeaderPolicy["depth"]): Promise<Head> {
 const fork = ({ rpc, value }: Told<{ chainId: bigint }>, height: bigint): PimsError =>
   new PimsError(
     "ledger-unverified",
-    `the chain at ${rpc.url}, number ${value.chainId}, has another block ${height} than the others`,
+    `the chain at ${rpc.name}, number ${value.chainId}, has another block ${height} than the others`,
   );
 
 const behind = (rpc: Rpc, height: bigint, agreed: bigint): PimsError =>
-  new PimsError("ledger-unverified", `the chain at ${rpc.url} is behind, at block ${height} of ${agreed}`);
+  new PimsError("ledger-unverified", `the chain at ${rpc.name} is behind, at block ${height} of ${agreed}`);
 
 /** Of one endpoint its own fault; of several how each stands. */
 export function nothingProved(endpoints: Endpoints, what: string): PimsError {
@@ -97,7 +97,7 @@ export function nothingProved(endpoints: Endpoints, what: string): PimsError {
   if (faults.length === 1 && only !== undefined) return only;
   const isSilent = faults.every((fault) => fault?.code === "ledger-unreachable");
   const each = endpoints.all.map((rpc, index) =>
-    (faults[index]?.message ?? `${rpc.url} agrees with too few`).slice(0, 200),
+    (faults[index]?.message ?? `${rpc.name} agrees with too few`).slice(0, 200),
   );
   return new PimsError(isSilent ? "ledger-unreachable" : "ledger-unverified", `${what}: ${each.join("; ")}`, {
     hint: "look at the endpoints, and at who keeps them",

@@ -5,6 +5,7 @@ import { describeError, PimsError } from "../core/errors.ts";
 import { Recent } from "../core/recent.ts";
 import { HOLD_MS, type LedgerConfig } from "./config.ts";
 import { type HeightStore, heightsInMemory } from "./ledger-height.ts";
+import type { LedgerView } from "./ledger-view.ts";
 import type { Proposal } from "./proposal.ts";
 import { ProvedLedger } from "./proved-ledger.ts";
 import type { ProvedState } from "./proved-state.ts";
@@ -124,6 +125,11 @@ export class BaselineCache {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** What is known of the ledger itself now. */
+  view(): Promise<LedgerView> {
+    return this.#ledger.view();
   }
 
   #now(): Instant {

@@ -3,7 +3,7 @@ import { printable } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
 import { artifactOf, type ContractName } from "./artifact.ts";
 import { refusal } from "./refusal.ts";
-import { openRpc, type Rpc } from "./rpc.ts";
+import { endpointName, openRpc, type Rpc } from "./rpc.ts";
 import { type Block, callData, callQuantity, latestBlock, parseData } from "./rpc-values.ts";
 
 /** Where a contract is. */
@@ -41,9 +41,13 @@ export async function openContract(name: ContractName, place: ContractPlace): Pr
   if (!isAddress(address, { strict: false })) throw noContract(name, url, address);
   const actualChainId = await callQuantity(rpc, "eth_chainId", []);
   if (chainId !== undefined && actualChainId !== chainId) {
-    throw new PimsError("ledger-wrong-chain", `the chain at ${url} is number ${actualChainId}, not ${chainId}`, {
-      hint: "give the endpoint of the chain that the registry was deployed on",
-    });
+    throw new PimsError(
+      "ledger-wrong-chain",
+      `the chain at ${endpointName(url)} is number ${actualChainId}, not ${chainId}`,
+      {
+        hint: "give the endpoint of the chain that the registry was deployed on",
+      },
+    );
   }
   const block = await latestBlock(rpc);
   const code = await callData(rpc, "eth_getCode", [address, numberToHex(block.number)]);
@@ -60,6 +64,6 @@ export async function callContract({ rpc, address, block }: Contract, data: Hex)
 
 /** There is another contract at the address, or none. */
 export function noContract(name: ContractName, url: string, address: string): PimsError {
-  const text = `there is no ${WORDS[name]} of this version at ${printable(address)} on ${url}`;
+  const text = `there is no ${WORDS[name]} of this version at ${printable(address)} on ${endpointName(url)}`;
   return new PimsError("ledger-no-registry", text, { hint: "give the address that pims ledger deploy printed" });
 }

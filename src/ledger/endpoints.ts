@@ -7,6 +7,13 @@ const LEFT_OUT_MS = 30_000;
 /** How long the rest may still answer when enough have. */
 const GRACE_MS = 1000;
 
+interface Fault {
+  readonly error: PimsError;
+  readonly untilMs: number;
+  /** When it did the first thing wrong after the last right one, milliseconds since 1970 UTC. */
+  readonly since: number;
+}
+
 /** An endpoint and what it said. */
 export interface Told<T> {
   readonly rpc: Rpc;
@@ -18,7 +25,7 @@ export class Endpoints {
   readonly all: readonly Rpc[];
   readonly #clock: Clock;
   readonly #report: (text: string) => void;
-  readonly #faults = new Map<Rpc, { readonly error: PimsError; readonly untilMs: number }>();
+  readonly #faults = new Map<Rpc, Fault>();
 
   constructor(
     urls: readonly string[],
@@ -40,11 +47,18 @@ export class Endpoints {
     return this.#faults.get(rpc)?.error;
   }
 
+  /** Since when it has done nothing right, milliseconds since 1970 UTC. */
+  faultSince(rpc: Rpc): number | undefined {
+    return this.#faults.get(rpc)?.since;
+  }
+
   /** Names an endpoint for what it did, once as long as it goes on, and leaves it out for a while. */
   leaveOut(rpc: Rpc, error: PimsError): void {
-    const isNews = this.#faults.get(rpc)?.error.message !== error.message;
-    this.#faults.set(rpc, { error, untilMs: this.#clock.monotonicMs() + LEFT_OUT_MS });
-    if (isNews && this.all.length > 1) this.#report(`the ledger's endpoint ${rpc.url} is left out: ${error.message}`);
+    const before = this.#faults.get(rpc);
+    const since = before?.since ?? this.#clock.now();
+    this.#faults.set(rpc, { error, untilMs: this.#clock.monotonicMs() + LEFT_OUT_MS, since });
+    const isNews = before?.error.message !== error.message;
+    if (isNews && this.all.length > 1) this.#report(`the ledger's endpoint ${rpc.name} is left out: ${error.message}`);
   }
 
   isRight(rpc: Rpc): void {
@@ -79,7 +93,7 @@ export class Endpoints {
     }
     const answers = [...told];
     for (const rpc of waiting)
-      this.leaveOut(rpc, new PimsError("ledger-unreachable", `the chain at ${rpc.url} answers too slowly`));
+      this.leaveOut(rpc, new PimsError("ledger-unreachable", `the chain at ${rpc.name} answers too slowly`));
     return answers;
   }
 

@@ -3,10 +3,11 @@ import type { Baseline } from "../baseline/format.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import { type AgreedHeader, agreeOnHeader } from "./agree-on-header.ts";
-import { type LedgerConfig, SEALED_MAX_AGE_MS } from "./config.ts";
+import { HOLD_MS, type LedgerConfig, SEALED_MAX_AGE_MS } from "./config.ts";
 import { Endpoints } from "./endpoints.ts";
 import { identityToHash } from "./identity.ts";
 import { type HeightStore, type LedgerHeight, ledgerName } from "./ledger-height.ts";
+import { Clients, type LedgerView, viewEndpoints, warningsOf } from "./ledger-view.ts";
 import type { Proposal } from "./proposal.ts";
 import { proveWords } from "./prove-words.ts";
 import type { ProvedState } from "./proved-state.ts";
@@ -42,6 +43,9 @@ export class ProvedLedger {
   readonly #address: Address;
   #agreed: { readonly header: Promise<AgreedHeader>; readonly atMs: number } | undefined;
   #isAsking = false;
+  /** The last one that was believed, and when, milliseconds since 1970 UTC. */
+  #believed: { readonly agreed: AgreedHeader; readonly readAt: number } | undefined;
+  readonly #clients = new Clients();
   readonly #heights = new Map<string, LedgerHeight>();
 
   constructor(config: LedgerConfig, modules: LedgerModules) {
@@ -95,14 +99,60 @@ export class ProvedLedger {
     const agreed = await this.#believe();
     this.#judgeAge(agreed);
     await this.#neverBack(agreed);
+    this.#believed = { agreed, readAt: this.#modules.clock.now() };
+    // While they answer: for whoever asks when they do not any more.
+    void this.#clients.ask(agreed.by);
     return agreed;
   }
 
+  /** What is known of the ledger now, asked anew where that was not done within a second. */
+  async view(): Promise<LedgerView> {
+    const [problem] = await Promise.all([
+      this.#agreedHeader().then(
+        () => null,
+        (error: unknown) => {
+          if (!(error instanceof PimsError)) throw error;
+          return { code: error.code, text: describeError(error) };
+        },
+      ),
+      this.#clients.ask(this.#endpoints.withoutFault()),
+    ]);
+    const endpoints = viewEndpoints(this.#endpoints, this.#clients);
+    return {
+      registry: this.#address,
+      ...this.#viewBelieved(),
+      ...{ problem, holdMs: this.#config.holdMs ?? HOLD_MS, endpoints },
+      warnings: warningsOf(this.#config, endpoints),
+    };
+  }
+
+  #viewBelieved(): Pick<LedgerView, "chainId" | "block" | "belief"> {
+    const { validators } = this.#config;
+    const all = this.#endpoints.all.length;
+    const rule =
+      validators === undefined
+        ? `${this.#needed()} of ${all} endpoints must have the same block`
+        : `${validators.kind} seals of ${validators.addresses.length} validators prove it`;
+    if (this.#believed === undefined) return { chainId: null, block: null, belief: rule };
+    const { agreed, readAt } = this.#believed;
+    const { number, hash, timestamp } = agreed.header;
+    const ageMs = this.#modules.clock.now() - Number(timestamp) * 1000;
+    return {
+      chainId: `${agreed.chainId}`,
+      block: { number: `${number}`, hash, time: timeOf(timestamp), ageMs, readAt: rfc3339(readAt) },
+      belief: `${agreed.by.length} of ${all} endpoints showed it, ${rule}`,
+    };
+  }
+
+  #needed(): number {
+    const { witnesses = [], agree } = this.#config;
+    return agree ?? Math.floor((1 + witnesses.length) / 2) + 1;
+  }
+
   #believe(): Promise<AgreedHeader> {
-    const { witnesses = [], agree, depth = 0, validators } = this.#config;
+    const { depth = 0, validators } = this.#config;
     if (validators !== undefined) return readSealedHeader(this.#endpoints, validators);
-    const majority = Math.floor((1 + witnesses.length) / 2) + 1;
-    return agreeOnHeader(this.#endpoints, { agree: agree ?? majority, depth });
+    return agreeOnHeader(this.#endpoints, { agree: this.#needed(), depth });
   }
 
   #judgeAge({ header: { number, timestamp } }: AgreedHeader): void {

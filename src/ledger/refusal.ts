@@ -38,7 +38,7 @@ export function refusal(rpc: Rpc, failure: RpcFailure): PimsError {
   const name = revertName(failure.data);
   const sentence = name === undefined ? undefined : sentences[name];
   if (sentence !== undefined) return new PimsError("ledger-refused", sentence, { cause: name });
-  return new PimsError("ledger-refused", `the chain at ${rpc.url} refused: ${failure.message}`);
+  return new PimsError("ledger-refused", `the chain at ${rpc.name} refused: ${failure.message}`);
 }
 
 function revertName(data: unknown): string | undefined {

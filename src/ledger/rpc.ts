@@ -5,6 +5,8 @@ import { PimsError } from "../core/errors.ts";
 /** One JSON-RPC endpoint of a chain. Nothing that it says is proven. */
 export interface Rpc {
   readonly url: string;
+  /** How it is called in what is said of it, which anybody may read. */
+  readonly name: string;
   /** The answer, or the error object that the node gave. Throws `ledger-unreachable` or `ledger-unverified`. */
   request(method: string, params: readonly unknown[]): Promise<RpcAnswer>;
   /** The result. Throws `ledger-refused` when the node gave an error. */
@@ -47,17 +49,31 @@ export function openRpc(url: string, timeoutMs = 10_000): Rpc {
   const call = async (method: string, params: readonly unknown[]): Promise<unknown> => {
     const answer = await request(method, params);
     if ("result" in answer) return answer.result;
-    throw new PimsError("ledger-refused", `the chain at ${url} refused ${method}: ${answer.error.message}`);
+    throw new PimsError(
+      "ledger-refused",
+      `the chain at ${endpointName(url)} refused ${method}: ${answer.error.message}`,
+    );
   };
-  return { url, request, call };
+  return { url, name: endpointName(url), request, call };
+}
+
+/** An endpoint's address without its path and query: providers put keys there. */
+export function endpointName(url: string): string {
+  if (!URL.canParse(url)) return printable(url);
+  const { origin, pathname, search } = new URL(url);
+  return pathname === "/" && search === "" ? origin : `${origin}/…`;
 }
 
 /** What an endpoint said cannot be used: the wrong shape, too much, or against what it said before. */
 export function garbage(url: string, what: string, cause?: unknown): PimsError {
-  return new PimsError("ledger-unverified", `the chain at ${url} gave an answer that cannot be right (${what})`, {
-    hint: "check that the address is a JSON-RPC endpoint of the right chain",
-    cause,
-  });
+  return new PimsError(
+    "ledger-unverified",
+    `the chain at ${endpointName(url)} gave an answer that cannot be right (${what})`,
+    {
+      hint: "check that the address is a JSON-RPC endpoint of the right chain",
+      cause,
+    },
+  );
 }
 
 function checkUrl(url: string): void {
@@ -87,7 +103,7 @@ async function post(url: string, body: string, timeoutMs: number): Promise<Uint8
 }
 
 function unreachable(url: string, cause: unknown): PimsError {
-  return new PimsError("ledger-unreachable", `the chain at ${url} does not answer`, {
+  return new PimsError("ledger-unreachable", `the chain at ${endpointName(url)} does not answer`, {
     hint: "start it (pims ledger start) or give the address of a running one",
     cause,
   });

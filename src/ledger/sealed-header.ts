@@ -51,7 +51,7 @@ export function ofOneChain<T extends { readonly chainId: bigint }>(endpoints: En
   const most = chains.reduce((a, b) => (b.length > a.length ? b : a));
   for (const { rpc, value } of told)
     if (value.chainId !== most[0]!.value.chainId) {
-      const text = `the chain at ${rpc.url} has number ${value.chainId}, not ${most[0]!.value.chainId} as the others`;
+      const text = `the chain at ${rpc.name} has number ${value.chainId}, not ${most[0]!.value.chainId} as the others`;
       endpoints.leaveOut(rpc, new PimsError("ledger-unverified", text));
     }
   return most;

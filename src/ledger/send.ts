@@ -116,7 +116,7 @@ async function waitForReceipt(rpc: Rpc, raw: Hex, hash: Hex, depth: Depth): Prom
       last = height;
     }
     if (now > deadline) {
-      throw new PimsError("ledger-unreachable", `the chain at ${rpc.url} took no block within a minute`, {
+      throw new PimsError("ledger-unreachable", `the chain at ${rpc.name} took no block within a minute`, {
         hint: "its validators may be down or cut off; sending again is safe",
       });
     }

@@ -12,6 +12,7 @@ import { thumbprint } from "../attest/jwt.ts";
 import { challengeNonceSchema, orderWishSchema } from "../attest/order.ts";
 import { brief } from "../core/bytes.ts";
 import { describeError, PimsError } from "../core/errors.ts";
+import type { LedgerView } from "../ledger/ledger-view.ts";
 import type { Enrollment } from "./enrollment.ts";
 import { type ExportModules, exportBundle } from "./export-bundle.ts";
 import { gatherResults, signEar } from "./gather-results.ts";
@@ -55,6 +56,8 @@ export interface ApiOptions {
   readonly report?: (text: string) => void;
   /** What signed results and bundles are made of; without it there are none. */
   readonly results?: ExportModules;
+  /** What is known of the ledger. */
+  readonly ledger?: () => Promise<LedgerView>;
   /** Orders to agents; without it there are none. */
   readonly orders?: Orders;
   /** How hosts reach it, with its pin. */
@@ -175,7 +178,10 @@ export function buildApi(verifier: Verifier, enrollment: Enrollment, options: Ap
     return { schema: "pims.host-platform/v1", host, tpm, notice, boots, platform: verifier.platform(host) };
   });
   app.get("/v1/hosts/:host", (request) => verifier.reportHost(hostOf(request)));
-  app.get("/v1/status", async () => ({ schema: "pims.status/v1", hosts: await verifier.report() }));
+  app.get("/v1/status", async () => {
+    const [hosts, ledger] = await Promise.all([verifier.report(), options.ledger?.() ?? null]);
+    return { schema: "pims.status/v1", hosts, ledger };
+  });
   return app;
 }
 

@@ -76,7 +76,7 @@ export async function runVerifier(
       ...{ store, verifier, clock: systemClock, roots, pcr: config.pcr, policy: bundlePolicy(config, releases), key },
       bundleBaseline: (identity: string) => bundleBaseline(cache, identity),
     };
-    app = buildApi(verifier, enrollment, { report, tls, results, orders, publicAddress });
+    app = buildApi(verifier, enrollment, { report, tls, results, orders, publicAddress, ledger: () => cache.view() });
     await app.listen({ host, port });
     const notice = singleEndpointNotice(config.ledger);
     if (notice !== undefined) report(notice);
