@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { encodeFunctionData, keccak256, toBytes } from "viem";
 import { approveBaseline } from "./approve.ts";
-import { deployRegistry, inRisingOrder } from "./deploy.ts";
+import { deployContract, deployRegistry, inRisingOrder } from "./deploy.ts";
 import { changePublishers, readPublishers, retireRegistry } from "./governance.ts";
 import type { LedgerKey } from "./keys.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
@@ -94,6 +94,8 @@ test("a registry gives way to a successor by quorum, once; then nothing is appro
   await assert.rejects(retire(deployer, next.address), reverts("AccessControlUnauthorizedAccount"));
   await retire(a, next.address);
   await assert.rejects(retire(a, next.address), reverts("AlreadySigned"));
+  const { address: other } = await deployContract("Checkpoints", { url: chain.url, deployerKey: deployer });
+  await retire(b, other); // another successor is another motion
   assert.equal((await readPublishers(place)).successor, null);
   assert.equal((await approveBaseline({ ...place, key: c, id: open.id })).status, "approved", "it is not retired yet");
   const late = await actions.propose(a, testLines("late", 1));

@@ -18,7 +18,12 @@ const hashSchema = z
   .regex(/^0x[0-9a-f]{64}$/)
   .transform((text) => text as Hex);
 
-const blockSchema = z.object({ number: quantitySchema, hash: hashSchema, timestamp: quantitySchema });
+const blockSchema = z.object({
+  number: quantitySchema,
+  hash: hashSchema,
+  timestamp: quantitySchema,
+  baseFeePerGas: quantitySchema.optional(),
+});
 
 const receiptSchema = z.object({
   transactionHash: hashSchema,
@@ -38,7 +43,7 @@ const logSchema = z.object({
   data: dataSchema,
 });
 
-/** A block's number, hash and time (seconds since 1970 UTC). */
+/** A block's number, hash, time (seconds since 1970 UTC) and, from EVM `london` on, base fee (wei). */
 export type Block = z.infer<typeof blockSchema>;
 export type Receipt = z.infer<typeof receiptSchema>;
 export type Log = z.infer<typeof logSchema>;

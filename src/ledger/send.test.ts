@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Hex, keccak256, numberToHex, toHex } from "viem";
+import { type Hex, keccak256, numberToHex, parseTransaction, toHex } from "viem";
 import { sendCheckpoint } from "./checkpoints.ts";
 import { deployContract } from "./deploy.ts";
 import { createKey } from "./keys.ts";
@@ -114,4 +114,30 @@ test("a node that has lost a transaction is given it again", async (t) => {
   });
   assert.equal((await send(openRpc(url))).status, 1n);
   assert.equal(state.given, 2);
+});
+
+test("what a transaction pays is the suggested price and a quarter of the base fee, so that nobody bids against himself", async () => {
+  const { address } = await deployContract("Checkpoints", { url: ledger.chain.url, deployerKey: ledger.deployer });
+  const honest = openRpc(ledger.chain.url);
+  const paid: bigint[] = [];
+  const [base, tip] = [400n, 1000n];
+  const url = await serve(file, async (body, response) => {
+    const { id, method, params } = JSON.parse(body) as { id: number; method: string; params: unknown[] };
+    const answer = (await honest.request(method, params)) as { result: object };
+    const end = (told: object) => response.end(JSON.stringify({ jsonrpc: "2.0", id, ...told }));
+    if (method === "eth_gasPrice") return end({ result: numberToHex(paid.at(-1) ?? tip + base) });
+    if (method === "eth_getBlockByNumber")
+      return end({ result: { ...answer.result, baseFeePerGas: numberToHex(base) } });
+    if (method !== "eth_sendRawTransaction") return end(answer);
+    paid.push(parseTransaction(params[0] as Hex).gasPrice!);
+    return end({ error: { code: -32000, message: "tx fee exceeds the configured cap" } });
+  });
+  const key = createKey();
+  for (let time = 0; time < 20; time++)
+    await assert.rejects(sendCheckpoint({ url, address, key, number: 0n, root: `0x${"1".repeat(64)}` }), {
+      code: "ledger-refused",
+      message: /exceeds the configured cap/,
+    });
+  assert.equal(paid[0], tip + base + base / 4n);
+  assert.equal(paid[19], tip + base + (20n * base) / 4n, "it rises by the base fee, not by what was paid");
 });

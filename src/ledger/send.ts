@@ -43,8 +43,7 @@ export async function sendTransaction(
   if ("error" in estimate) throw refusal(rpc, estimate.error);
   const gas = withMargin(rpc, estimate.result);
   const nonce = await callQuantity(rpc, "eth_getTransactionCount", [key.address, "pending"]);
-  // A quarter more than the going price, since that may rise until the next block.
-  const gasPrice = ((await callQuantity(rpc, "eth_gasPrice", [])) * 5n) / 4n;
+  const gasPrice = await goingPrice(rpc);
   if (gasPrice > maxGasPrice) throw garbage(rpc.url, "a gas price above 1000 gwei");
   if (nonce > BigInt(Number.MAX_SAFE_INTEGER)) throw garbage(rpc.url, "nonce");
   const raw = await key.signTransaction({
@@ -64,6 +63,16 @@ export async function sendTransaction(
   if ("error" in sent) throw refusal(rpc, sent.error);
   if (sent.result !== hash) throw garbage(rpc.url, "another transaction's hash");
   return waitForReceipt(rpc, raw, hash, depth);
+}
+
+/**
+ * The price that the node suggests, and a quarter of the base fee more, since that may rise until the next block
+ * (EIP-1559). Not a quarter of the whole: a node suggests what was paid last, so whoever sends most bids against himself.
+ */
+async function goingPrice(rpc: Rpc): Promise<bigint> {
+  const suggested = await callQuantity(rpc, "eth_gasPrice", []);
+  const { baseFeePerGas = 0n } = await latestBlock(rpc);
+  return suggested + baseFeePerGas / 4n;
 }
 
 /** State may change between estimate and block, so a quarter more; bounded, because the endpoint is not believed. */
