@@ -13,6 +13,7 @@ import { qbftExtraData, qbftGenesis } from "../deploy/besu-qbft/make-genesis.ts"
 import { operatorToken } from "../deploy/besu-qbft/operator-token.ts";
 import { anvilBinary } from "../src/ledger/anvil-binary.ts";
 import { approveBaseline } from "../src/ledger/approve.ts";
+import { ledgerSchema } from "../src/ledger/config.ts";
 import { deployContract, deployRegistry } from "../src/ledger/deploy.ts";
 import { createKey } from "../src/ledger/keys.ts";
 import { proposeBaseline } from "../src/ledger/propose.ts";
@@ -196,6 +197,12 @@ test("Besu serves without a token exactly the methods that PIMS calls", () => {
     [...list!.matchAll(/`(\w+)`/g)].map(([, name]) => name),
     expected,
   );
+});
+
+test("the README's configuration is one that the verifier takes, with the seals of as many validators", () => {
+  const [, json] = /```json\n([\s\S]*?)```/.exec(readme)!;
+  const { validators, maxAgeMs } = ledgerSchema.parse(JSON.parse(json!).ledger);
+  assert.deepEqual([validators?.kind, validators?.addresses.length, maxAgeMs], ["qbft", VALIDATORS.length, 60_000]);
 });
 
 test("the unit is one that systemd takes, and shuts the service in", (t) => {
