@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Checks a bundle of evidence (docs/bundle.md) with Python's standard library and openssl, and none of PIMS's code.
 
-usage: verify-bundle.py [--ak NAME]... [--baseline ROOT]... [--verifier-key PIN]... [--roots FILE] [--undated] BUNDLE
+usage: verify-bundle.py [--ak NAME]... [--baseline ROOT]... [--block HASH --registry ADDRESS]... [--verifier-key PIN]...
+                        [--block HASH --checkpoints ADDRESS --reporter ADDRESS] [--roots FILE] [--undated] BUNDLE
 
-It checks the quote's signature and fields, the log's replay to the quoted registers, the baselines' roots, and that
-the verifier's signed results are of this bundle. Of the containers it says itself what can be said in a few lines: a
+It checks the quote's signature and fields, the log's replay to the quoted registers, the baselines' roots, what the
+state of the ledger's blocks says of them and of the host's log, and that the verifier's signed results are of this bundle. Of the containers it says itself what can be said in a few lines: a
 violation in the log, or code whose digest no baseline has, is `untrusted`; an image without a baseline is `unknown`.
 The worse of that and the verifier's results counts.
 
@@ -14,6 +15,7 @@ import argparse, base64, datetime, hashlib, json, os, re, struct, subprocess, sy
 
 MAX_BUNDLE_BYTES = 256 << 20
 MAX_STRUCTURE_BYTES = 8 << 20
+MAX_BLOCKS, MAX_HEADER_BYTES, MAX_NODES, MAX_NODE_BYTES = 1025, 34 << 10, 65536, 1024
 SHA256 = 0x000B
 HASHES = {SHA256: "sha256", 0x000C: "sha384", 0x000D: "sha512"}
 
@@ -73,7 +75,7 @@ def shape(value, form, where="the bundle"):
     elif isinstance(form, str):
         good = isinstance(value, str) and re.fullmatch(form, value, re.ASCII) is not None
     else:
-        good = type(value) is form and (form is not int or value >= 0)
+        good = type(value) is form and (form is not int or 0 <= value < 1 << 53)
     if not good:
         raise Malformed(f"{where} has another form than expected")
 
@@ -82,6 +84,10 @@ BASE64 = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 DIGEST = r"[0-9a-f]{64}"
 COORDINATE = r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+DECIMAL = r"0|[1-9]\d{0,76}"
+HASH = r"0x[0-9a-f]{64}"
+ADDRESS = r"0x[0-9a-f]{40}"
+BLOCK = {"block": r"0|[1-9]\d{0,19}", "blockHash": HASH}
 FORM = {
     "format": r"pims\.bundle/v1",
     "host": r"(?s:.{1,63})",
@@ -103,22 +109,24 @@ FORM = {
             "identity": r"sha256:[0-9a-f]{64}",
             "root": DIGEST,
             "lines": [str],
-            "registry": (
-                {
-                    "chainId": r"0|[1-9]\d{0,77}",
-                    "contract": r"0x[0-9a-f]{40}",
-                    "block": r"0|[1-9]\d{0,77}",
-                    "proposal": r"0x[0-9a-f]{64}",
-                    "approvals": int,
-                    "proof": None,
-                },
-                None,
-            ),
+            "registry": ({"chainId": DECIMAL, "contract": ADDRESS, **BLOCK, "proposal": HASH, "approvals": int}, None),
         }
     ],
+    "checkpoint": (
+        {
+            **{"contract": ADDRESS, "reporter": ADDRESS, "number": r"0|[1-9]\d{0,18}", **BLOCK},
+            **{"line": str, "index": int, "size": int, "path": [DIGEST]},
+        },
+        None,
+    ),
+    "ledger": {"blocks": [BASE64], "nodes": [BASE64]},
     "policy": str,
     "results": {"key": {"kty": "EC", "crv": "P-256", "x": COORDINATE, "y": COORDINATE}, "ear": str},
 }
+
+
+def seconds_of(time):
+    return datetime.datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
 
 
 def read_bundle(path):
@@ -133,9 +141,18 @@ def read_bundle(path):
         raise Malformed("it is not UTF-8")
     bundle = parse_json(text, "it")
     shape(bundle, FORM)
+    for time in bundle["exportedAt"], bundle["evidence"]["acceptedAt"]:
+        try:
+            seconds_of(time)
+        except ValueError:
+            raise Malformed("it has a time that there is not")
     # Exactly one way to write it, so that no two readers understand it differently.
     if canonical(bundle) != text:
         raise Malformed("it is not in the form that bundles are written in")
+    for name, most, size in ("blocks", MAX_BLOCKS, MAX_HEADER_BYTES), ("nodes", MAX_NODES, MAX_NODE_BYTES):
+        parts = bundle["ledger"][name]
+        if len(parts) > most or any(len(part) > (size + 2) // 3 * 4 for part in parts):
+            raise Malformed("it has more of the ledger than a bundle can have")
     policy = parse_json(bundle["policy"], "its policy")
     if not isinstance(policy, dict) or list(policy) != ["starts", "listeners", "maxPauseMs", "platform"]:
         raise Malformed("its policy has another form than expected")
@@ -425,9 +442,311 @@ def judge(events, images):
     return verdicts
 
 
+# --- the ledger (Ethereum's Yellow Paper, sections 4.1, 4.3, appendices B, C, D; Solidity's storage layout) ---
+
+def keccak_tables():
+    """Round constants, and for each lane of the result of rho and pi: which lane it was, and how far it is turned."""
+    constants, register, moved, x, y, lane = [], 1, [(0, 0)] * 25, 1, 0, 0
+    for _ in range(24):
+        constants.append(0)
+        for bit in range(7):
+            constants[-1] |= (register & 1) << ((1 << bit) - 1)
+            register = (register << 1) ^ (0x171 if register & 0x80 else 0)
+    for step in range(24):
+        source = x + 5 * y
+        x, y = y, (2 * x + 3 * y) % 5
+        moved[x + 5 * y] = (source, (step + 1) * (step + 2) // 2 % 64)
+    return constants, moved
+
+
+ROUNDS, MOVED = keccak_tables()
+WORD = (1 << 64) - 1
+
+
+def turned(lane, bits):
+    return (lane << bits | lane >> (64 - bits)) & WORD
+
+
+def keccak(data):
+    """Keccak-256 as Ethereum has it: SHA3-256 but for the padding, so that hashlib has none."""
+    blocks = bytearray(data + b"\1" + bytes(-(len(data) + 1) % 136))
+    blocks[-1] |= 0x80
+    a = [0] * 25
+    for at in range(0, len(blocks), 136):
+        for lane, value in enumerate(struct.unpack("<17Q", blocks[at : at + 136])):
+            a[lane] ^= value
+        for constant in ROUNDS:
+            c = [a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20] for x in range(5)]
+            d = [c[x - 1] ^ turned(c[(x + 1) % 5], 1) for x in range(5)]
+            b = [turned(a[source] ^ d[source % 5], bits) for source, bits in MOVED]
+            a = [b[i] ^ (~b[i - i % 5 + (i + 1) % 5] & b[i - i % 5 + (i + 2) % 5]) for i in range(25)]
+            a[0] ^= constant
+    return struct.pack("<4Q", *a[:4])
+
+
+def rlp(data):
+    """The one item of which this is the one encoding: bytes, or a list."""
+    item, rest = rlp_first(data)
+    if rest:
+        raise Bad("ledger", "something in it is not RLP")
+    return item
+
+
+def rlp_first(data):
+    first = data[0]
+    if first < 0x80:
+        return data[:1], data[1:]
+    kind = 0xC0 if first >= 0xC0 else 0x80
+    size, start = first - kind, 1
+    if size > 55:
+        start += size - 55
+        size = int.from_bytes(data[1:start], "big")
+        if size < 56 or data[1] == 0:
+            raise Bad("ledger", "something in it is not RLP")
+    content, rest = data[start : start + size], data[start + size :]
+    if len(content) != size or (kind == 0x80 and size == 1 and content[0] < 0x80):
+        raise Bad("ledger", "something in it is not RLP")
+    if kind == 0x80:
+        return content, rest
+    items = []
+    while content:
+        item, content = rlp_first(content)
+        items.append(item)
+    return items, rest
+
+
+def number(data, size=32):
+    if not isinstance(data, bytes) or len(data) > size or data[:1] == b"\0":
+        raise Bad("ledger", "a number in it has another form than expected")
+    return int.from_bytes(data, "big")
+
+
+# Bytes of each field; None: a number. Those from the fifteenth on came later, each with all that were there before it.
+HEADER = [32, 32, 20, 32, 32, 32, 256, None, None, None, None, None, (0, 32 << 10), 32, 8, None, 32, None, None, 32, 32]
+EMPTY_TRIE = bytes.fromhex("56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421")
+# Keccak-256 of what contracts/BaselineRegistry.sol and contracts/Checkpoints.sol compile to.
+CODE = {
+    "registry": bytes.fromhex("f90f4d91c2c28c6fb8915e4ee3f635e22d99fb7037214597d83bc01abfe7897f"),
+    "checkpoints": bytes.fromhex("adaf8065accb4ae15ea5e481df0f166d2c844f9d5c5da442613ab3d0b89fa740"),
+}
+
+
+# As many pieces of data as a proposal can have, and the last second that RFC 3339 can write.
+MAX_CHUNKS, LAST_SECOND = 256, 253402300799
+
+
+class State:
+    """State of the ledger's blocks. Headers and nodes stand in the order in which they are needed, each once."""
+
+    def __init__(self, ledger):
+        self.given = [base64.b64decode(node) for node in ledger["nodes"]]
+        self.headers = [base64.b64decode(header) for header in ledger["blocks"]]
+        self.nodes, self.blocks = {}, {}
+
+    def block(self, said):
+        """Root of the state, and time, of a block."""
+        hashed = bytes.fromhex(said["blockHash"][2:])
+        if hashed not in self.blocks:
+            if len(self.blocks) == len(self.headers):
+                raise Bad("ledger", f"the header of block {said['block']} is missing")
+            header = self.headers[len(self.blocks)]
+            if keccak(header) != hashed:
+                raise Bad("ledger", f"the header that stands for block {said['block']} has another hash")
+            fields = rlp(header)
+            if not 15 <= len(fields) <= len(HEADER):
+                raise Bad("ledger", "a header has more or fewer fields than expected")
+            for field, size in zip(fields, HEADER):
+                least, most = size if isinstance(size, tuple) else (size, size)
+                if size is None:
+                    number(field)
+                elif not isinstance(field, bytes) or not least <= len(field) <= most:
+                    raise Bad("ledger", "a field of a header has another length than expected")
+            self.blocks[hashed] = (number(fields[8], 8), fields[3], number(fields[11], 8))
+        height, root, time = self.blocks[hashed]
+        if str(height) != said["block"]:
+            raise Bad("ledger", f"the header that stands for block {said['block']} is of block {height}")
+        return root, time
+
+    def node(self, hashed):
+        if hashed not in self.nodes:
+            if len(self.nodes) == len(self.given):
+                raise Bad("ledger", "a node is missing")
+            node = self.given[len(self.nodes)]
+            if keccak(node) != hashed:
+                raise Bad("ledger", "a node has another hash")
+            self.nodes[hashed] = rlp(node)
+        return self.nodes[hashed]
+
+    def read(self, root, key):
+        """What the trie with this root holds under the hash of a key; None: nothing."""
+        if root == EMPTY_TRIE:
+            return None
+        digits, node = keccak(key).hex(), self.node(root)
+        while True:
+            if not isinstance(node, list) or len(node) not in (2, 17):
+                raise Bad("ledger", "a node of no known form")
+            if len(node) == 17:
+                if not digits or node[16] != b"":
+                    raise Bad("ledger", "a key that ends in a branch")
+                child, digits = node[int(digits[0], 16)], digits[1:]
+                if child == b"":
+                    return None
+            else:
+                path, child = node[0].hex(), node[1]
+                if path[:1] not in ("0", "1", "2", "3") or (path[0] in "02" and path[1] != "0"):
+                    raise Bad("ledger", "a path of no known form")
+                is_leaf, path = path[0] in "23", path[1:] if path[0] in "13" else path[2:]
+                if (len(path) != len(digits)) if is_leaf else not 0 < len(path) < len(digits):
+                    raise Bad("ledger", "a path of the wrong length")
+                if not digits.startswith(path):
+                    return None
+                digits = digits[len(path) :]
+                if is_leaf:
+                    if not isinstance(child, bytes) or not child:
+                        raise Bad("ledger", "a leaf without a value")
+                    return child
+            if isinstance(child, bytes) and len(child) != 32:
+                raise Bad("ledger", "a reference that is no hash")
+            # A node that is shorter than a hash stands in its parent.
+            node = self.node(child) if isinstance(child, bytes) else child
+
+    def contract(self, root, address, code):
+        """Reads words of a contract of ours: a function of their slots."""
+        value = self.read(root, bytes.fromhex(address[2:]))
+        account = rlp(value) if value is not None else []
+        if len(account) != 4 or len(account[2]) != 32 or account[3] != CODE[code]:
+            raise Bad("ledger", f"{address} is no contract of this version for {code}")
+        number(account[0], 8), number(account[1])
+
+        def word(slot):
+            value = self.read(account[2], slot if isinstance(slot, bytes) else slot.to_bytes(32, "big"))
+            if value is None:
+                return 0
+            found = number(rlp(value))
+            if found == 0:
+                raise Bad("ledger", "a slot that holds zero")
+            return found
+
+        return word
+
+
+def of_key(key, slot):
+    """The slot of what a mapping holds for a key."""
+    return keccak(key.rjust(32, b"\0") + slot.to_bytes(32, "big"))
+
+
+def split(word, *bits):
+    parts = []
+    for length in bits:
+        parts.append(word & ((1 << length) - 1))
+        word >>= length
+    return parts
+
+
+def check_approval(state, baseline, accepted):
+    """That the registry's state approves the baseline; returns the block's time."""
+    said, identity = baseline["registry"], bytes.fromhex(baseline["identity"][7:])
+    root, time = state.block(said)
+    word = state.contract(root, said["contract"], "registry")
+    current, _latest, governance = word(of_key(identity, 6)), word(of_key(identity, 7)), word(1)
+    if current == 0:
+        raise Bad("ledger", "a baseline is not approved")
+    proposal = current.to_bytes(32, "big")
+    first = int.from_bytes(of_key(proposal, 5), "big")
+    words = [word((first + place) % (1 << 256)) for place in (0, 1, 2, 4, 5, 6)]
+    _proposer, chunks, delivered, lines = split(words[3], 160, 32, 32, 32)
+    revision, _first, _last, epoch, approvals = split(words[4], 64, 64, 64, 32, 32)
+    approved, revoked, until = split(words[5], 8, 8, 64)
+    quorum, now = split(governance, 32, 32)
+    parts = [int(said["chainId"]), int(said["contract"], 16), epoch, words[0], revision, *words[1:3], chunks, lines]
+    if keccak(b"".join(part.to_bytes(32, "big") for part in parts)) != proposal or words[0].to_bytes(32, "big") != identity:
+        raise Bad("ledger", "what the registry has of a baseline does not make its proposal")
+    if not approved or revoked or delivered != chunks or chunks > MAX_CHUNKS or until > LAST_SECOND:
+        raise Bad("ledger", "a baseline is not approved")
+    if epoch == now and approvals < quorum:
+        raise Bad("ledger", "a baseline has fewer approvals than it needs")
+    if until != 0 and until <= accepted:
+        raise Bad("ledger", "a baseline ended before the evidence was accepted")
+    if words[1] != int(baseline["root"], 16) or proposal.hex() != said["proposal"][2:] or approvals != said["approvals"]:
+        raise Bad("ledger", "the ledger has approved another baseline")
+    return time
+
+
+def check_included(checkpoint, root):
+    """RFC 9162, 2.1.3.2."""
+    if checkpoint["index"] >= checkpoint["size"] or len(checkpoint["path"]) > 53:
+        raise Bad("ledger", "the host's line is not in its checkpoint")
+    place, last = checkpoint["index"], checkpoint["size"] - 1
+    value = hashlib.sha256(b"\0" + checkpoint["line"].encode("utf-8", "surrogatepass")).digest()
+    for node in map(bytes.fromhex, checkpoint["path"]):
+        if last == 0:
+            raise Bad("ledger", "the host's line is not in its checkpoint")
+        if place % 2 or place == last:
+            value = hashlib.sha256(b"\1" + node + value).digest()
+            while place % 2 == 0 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            value = hashlib.sha256(b"\1" + value + node).digest()
+        place, last = place >> 1, last >> 1
+    if last != 0 or value != root.to_bytes(32, "big"):
+        raise Bad("ledger", "the host's line is not in its checkpoint")
+
+
+def check_ledger(bundle):
+    """That the state of the blocks leads to the baselines' approvals and to the checkpoint."""
+    state, checkpoint, times = State(bundle["ledger"]), bundle["checkpoint"], {}
+    accepted = seconds_of(bundle["evidence"]["acceptedAt"])
+    for baseline in bundle["baselines"]:
+        if baseline["registry"] is not None:
+            times[baseline["registry"]["blockHash"]] = check_approval(state, baseline, accepted)
+    if checkpoint is not None:
+        root, times[checkpoint["blockHash"]] = state.block(checkpoint)
+        word = state.contract(root, checkpoint["contract"], "checkpoints")
+        roots = int.from_bytes(keccak(of_key(bytes.fromhex(checkpoint["reporter"][2:]), 0)), "big")
+        said = word((roots + int(checkpoint["number"])) % (1 << 256))
+        if said == 0:
+            raise Bad("ledger", "its reporter has said no checkpoint of this number")
+        check_included(checkpoint, said)
+    if len(state.nodes) != len(state.given) or len(state.blocks) != len(state.headers):
+        raise Bad("ledger", "it has nodes or headers that prove nothing")
+    for block, time in times.items():
+        say("ledger", f"block {block}, {accepted - time:.0f} seconds before the evidence was accepted, is what it rests on")
+
+
+CHECKPOINT_LINE = {
+    **{"host": str, "ak": str, "evidence": str, "acceptedAt": (str, None)},
+    "log": {"bootId": (str, None), "records": int, "digest": (DIGEST, None), "value": DIGEST},
+    "containers": [{"runtime": str, "id": str, "image": (str, None), "status": str, "reasons": [str]}],
+}
+
+
+def check_checkpoint(bundle, key):
+    """That the log is the one that the checkpoint has fixed."""
+    if bundle["checkpoint"] is None:
+        return
+    text, records = bundle["checkpoint"]["line"], bundle["log"]["records"]
+    line = parse_json(text, "a checkpoint's line")
+    shape(line, CHECKPOINT_LINE, "a checkpoint's line")
+    if any(one["status"] not in STATUSES for one in line["containers"]):
+        raise Bad("checkpoint", "its line has another form than expected")
+    if canonical(line) != text or line["host"] != bundle["host"] or line["ak"] != key:
+        raise Bad("checkpoint", "its line is of another host or attestation key")
+    count, boot = line["log"]["records"], json.loads(records[0])["content"]["events"][0]
+    if count == 0 or boot.get("bootId") != line["log"]["bootId"] or count > len(records):
+        return say("checkpoint", "it fixes nothing of this log: it is of another boot, or of more records than are here")
+    value, digest = bytes(32), ""
+    for record in records[:count]:
+        digest = LINE.fullmatch(record)[4]
+        value = hashlib.sha256(value + bytes.fromhex(digest)).digest()
+    if value.hex() != line["log"]["value"] or digest != line["log"]["digest"]:
+        raise Bad("checkpoint", f"it has fixed another log: after {count} records its value is not this one's")
+    say("checkpoint", f"{count} of {len(records)} records were fixed on the ledger")
+
+
 # --- the verifier's results (RFC 7515, draft-ietf-rats-ear) ---
 
 EAR_PROFILE = "tag:ietf.org,2026:rats/ear#04"
+STATUSES = ["trusted", "untrusted", "unknown", "stale", "unreachable"]
 TIERS = ["affirming", "none", "warning", "contraindicated"]
 TIER_OF = {"trusted": "affirming", "unknown": "none", "untrusted": "contraindicated"}
 
@@ -478,7 +797,7 @@ def check_endorsement(bundle, roots):
     certificates = [base64.b64decode(one) for one in (bundle["endorsement"] or {}).get("certificates", [])]
     if not certificates:
         raise Bad("endorsement", "the bundle has no certificate of the TPM's maker")
-    at = datetime.datetime.fromisoformat(bundle["evidence"]["acceptedAt"].replace("Z", "+00:00")).timestamp()
+    at = seconds_of(bundle["evidence"]["acceptedAt"])
     with tempfile.TemporaryDirectory() as folder:
         pems = []
         for number, certificate in enumerate(certificates):
@@ -512,20 +831,35 @@ def say(what, text):
     print(f"{what}: {text}".encode("unicode_escape").decode())
 
 
+def is_known(shown, blocks, **names):
+    """Whether something is shown for a block that the caller knows, and is of whom and where the caller names."""
+    if shown is None or shown["blockHash"] not in map(str.lower, blocks):
+        return False
+    return all(shown[member] in map(str.lower, known) for member, known in names.items())
+
+
 def main():
     parser = argparse.ArgumentParser(description="Checks a bundle of evidence without PIMS.")
     parser.add_argument("bundle")
     many = {"action": "append", "default": []}
     parser.add_argument("--ak", **many, help="Name of an attestation key that you know to be in a TPM")
     parser.add_argument("--baseline", **many, help="root of a baseline that you know to be good")
+    parser.add_argument("--block", **many, help="hash of a block that you know to be the ledger's")
+    parser.add_argument("--registry", **many, help="registry whose baselines you take, with --block")
+    parser.add_argument("--checkpoints", help="ask for a checkpoint in this contract, with --block and --reporter")
+    parser.add_argument("--reporter", help="the verifier's address there")
     parser.add_argument("--verifier-key", **many, help="pin of the key of a verifier whose word you take: sha256:…")
     parser.add_argument("--roots", help="certificates of TPM makers, PEM: the TPM must be of one of them")
     parser.add_argument("--undated", action="store_true", help="do not ask when it was")
     options = parser.parse_args()
+    if bool(options.checkpoints) != bool(options.reporter) or bool(options.block) != bool(options.registry or options.reporter):
+        parser.error("--block goes with --registry, or with --checkpoints and --reporter, and these go with it")
     bundle, policy = read_bundle(options.bundle)
     quoted, key = check_quote(bundle, policy)
     events = whole("log", check_log, bundle, quoted)
     images = whole("baselines", check_baselines, bundle)
+    whole("ledger", check_ledger, bundle)
+    whole("checkpoint", check_checkpoint, bundle, key)
     verdicts = whole("log", judge, events, images)
     said, pin = whole("results", check_results, bundle, key, verdicts)
     if options.roots:
@@ -533,13 +867,17 @@ def main():
     said_by = pin in options.verifier_key
     below = policy["platform"]
     lenient = policy["starts"] or any(one["allow"] for one in policy["listeners"]) or policy["maxPauseMs"] is not None
-    roots = {baseline["root"] for baseline in bundle["baselines"]}
+    unnamed = [one for one in bundle["baselines"] if one["root"] not in options.baseline]
+    strange = [one for one in unnamed if not is_known(one["registry"], options.block, contract=options.registry)]
     missing = []
     # A verifier's word stands for what is not named at all, not against what is named.
     if key not in options.ak and (options.ak or not said_by):
         missing.append("key: nobody whom you know says that the attestation key is in a TPM (--ak, --verifier-key)")
-    if not roots <= set(options.baseline) and (options.baseline or not said_by):
-        missing.append("baselines: nobody whom you know has approved them (--baseline, --verifier-key)")
+    if strange and (options.baseline or options.registry or not said_by):
+        missing.append("baselines: nobody whom you know has approved them (--baseline, --block and --registry, --verifier-key)")
+    place = {"contract": [options.checkpoints or ""], "reporter": [options.reporter or ""]}
+    if options.reporter and not is_known(bundle["checkpoint"], options.block, **place):
+        missing.append("checkpoint: none is shown for a block, a contract and a reporter that you name")
     if (lenient or (below and below["manifests"])) and not said_by:
         missing.append("policy: it makes exceptions, and nobody whom you know stands for them (--verifier-key)")
     if below and not said_by:

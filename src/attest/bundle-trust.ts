@@ -2,8 +2,10 @@ import { toHex } from "../core/bytes.ts";
 import type { Certificate } from "../tpm/certificate/certificate.ts";
 import { computeName } from "../tpm/name.ts";
 import { isRestrictedSigningKey } from "../tpm/public.ts";
-import type { Bundle } from "./bundle.ts";
+import { describeBlock } from "./block-text.ts";
+import type { Bundle, BundledBaseline } from "./bundle.ts";
 import { type BundlePolicy, isStrictest } from "./bundle-policy.ts";
+import type { ProvedByLedger } from "./check-ledger.ts";
 import type { ReadEar } from "./ear.ts";
 
 /** What whoever checks a bundle knows from elsewhere. Without it the bundle proves only that it fits together. */
@@ -12,6 +14,11 @@ export interface Anchors {
   readonly keys: readonly string[];
   /** Merkle roots of baselines, hexadecimal. */
   readonly baselines: readonly string[];
+  /** Hashes of blocks of the ledger's chain, hexadecimal with 0x, and the addresses of registries on it. */
+  readonly blocks: readonly string[];
+  readonly registries: readonly string[];
+  /** Where the verifier puts its checkpoints; null where it does not matter whether it has. */
+  readonly checkpoints: { readonly contract: string; readonly reporter: string } | null;
   /** Pins of the keys with which verifiers sign results. */
   readonly verifiers: readonly string[];
   /** Certificates of TPM makers; null where it does not matter who made the TPM. */
@@ -20,9 +27,12 @@ export interface Anchors {
   readonly undated: boolean;
 }
 
+/** Blocks that are named where there could be a thousand. */
+const MOST_SHOWN = 4;
+
 /** On whose word something rests that the bundle cannot prove by itself. */
 export interface Trust {
-  readonly trust: "key" | "baselines" | "policy" | "time";
+  readonly trust: "key" | "baselines" | "policy" | "time" | "checkpoint";
   readonly by: "you" | "verifier" | "nobody";
   readonly text: string;
 }
@@ -31,7 +41,13 @@ export interface Trust {
  * What rests on whose word. `said` are the results of a verifier that the caller knows: its word stands for what the caller
  * does not name at all, but not against what the caller names.
  */
-export function findTrust(bundle: Bundle, policy: BundlePolicy, anchors: Anchors, said: ReadEar | null): Trust[] {
+export function findTrust(
+  bundle: Bundle,
+  policy: BundlePolicy,
+  anchors: Anchors,
+  ledger: ProvedByLedger,
+  said: ReadEar | null,
+): Trust[] {
   const rests = (trust: Trust["trust"], own: string | null, theirs: string | null, missing: string): Trust => {
     if (own !== null) return { trust, by: "you", text: own };
     if (said !== null && theirs !== null) return { trust, by: "verifier", text: theirs };
@@ -40,7 +56,6 @@ export function findTrust(bundle: Bundle, policy: BundlePolicy, anchors: Anchors
   const endorsed = said?.host.ear_verifier_claims.pims.endorsementKey;
   const publicArea = bytesOf(bundle.attestationKey);
   const name = isRestrictedSigningKey(publicArea) ? toHex(computeName(publicArea)) : "";
-  const strange = bundle.baselines.filter(({ root }) => !anchors.baselines.includes(root)).map(({ root }) => root);
   const { acceptedAt } = bundle.evidence;
   return [
     rests(
@@ -55,14 +70,7 @@ export function findTrust(bundle: Bundle, policy: BundlePolicy, anchors: Anchors
         ? `the attestation key is ${name}, and that is none that you name`
         : `nobody whom you know says that the attestation key ${name || "in it"} is in a TPM (--ak, --verifier-key)`,
     ),
-    rests(
-      "baselines",
-      strange.length === 0 ? "you know the roots of all baselines" : null,
-      anchors.baselines.length > 0 ? null : `the verifier says that ${strange.join(", ")} was approved`,
-      anchors.baselines.length > 0
-        ? `you do not name ${strange.join(", ")}`
-        : `nobody whom you know has approved ${strange.join(", ")} (--baseline, --verifier-key)`,
-    ),
+    { trust: "baselines", ...approvedBy(bundle, anchors, ledger, said !== null) },
     rests(
       "policy",
       isStrictest(policy) ? "it allows nothing that the images do not promise" : null,
@@ -75,7 +83,58 @@ export function findTrust(bundle: Bundle, policy: BundlePolicy, anchors: Anchors
       `the verifier says that the nonce was new, and answered at ${acceptedAt}`,
       "nobody whom you know says when the nonce was given out (--verifier-key; --undated: do not ask)",
     ),
+    ...(anchors.checkpoints === null ? [] : [checkpointOf(anchors, anchors.checkpoints, ledger)]),
   ];
+}
+
+/** Who knows that the baselines were approved. What the bundle shows of it is worth what the block's hash is. */
+function approvedBy(
+  { baselines, evidence }: Bundle,
+  anchors: Anchors,
+  { approvals }: ProvedByLedger,
+  isSaid: boolean,
+): Omit<Trust, "trust"> {
+  const unnamed = baselines.filter(({ root }) => !anchors.baselines.includes(root));
+  const isShown = ({ identity }: BundledBaseline) => {
+    const shown = approvals.get(identity);
+    if (shown === undefined) return false;
+    return anchors.blocks.includes(shown.header.hash) && anchors.registries.includes(shown.registry.contract);
+  };
+  const strange = unnamed.filter((baseline) => !isShown(baseline));
+  const where = new Map(
+    (strange.length > 0 ? strange : unnamed).flatMap(({ identity }) => {
+      const shown = approvals.get(identity);
+      if (shown === undefined) return [];
+      const { chainId, contract } = shown.registry;
+      const block = describeBlock(shown.header, evidence.acceptedAt);
+      return [[block, `registry ${contract} on chain ${chainId}, ${block}`]];
+    }),
+  );
+  const at = [...where.values()].slice(0, MOST_SHOWN).join("; ");
+  if (unnamed.length === 0) return { by: "you", text: "you know the roots of all baselines" };
+  if (strange.length === 0) return { by: "you", text: `you know where the ledger approves them: ${at}` };
+  const roots = strange.map(({ root }) => root).join(", ");
+  const lookUp = at === "" ? "" : `; shown for ${at}`;
+  if (anchors.baselines.length + anchors.registries.length > 0)
+    return { by: "nobody", text: `you do not name ${roots}${lookUp}` };
+  if (isSaid) return { by: "verifier", text: `the verifier says that ${roots} was approved${lookUp}` };
+  const ways = "--baseline, --block with --registry, --verifier-key";
+  return { by: "nobody", text: `nobody whom you know has approved ${roots}${lookUp} (${ways})` };
+}
+
+function checkpointOf(
+  { blocks }: Anchors,
+  { contract, reporter }: NonNullable<Anchors["checkpoints"]>,
+  { checkpoint: shown }: ProvedByLedger,
+): Trust {
+  const nobody = (text: string): Trust => ({ trust: "checkpoint", by: "nobody", text });
+  if (shown === null) return nobody("the bundle shows no checkpoint");
+  const { checkpoint, header } = shown;
+  if (checkpoint.reporter !== reporter || checkpoint.contract !== contract)
+    return nobody(`it is of ${checkpoint.reporter} at ${checkpoint.contract}, which you do not name`);
+  const block = `block ${header.number} ${header.hash}`;
+  if (!blocks.includes(header.hash)) return nobody(`it is shown for ${block}, which you do not name`);
+  return { trust: "checkpoint", by: "you", text: `you know ${block}, in which checkpoint ${checkpoint.number} stands` };
 }
 
 const bytesOf = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, "base64"));

@@ -6,6 +6,7 @@ import { digestSchema } from "../log/finding.ts";
 import { isNvIndex, pcrIndexSchema } from "../log/pcr.ts";
 import { MAX_LINE_BYTES } from "../log/record.ts";
 import { describeIssue } from "./api.ts";
+import { bundledCheckpointSchema, bundledLedgerSchema, bundledRegistrySchema } from "./bundle-ledger.ts";
 import { jwkSchema } from "./jwt.ts";
 import { MAX_FIRMWARE_LOG_BYTES } from "./platform-evidence.ts";
 
@@ -22,8 +23,6 @@ const MAX_EAR_CHARACTERS = 16 * 1024 * 1024;
 const MAX_POLICY_CHARACTERS = 32 * 1024 * 1024;
 
 const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4);
-const decimal = z.string().regex(/^(0|[1-9]\d{0,77})$/);
-const hash32 = z.string().regex(/^0x[0-9a-f]{64}$/);
 /** Half of a surrogate pair is no character: readers would differ on its bytes. */
 const text = (characters: number) =>
   z
@@ -70,19 +69,8 @@ const baselineSchema = z.strictObject({
     .array(text(MAX_LINE_BYTES))
     .min(1)
     .max(MAX_ENTRIES + 1),
-  /** Null where the chain did not answer when the bundle was made. */
-  registry: z
-    .strictObject({
-      chainId: decimal,
-      contract: z.string().regex(/^0x[0-9a-f]{40}$/),
-      /** The block as of which the rest was read. */
-      block: decimal,
-      proposal: hash32,
-      approvals: z.int().min(0),
-      /** Kept for account and storage proofs. Null: the registry's state is the word of whoever made the bundle. */
-      proof: z.null(),
-    })
-    .nullable(),
+  /** Null where it is not shown who approved it. */
+  registry: bundledRegistrySchema.nullable(),
 });
 export type BundledBaseline = z.infer<typeof baselineSchema>;
 
@@ -102,6 +90,9 @@ const bundleSchema = z.strictObject({
     records: z.array(text(MAX_LINE_BYTES)).min(1).max(MAX_RECORDS),
   }),
   baselines: z.array(baselineSchema).max(MAX_BASELINES),
+  /** Null where the verifier has put none on a ledger that holds this host. */
+  checkpoint: bundledCheckpointSchema.nullable(),
+  ledger: bundledLedgerSchema,
   /** The policy that was judged by, as JSON text: its digest is over these bytes. */
   policy: text(MAX_POLICY_CHARACTERS),
   /** The verifier's verdicts when the bundle was made, as EAR (`ear.ts`), and the key that has signed them. */

@@ -18,6 +18,7 @@ const registrySchema = z.object({
   chainId: z.string(),
   contract: z.string(),
   block: z.string(),
+  blockHash: z.string(),
   proposal: z.string(),
   approvals: z.int(),
 });

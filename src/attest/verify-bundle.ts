@@ -10,8 +10,11 @@ import { computeName } from "../tpm/name.ts";
 import { isRestrictedSigningKey } from "../tpm/public.ts";
 import { type Appraisal, appraise, NOTHING_PROVED } from "./appraise.ts";
 import type { Bundle, BundledBaseline } from "./bundle.ts";
+import type { Check } from "./bundle-check.ts";
 import { type BundlePolicy, parseBundlePolicy } from "./bundle-policy.ts";
 import { type Anchors, findTrust, type Trust } from "./bundle-trust.ts";
+import { checkCheckpoint } from "./check-checkpoint.ts";
+import { checkLedger } from "./check-ledger.ts";
 import { checkResults } from "./check-results.ts";
 import type { Tier } from "./ear.ts";
 import { applyRecords, emptyHostState, type HostState } from "./host-state.ts";
@@ -22,12 +25,6 @@ import { Releases } from "./release-manifest.ts";
 import { sweeperStanding } from "./sweeper-standing.ts";
 import { type BaselineLookup, decide, type HostStanding, NO_IDENTITY, type Verdict } from "./verdict.ts";
 import { pinOf } from "./verifier-address.ts";
-
-export interface Check {
-  readonly check: string;
-  readonly outcome: "ok" | "failed" | "skipped";
-  readonly text: string;
-}
 
 export interface BundleReport {
   readonly verdict: "trusted" | "untrusted" | "unknown";
@@ -49,12 +46,17 @@ export function verifyBundle(bundle: Bundle, anchors: Anchors): BundleReport {
   const policy = parseBundlePolicy(bundle.policy);
   const checks: Check[] = [];
   const references = checkBaselines(bundle.baselines, checks);
+  const ledger = checkLedger(bundle);
+  checks.push(...ledger.checks);
   const appraisal = checkEvidence(bundle, policy, checks);
   if (!appraisal?.accepted) {
-    const trust = findTrust(bundle, policy, anchors, null);
+    const trust = findTrust(bundle, policy, anchors, ledger, null);
     checks.push({ check: "results", outcome: "skipped", text: "not reached" });
     return { verdict: "untrusted", host: bundle.host, checks, trust, results: null, links: null, containers: [] };
   }
+  const key = toHex(computeName(bytesOf(bundle.attestationKey)));
+  const checkpoint = ledger.checkpoint && checkCheckpoint(bundle, appraisal.proved, appraisal.records, key);
+  if (checkpoint !== null) checks.push(checkpoint);
   const state = stateOf(appraisal.records, bundle.evidence.from);
   const platform = policy.platform === null ? null : judgeBelow(appraisal, policy.platform);
   const [below] = platform?.reasons ?? [];
@@ -70,16 +72,16 @@ export function verifyBundle(bundle: Bundle, anchors: Anchors): BundleReport {
     });
   const checked = checkResults(bundle, containers);
   const results = "results" in checked ? checked.results : null;
-  const key = results === null ? "" : pinOf(keyOfJwk(bundle.results.key));
+  const pin = results === null ? "" : pinOf(keyOfJwk(bundle.results.key));
   const problem = "problem" in checked ? checked.problem : null;
   checks.push({
     check: "results",
     outcome: problem === null ? "ok" : "failed",
-    text: problem ?? `${results?.status}, signed by ${key}, of this bundle`,
+    text: problem ?? `${results?.status}, signed by ${pin}, of this bundle`,
   });
-  const said = anchors.verifiers.includes(key) ? results : null;
+  const said = anchors.verifiers.includes(pin) ? results : null;
   if (anchors.roots !== null) checks.push(checkEndorsement(bundle, anchors.roots));
-  const trust = findTrust(bundle, policy, anchors, said);
+  const trust = findTrust(bundle, policy, anchors, ledger, said);
   const bad =
     checks.some(({ outcome }) => outcome === "failed") ||
     standing.standing === "refused" ||
@@ -93,7 +95,7 @@ export function verifyBundle(bundle: Bundle, anchors: Anchors): BundleReport {
   const verdict = bad ? "untrusted" : open ? "unknown" : "trusted";
   return {
     ...{ verdict, host: bundle.host, checks, trust },
-    results: results && { status: results.status, issuedAt: rfc3339(results.issuedAtMs), key },
+    results: results && { status: results.status, issuedAt: rfc3339(results.issuedAtMs), key: pin },
     ...{ links: platform?.links ?? null, containers },
   };
 }

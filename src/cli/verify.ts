@@ -13,6 +13,10 @@ import { colourStatus, EXIT, printJson, printLine, table } from "./output.ts";
 interface VerifyOptions {
   readonly ak: string[];
   readonly baseline: string[];
+  readonly block: string[];
+  readonly registry: string[];
+  readonly checkpoints?: string;
+  readonly reporter?: string;
   readonly verifierKey: string[];
   readonly roots?: string;
   readonly undated?: boolean;
@@ -26,6 +30,10 @@ export function addVerify(program: Command): void {
     .argument("<bundle>", "file that 'pims bundle export' wrote")
     .option("--ak <name>", "Name of an attestation key that you know to be in a TPM; may be given again", append, [])
     .option("--baseline <root>", "root of a baseline that you know to be good; may be given again", append, [])
+    .option("--block <hash>", "hash of a block that you know to be the ledger's; may be given again", append, [])
+    .option("--registry <address>", "registry whose baselines you take, with --block; may be given again", append, [])
+    .option("--checkpoints <address>", "ask for a checkpoint in this contract, with --block and --reporter")
+    .option("--reporter <address>", "the verifier's address there")
     .option("--verifier-key <pin>", "key of a verifier whose word you take: sha256:…; may be given again", append, [])
     .option("--roots <folder>", "certificates of TPM makers: the TPM must be of one of them")
     .option("--undated", "do not ask when it was: that the host was so once is enough")
@@ -40,6 +48,7 @@ export function addVerify(program: Command): void {
         const report = verifyBundle(bundle, {
           keys: options.ak.map((name) => hexOf(name, /^([0-9a-f]{2}){34,66}$/, "the Name of a key")),
           baselines: options.baseline.map((root) => hexOf(root, /^[0-9a-f]{64}$/, "a Merkle root")),
+          ...ledgerAnchors(options),
           verifiers: options.verifierKey.map(pin),
           roots: options.roots === undefined ? null : await readRoots(options.roots),
           undated: options.undated === true,
@@ -49,6 +58,26 @@ export function addVerify(program: Command): void {
         return { trusted: EXIT.good, untrusted: EXIT.findings, unknown: EXIT.undetermined }[report.verdict];
       }),
     );
+}
+
+/** A block is worth nothing without the contract's address, since anybody can deploy another, and the other way round. */
+function ledgerAnchors({ block, registry, checkpoints, reporter }: VerifyOptions) {
+  if ((checkpoints === undefined) !== (reporter === undefined))
+    throw new PimsError("usage", "'--checkpoints' and '--reporter' are given together");
+  if (block.length > 0 !== (registry.length > 0 || reporter !== undefined))
+    throw new PimsError(
+      "usage",
+      "'--block' is given together with '--registry', or with '--checkpoints' and '--reporter'",
+    );
+  const address = (value: string) => `0x${hexOf(value, /^[0-9a-f]{40}$/, "an address")}`;
+  return {
+    blocks: block.map((hash) => `0x${hexOf(hash, /^[0-9a-f]{64}$/, "the hash of a block")}`),
+    registries: registry.map(address),
+    checkpoints:
+      checkpoints === undefined || reporter === undefined
+        ? null
+        : { contract: address(checkpoints), reporter: address(reporter) },
+  };
 }
 
 function pin(value: string): string {

@@ -105,6 +105,11 @@ export class BaselineCache {
     this.#clock = clock;
   }
 
+  /** What it reads by, for whoever reads something else on the same chain. */
+  get ledger(): ProvedLedger {
+    return this.#ledger;
+  }
+
   /** The baseline of an image identity, or why there is none. Does not throw for what the ledger says or fails to say. */
   async lookUp(identity: string): Promise<BaselineState> {
     const nowMs = this.#clock.monotonicMs();

@@ -3,6 +3,7 @@ import type { Baseline } from "../baseline/format.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import { type AgreedHeader, agreeOnHeader } from "./agree-on-header.ts";
+import type { ContractName } from "./artifact.ts";
 import { HOLD_MS, type LedgerConfig, SEALED_MAX_AGE_MS } from "./config.ts";
 import { Endpoints } from "./endpoints.ts";
 import { identityToHash } from "./identity.ts";
@@ -70,6 +71,17 @@ export class ProvedLedger {
     }
     const { chainId, header } = agreed;
     return { ...step.value, proved: { chainId, contract: this.#address, header, nodes } };
+  }
+
+  /** Words of another contract on the registry's chain, and what proves them. Throws as `proveWords`. */
+  async wordsOf(
+    { name, address }: { name: ContractName; address: Address },
+    slots: readonly Hex[],
+  ): Promise<{ readonly words: readonly Hex[]; readonly proved: ProvedState }> {
+    const agreed = await this.#agreedHeader();
+    const { words, nodes } = await proveWords(this.#endpoints, agreed, { name, address }, slots);
+    const { chainId, header } = agreed;
+    return { words, proved: { chainId, contract: address, header, nodes } };
   }
 
   /**

@@ -3,6 +3,7 @@ import { PimsError } from "../core/errors.ts";
 import { maxChunks } from "./entry-data.ts";
 import { zeroHash } from "./identity.ts";
 import { type Proposal, proposalId } from "./proposal.ts";
+import type { ReadWords } from "./read-contract.ts";
 import { LAST_SECOND } from "./registry-reads.ts";
 import {
   currentSlot,
@@ -56,6 +57,14 @@ export function* readStanding(place: { chainId: bigint; address: Address }, iden
     throw wrong(identity);
   if (proposalId(place, proposal) !== id || (isSame && approvals < quorum)) throw wrong(identity);
   return { status, proposal, quorum: isSame ? quorum : null };
+}
+
+/** The same with words that are at hand. Throws `ledger-unverified` and what `words` throws. */
+export function standingIn(place: { chainId: bigint; address: Address }, identity: Hex, words: ReadWords): Standing {
+  const reading = readStanding(place, identity);
+  let step = reading.next();
+  while (!step.done) step = reading.next(words(step.value));
+  return step.value;
 }
 
 function wrong(identity: Hex): PimsError {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { type TestContext, test } from "node:test";
-import { type Bundle, type BundledBaseline, parseBundle } from "../attest/bundle.ts";
+import { type Bundle, parseBundle } from "../attest/bundle.ts";
 import { parseBundlePolicy } from "../attest/bundle-policy.ts";
 import type { Anchors } from "../attest/bundle-trust.ts";
 import type { Ear } from "../attest/ear.ts";
@@ -17,6 +17,7 @@ import { type BundleReport, verifyBundle } from "../attest/verify-bundle.ts";
 import { formatEntry, formatHeader, parseBaseline } from "../baseline/format.ts";
 import { toHex } from "../core/bytes.ts";
 import { computeName } from "../tpm/name.ts";
+import type { ApprovedBaseline } from "./bundle-proofs.ts";
 import { exportBundle } from "./export-bundle.ts";
 import { Platforms } from "./platforms.ts";
 import type { ResultsKey } from "./results-key.ts";
@@ -39,24 +40,16 @@ const lines = [
 ];
 const baseline = parseBaseline(lines);
 const ROOT = toHex(baseline.root);
-const BASELINE: BundledBaseline = {
-  identity: web.image!,
-  root: ROOT,
-  lines,
-  registry: {
-    chainId: "31337",
-    contract: `0x${"12".repeat(20)}`,
-    block: "7",
-    proposal: `0x${"34".repeat(32)}`,
-    approvals: 2,
-    proof: null,
-  },
-};
+/** What shows that it is approved is in another test, with a chain: checked-ledger.test.ts. */
+const BASELINE: ApprovedBaseline = { identity: web.image!, root: ROOT, lines, approval: null };
 
 const generateP256 = () => generateKeyPairSync("ec", { namedCurve: "P-256" });
 const keys = generateP256();
 const KEY: ResultsKey = { privateKey: keys.privateKey, jwk: jwkOf(keys.publicKey), pin: pinOf(keys.publicKey) };
-const NONE: Anchors = { keys: [], baselines: [], verifiers: [], roots: null, undated: false };
+const NONE: Anchors = {
+  ...{ keys: [], baselines: [], verifiers: [], roots: null, undated: false },
+  ...{ blocks: [], registries: [], checkpoints: null },
+};
 
 /** A host that has given evidence, and its bundle; `anchors` are what makes it trusted. */
 async function exported(t: TestContext) {
@@ -70,6 +63,7 @@ async function exported(t: TestContext) {
     exportBundle("node1", {
       ...{ store: bench.store, verifier: bench.verifier, clock: bench.clock, roots: [], pcr: PCR, policy, key: KEY },
       bundleBaseline: async (identity) => (identity === web.image ? BASELINE : null),
+      bundleCheckpoint: async () => null,
     });
   const anchors: Anchors = {
     ...{ ...NONE, undated: true },
@@ -109,7 +103,10 @@ test("a bundle is the last accepted evidence, and is trusted by who knows key an
     );
   }
   bench.restart();
-  const modules = { store: bench.store, verifier: bench.verifier, clock: bench.clock, roots: [], pcr: PCR, key: KEY };
+  const modules = {
+    ...{ store: bench.store, verifier: bench.verifier, clock: bench.clock, roots: [], pcr: PCR, key: KEY },
+    bundleCheckpoint: async () => null,
+  };
   const again = await exportBundle("node1", { ...modules, policy: STRICTEST, bundleBaseline: async () => BASELINE });
   // Signatures differ each time.
   assert.deepEqual({ ...read(again), results: null }, { ...second, results: null });
@@ -184,7 +181,8 @@ test("whatever is altered in a bundle is refused", async (t) => {
     ["baseline", { baselines: [{ ...image!, identity: containerOf("x").image! }] }],
     ["baseline", { baselines: [image!, image!] }],
     ["results", { baselines: [] }],
-    ["results", { baselines: [{ ...image!, registry: null }] }],
+    ["ledger", { ledger: { blocks: ["AAAA"], nodes: [] } }],
+    ["ledger", { ledger: { blocks: [], nodes: ["AAAA"] } }],
     ["results", { host: "node2" }],
     ["results", { policy: STRICTEST.replace("null", "60000") }],
     ["results", { evidence: { ...evidence, acceptedAt: "2026-01-02T03:04:06.000Z" } }],
@@ -216,7 +214,9 @@ test("other bytes than a bundle's are one error", async (t) => {
     twice: good.replace('{"format"', '{"host":"other","format"'),
     format: good.replace("bundle/v1", "bundle/v2"),
     more: good.replace('{"format"', '{"more":1,"format"'),
-    proof: good.replace('"proof":null', '"proof":{}'),
+    registry: good.replace('"registry":null', '"registry":{}'),
+    checkpoint: good.replace('"checkpoint":null', '"checkpoint":{}'),
+    nodes: good.replace('"nodes":[]', `"nodes":["${"A".repeat(1400)}"]`),
     start: good.replace('"start":null', '"start":{}'),
     surrogate: good.replace('"records":["', '"records":["\\ud800'),
     "not UTF-8": new Uint8Array([...Buffer.from(good.slice(0, -1)), 0xff, 0x7d]),
@@ -265,6 +265,7 @@ test("what leads to the registers below the agent goes along, from the machine's
     key: KEY,
     policy: text,
     bundleBaseline: async () => null,
+    bundleCheckpoint: async () => null,
   };
   const anchors: Anchors = { ...NONE, keys: [toHex(computeName(host.akPublic))], undated: true };
   // The list grows between quote and reading: what stands behind the quoted entry is not taken twice.

@@ -3,12 +3,16 @@ import { rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
 import { type Certificate, parseCertificate } from "../tpm/certificate/certificate.ts";
 import { checkPath } from "../tpm/certificate/path.ts";
+import { bundleProofs, type ProvedCheckpoint } from "./bundle-proofs.ts";
 import type { AcceptedEvidence } from "./evidence-store.ts";
 import { gatherResults, type Results, type ResultsModules, signEar } from "./gather-results.ts";
+import type { HostRow } from "./store.ts";
 
 export interface ExportModules extends ResultsModules {
   /** Certificates of TPM makers. */
   readonly roots: readonly Certificate[];
+  /** The newest checkpoint on the ledger that holds the host; null when there is none. */
+  bundleCheckpoint(host: HostRow): Promise<ProvedCheckpoint | null>;
 }
 
 /**
@@ -18,13 +22,20 @@ export interface ExportModules extends ResultsModules {
 export async function exportBundle(host: string, modules: ExportModules): Promise<string> {
   const results = await gatherResults(host, modules);
   const { evidence } = results;
-  if (evidence !== null) return formatBundle(assemble({ ...results, evidence }, modules));
+  if (evidence !== null) {
+    const checkpoint = await modules.bundleCheckpoint(results.row);
+    return formatBundle(assemble({ ...results, evidence }, checkpoint, modules));
+  }
   throw new PimsError("no-evidence", `no evidence of ${host} that was accepted is kept`, {
     hint: "'pims attest HOST' asks for it",
   });
 }
 
-function assemble(results: Results & { evidence: AcceptedEvidence }, modules: ExportModules): Bundle {
+function assemble(
+  results: Results & { evidence: AcceptedEvidence },
+  checkpoint: ProvedCheckpoint | null,
+  modules: ExportModules,
+): Bundle {
   const { row, evidence, baselines } = results;
   const { store, clock, roots, pcr, policy } = modules;
   const { nonce, attest, signature, from, acceptedAt, platform } = evidence;
@@ -51,7 +62,7 @@ function assemble(results: Results & { evidence: AcceptedEvidence }, modules: Ex
       platform: platform === null ? null : { ...platform, ima: platform.ima === null ? null : toBase64(platform.ima) },
     },
     log: { start: null, records: store.log.read(row.name, 0, row.proved.length) },
-    baselines: [...baselines],
+    ...bundleProofs(baselines, checkpoint),
     policy,
   };
   return { ...rest, results: { key: modules.key.jwk, ear: signEar(results, modules, bundleDigest(rest)) } };

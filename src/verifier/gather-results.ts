@@ -1,4 +1,3 @@
-import type { BundledBaseline } from "../attest/bundle.ts";
 import { policyId } from "../attest/bundle-policy.ts";
 import { type Ear, earOf } from "../attest/ear.ts";
 import { signJwt } from "../attest/jwt.ts";
@@ -8,6 +7,7 @@ import { type Clock, rfc3339 } from "../core/clock.ts";
 import { sha256Hex } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
 import { computeName } from "../tpm/name.ts";
+import { type ApprovedBaseline, registryOf } from "./bundle-proofs.ts";
 import type { AcceptedEvidence } from "./evidence-store.ts";
 import type { ResultsKey } from "./results-key.ts";
 import type { HostRow, Store } from "./store.ts";
@@ -22,7 +22,7 @@ export interface ResultsModules {
   readonly policy: string;
   readonly key: ResultsKey;
   /** The approved baseline of an image, with where it stands; null when there is none. */
-  bundleBaseline(identity: string): Promise<BundledBaseline | null>;
+  bundleBaseline(identity: string): Promise<ApprovedBaseline | null>;
 }
 
 /** What a verifier can tell others of a host, all of one moment. */
@@ -31,7 +31,7 @@ export interface Results {
   readonly report: HostReport;
   readonly evidence: AcceptedEvidence | null;
   /** Of the images of running containers. */
-  readonly baselines: readonly BundledBaseline[];
+  readonly baselines: readonly ApprovedBaseline[];
 }
 
 /** Evidence may come while baselines are asked for; a chain that is asked often answers at once. */
@@ -89,13 +89,10 @@ function claimsOf(results: Results, { clock, pcr, policy }: ResultsModules, bund
       bundle,
     },
     baselines: new Map(
-      baselines.map(({ identity, root, registry }) => [identity, { root, registry: placeOf(registry) }]),
+      baselines.map(({ identity, root, approval }) => [
+        identity,
+        { root, registry: approval === null ? null : registryOf(approval) },
+      ]),
     ),
   });
-}
-
-function placeOf(registry: BundledBaseline["registry"]) {
-  if (registry === null) return null;
-  const { chainId, contract, block, proposal, approvals } = registry;
-  return { chainId, contract, block, proposal, approvals };
 }

@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
+import type { Address } from "viem";
 import { lookUpBaseline } from "../attest/reference-values.ts";
 import { type Releases, readReleases } from "../attest/release-manifest.ts";
 import { isToken, makeToken, tokenDigest } from "../attest/token.ts";
@@ -16,6 +17,7 @@ import { isNvIndex } from "../log/pcr.ts";
 import { readRoots } from "../tpm/certificate/roots.ts";
 import { IMA_PCR } from "../tpm/event-log/ima.ts";
 import { buildApi } from "./api.ts";
+import { bundleCheckpoint } from "./bundle-checkpoint.ts";
 import { bundleBaseline, bundlePolicy } from "./bundle-sources.ts";
 import { Checkpointing } from "./checkpointing.ts";
 import { ADDRESS_FILE, CHECKPOINT_FOLDER, OPERATOR_TOKEN_FILE, type VerifierConfig } from "./config.ts";
@@ -24,7 +26,7 @@ import { Orders } from "./orders.ts";
 import { openOrdersKey } from "./orders-key.ts";
 import { Platforms } from "./platforms.ts";
 import { openResultsKey } from "./results-key.ts";
-import { Store } from "./store.ts";
+import { type HostRow, Store } from "./store.ts";
 import { openTlsIdentity } from "./tls.ts";
 import { Verifier } from "./verifier.ts";
 
@@ -57,6 +59,7 @@ export async function runVerifier(
   const signer = await openCheckpointKey(config);
   const store = Store.open(join(config.state, "verifier.sqlite"));
   const cache = new BaselineCache(config.ledger, store.baselines(), systemClock, { heights: store.heights(), report });
+  const checkpointFolder = join(config.state, CHECKPOINT_FOLDER);
   const { host, port } = config.listen;
   let app: FastifyInstance;
   let checkpointing: Checkpointing | undefined;
@@ -75,6 +78,12 @@ export async function runVerifier(
     const results = {
       ...{ store, verifier, clock: systemClock, roots, pcr: config.pcr, policy: bundlePolicy(config, releases), key },
       bundleBaseline: (identity: string) => bundleBaseline(cache, identity),
+      bundleCheckpoint: async (row: HostRow) => {
+        if (config.checkpoints === undefined || signer === null) return null;
+        const contract = config.checkpoints.contract.toLowerCase() as Address;
+        const reporter = signer.address.toLowerCase() as Address;
+        return bundleCheckpoint({ ledger: cache.ledger, contract, reporter, folder: checkpointFolder }, row, report);
+      },
     };
     app = buildApi(verifier, enrollment, { report, tls, results, orders, publicAddress, ledger: () => cache.view() });
     await app.listen({ host, port });
@@ -92,7 +101,7 @@ export async function runVerifier(
             intervalMs,
             keep,
           },
-          folder: join(config.state, CHECKPOINT_FOLDER),
+          folder: checkpointFolder,
         },
         {
           clock: systemClock,

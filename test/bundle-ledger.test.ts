@@ -1,0 +1,278 @@
+// What bundles prove of the ledger: with real chains and a verifier that sends checkpoints, and both checkers against
+// bundles whose maker signs whatever he likes.
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { type Address, type Hex, keccak256 } from "viem";
+import { type Bundle, bundleDigest } from "../src/attest/bundle.ts";
+import type { Ear } from "../src/attest/ear.ts";
+import { jwkOf, keyOfJwk, signJwt, verifyJwt } from "../src/attest/jwt.ts";
+import { systemClock } from "../src/core/clock.ts";
+import { BaselineCache } from "../src/ledger/baseline-cache.ts";
+import { checkpointRoot, proveLine, sendCheckpoint } from "../src/ledger/checkpoints.ts";
+import { rootSlot } from "../src/ledger/checkpoints-storage.ts";
+import { deployContract, deployRegistry } from "../src/ledger/deploy.ts";
+import { createKey } from "../src/ledger/keys.ts";
+import { heightsInMemory } from "../src/ledger/ledger-height.ts";
+import { ProvedLedger } from "../src/ledger/proved-ledger.ts";
+import { revokeBaseline, supersedeBaseline } from "../src/ledger/revoke.ts";
+import { ending, testActions, testIdentity, testLines } from "../src/ledger/testing.ts";
+import { type ApprovedBaseline, bundleProofs, type ProvedCheckpoint } from "../src/verifier/bundle-proofs.ts";
+import { bundleBaseline } from "../src/verifier/bundle-sources.ts";
+import { CHECKPOINT_FOLDER } from "../src/verifier/config.ts";
+import { site } from "./bundle-site.ts";
+import { pimsMeanwhile } from "./pims.ts";
+
+const file = ending();
+after(() => file.end());
+let at: Awaited<ReturnType<typeof site>>;
+/** Evidence whose whole log is in a checkpoint, and what makes its bundle trusted. */
+let good: Bundle;
+let anchors: string[];
+before(async () => {
+  at = await site(file, "pcr", { checkpoints: true });
+  await at.attest();
+  do good = await at.take();
+  while (good.checkpoint === null || JSON.parse(good.checkpoint.line).log.records !== good.log.records.length);
+  anchors = [`--ak=${at.key}`, "--undated", `--block=${registry().blockHash}`, `--registry=${registry().contract}`];
+});
+
+const registry = () => good.baselines[0]!.registry!;
+const strange = generateKeyPairSync("ec", { namedCurve: "P-256" });
+
+/** The bundle with these parts instead, and results by whoever made it. */
+function forged(change: Partial<Bundle>, from = good): Bundle {
+  const bundle = { ...from, ...change };
+  const claims = structuredClone(verifyJwt(from.results.ear, keyOfJwk(from.results.key))) as Ear;
+  const { pims } = claims.submods.host!.ear_verifier_claims;
+  (pims as { bundle: string }).bundle = bundleDigest(bundle);
+  return { ...bundle, results: { key: jwkOf(strange.publicKey), ear: signJwt(claims, strange.privateKey) } };
+}
+
+const openLedger = () =>
+  new ProvedLedger(at.ledger.place, {
+    ...{ clock: systemClock, heights: heightsInMemory(), timeoutMs: 10_000, report: () => {} },
+  });
+const approvedNow = async (place = at.ledger.place): Promise<ApprovedBaseline> =>
+  (await bundleBaseline(new BaselineCache(place), testIdentity("web")))!;
+
+/** A checkpoint that somebody says of these lines. */
+async function said(lines: readonly string[], index: number): Promise<ProvedCheckpoint> {
+  const { chain, deployer } = at.ledger;
+  const { address } = await deployContract("Checkpoints", { url: chain.url, deployerKey: deployer });
+  const [contract, key] = [address.toLowerCase() as Address, createKey()];
+  await sendCheckpoint({ url: chain.url, address, key, number: 0n, root: checkpointRoot(lines) });
+  const reporter = key.address.toLowerCase() as Address;
+  const { proved } = await openLedger().wordsOf({ name: "Checkpoints", address: contract }, [rootSlot(reporter, 0n)]);
+  const { nodes, ...inclusion } = proveLine(lines, index);
+  return { checkpoint: { contract, reporter, number: "0", ...inclusion, path: [...nodes] }, proved };
+}
+
+test("who knows a block and the contracts needs nobody's word that baselines were approved, and sees what was fixed", async () => {
+  const { checkpoint } = good;
+  assert.equal(JSON.parse(checkpoint!.line).host, "node1");
+  const asked = [`--checkpoints=${checkpoint!.contract}`, `--reporter=${checkpoint!.reporter}`];
+  // The checkpoint may be proved for a later block than the baseline.
+  const both = [...anchors, `--block=${checkpoint!.blockHash}`];
+  const shown = await at.check(good, [...both, ...asked]);
+  assert.deepEqual(shown.statuses, [0, 0], shown.ours + shown.theirs);
+  assert.match(shown.ours, /1 of 1 baselines approved and checkpoint \d+ said in the state of /);
+  assert.match(
+    shown.ours,
+    /checkpoint \d+ fixes all \d+ records, of evidence accepted at [^;]*; its verdicts: 1 trusted/,
+  );
+  assert.match(shown.theirs, /^checkpoint: (\d+) of \1 records were fixed on the ledger$/m);
+  const zero = (word: string) => word.replace(/=0x.*/, `=0x${"00".repeat(word.startsWith("--block") ? 32 : 20)}`);
+  const less: Record<string, string[]> = {
+    "another block": anchors.map((one) => (one.startsWith("--block") ? zero(one) : one)),
+    "another registry": anchors.map((one) => (one.startsWith("--registry") ? zero(one) : one)),
+    "another contract for checkpoints": [...both, zero(asked[0]!), asked[1]!],
+    "another reporter": [...both, asked[0]!, zero(asked[1]!)],
+    "a root besides": [...anchors.slice(0, 2), `--baseline=${"00".repeat(32)}`],
+    nothing: anchors.slice(0, 2),
+  };
+  for (const [name, given] of Object.entries(less)) {
+    const { statuses, ours, theirs } = await at.check(good, given);
+    assert.deepEqual(statuses, [3, 3], `${name}: ${ours} ${theirs}`);
+  }
+  const alone = await pimsMeanwhile(["verify", at.file]);
+  const { blockHash, contract, block, chainId } = registry();
+  const place = `registry ${contract} on chain ${chainId}, block ${block} ${blockHash} of \\S+, \\d+ \\w+ (before|after)`;
+  assert.match(
+    alone.stdout,
+    new RegExp(`^baselines +nobody +nobody whom you know has approved .*shown for ${place}`, "m"),
+  );
+  const word = await pimsMeanwhile(["verify", at.file, "--verifier-key", at.verifier.resultsKey]);
+  assert.match(word.stdout, new RegExp(`^baselines +verifier +the verifier says .*shown for ${place}`, "m"));
+  const named = await pimsMeanwhile(["verify", at.file, ...anchors]);
+  assert.equal(named.status, 0, named.stdout + named.stderr);
+  assert.match(named.stdout, new RegExp(`^baselines +you +you know where the ledger approves them: ${place}`, "m"));
+  for (const some of [
+    anchors.slice(2, 3),
+    anchors.slice(3),
+    asked,
+    [...anchors, asked[0]!],
+    [...anchors, "--block=1"],
+  ]) {
+    const refused = await pimsMeanwhile(["verify", at.file, ...some]);
+    assert.deepEqual([refused.status, refused.stdout], [1, ""], some.join(" "));
+  }
+});
+
+test("a proof of the ledger that was altered is refused, whoever signs the rest", async () => {
+  const { ledger, baselines, checkpoint } = good;
+  const [web] = baselines;
+  const ofLedger = (change: Partial<Bundle["ledger"]>) => ({ ledger: { ...ledger, ...change } });
+  const ofRegistry = (change: Partial<ReturnType<typeof registry>>) => ({
+    baselines: [{ ...web!, registry: { ...registry(), ...change } }],
+  });
+  const ofCheckpoint = (change: Partial<NonNullable<Bundle["checkpoint"]>>) => ({
+    checkpoint: { ...checkpoint!, ...change },
+  });
+  const flip = (base64: string, where: number): string => {
+    const bytes = Buffer.from(base64, "base64");
+    bytes[where % bytes.length]! ^= 1;
+    return bytes.toString("base64");
+  };
+  // Of the header's RLP: 3 bytes, then hashes of parent (33) and uncles (33), address (21), one byte, the state's root.
+  const lie = flip(ledger.blocks[0]!, 3 + 33 + 33 + 21 + 1 + 5);
+  const lieHash = keccak256(new Uint8Array(Buffer.from(lie, "base64")));
+  const other = `0x${"12".repeat(20)}` as Address;
+  const hash = `0x${"34".repeat(32)}` as Hex;
+  const bad: Record<string, Partial<Bundle>> = {
+    "a state's root that is another": ofLedger({ blocks: [lie, ...ledger.blocks.slice(1)] }),
+    "the same with its own hash": {
+      ...ofRegistry({ blockHash: lieHash }),
+      ...ofLedger({ blocks: [lie, ...ledger.blocks] }),
+    },
+    "no header": ofLedger({ blocks: [] }),
+    "no nodes": ofLedger({ nodes: [] }),
+    "a header more": ofLedger({ blocks: [...ledger.blocks, ledger.blocks[0]!] }),
+    "a header of no form": ofLedger({ blocks: [Buffer.from("c0", "hex").toString("base64")] }),
+    "a node more": ofLedger({ nodes: [...ledger.nodes, ledger.nodes[0]!] }),
+    "a node less": ofLedger({ nodes: ledger.nodes.slice(0, -1) }),
+    "nodes in another order": ofLedger({ nodes: ledger.nodes.toReversed() }),
+    "60 000 nodes": ofLedger({ nodes: [...ledger.nodes, ...Array<string>(60_000).fill("A".repeat(1364))] }),
+    "another contract": ofRegistry({ contract: other }),
+    "another chain": ofRegistry({ chainId: "1" }),
+    "the largest chain": ofRegistry({ chainId: "9".repeat(77) }),
+    "another block's number": ofRegistry({ block: "1" }),
+    "another block's hash": ofRegistry({ blockHash: hash }),
+    "another proposal": ofRegistry({ proposal: hash }),
+    "more approvals": ofRegistry({ approvals: 3 }),
+    "not said where": { baselines: [{ ...web!, registry: null }] },
+    "not said when": ofCheckpoint({ blockHash: hash }),
+    "another contract for checkpoints": ofCheckpoint({ contract: registry().contract }),
+    "another reporter": ofCheckpoint({ reporter: other }),
+    "another checkpoint": ofCheckpoint({ number: "77" }),
+    "another line": ofCheckpoint({ line: checkpoint!.line.replace("trusted", "unknown") }),
+    "another place": ofCheckpoint({ index: 0 }),
+    "a smaller tree": ofCheckpoint({ size: 1 }),
+    "a larger tree": ofCheckpoint({ size: 3 }),
+    "no path": ofCheckpoint({ path: [] }),
+    "a longer path": ofCheckpoint({ path: [...checkpoint!.path, "00".repeat(32)] }),
+    "no checkpoint": { checkpoint: null },
+  };
+  // Each takes a second run of both checkers.
+  for (const [index, node] of ledger.nodes.entries())
+    if (index % 5 === 0 || index === ledger.nodes.length - 1)
+      bad[`node ${index}`] = ofLedger({ nodes: ledger.nodes.with(index, flip(node, 7 * index)) });
+  const bundles = Object.fromEntries(Object.entries(bad).map(([name, change]) => [name, forged(change)]));
+  const { statuses } = await at.check(forged({}), anchors);
+  assert.deepEqual(statuses, [0, 0], "what is forged but true");
+  for (const { name, statuses, ours, theirs } of await at.checkAll(bundles, anchors)) {
+    assert.deepEqual(statuses, [2, 2], `${name}: ${ours} ${theirs}`);
+    assert.match(theirs, /^(ledger|checkpoint): FAILED/m, name);
+    assert.match(ours, /"check":"(ledger|checkpoint)","outcome":"failed"/, name);
+  }
+  const tooMuch = { ledger: { ...ledger, nodes: Array<string>(65_537).fill("AAAA") } };
+  const [none] = await at.checkAll({ tooMuch: forged(tooMuch) }, anchors);
+  assert.deepEqual(none!.statuses, [1, 1]);
+});
+
+test("a true proof of something else is worth nothing to who knows block and contract", async () => {
+  const { chain, publishers, deployer, place } = at.ledger;
+  // A registry of the liar's own, in which the same baseline is approved.
+  const own = await deployRegistry({
+    ...{ url: chain.url, deployerKey: deployer, quorum: 2 },
+    publishers: publishers.map(({ address }) => address),
+  });
+  const actions = testActions({ url: chain.url, registry: own.address });
+  const { id } = await actions.propose(publishers[0], testLines("web", 3));
+  await actions.approve(publishers[1], id);
+  const elsewhere = forged(bundleProofs([await approvedNow({ ...place, registry: own.address })], null));
+  const block = `--block=${elsewhere.baselines[0]!.registry!.blockHash}`;
+  assert.deepEqual((await at.check(elsewhere, [...anchors, block])).statuses, [3, 3], "another registry");
+  const named = [...anchors, block, `--registry=${own.address.toLowerCase()}`];
+  assert.deepEqual((await at.check(elsewhere, named)).statuses, [0, 0], "to who names it, it is as good");
+
+  // One that ends holds for evidence from before its end.
+  const next = await testActions(place).propose(publishers[0], testLines("next", 1));
+  await testActions(place).approve(publishers[1], next.id);
+  await supersedeBaseline({ ...place, key: publishers[0], id: at.id, by: next.id, overlapSeconds: 3600 });
+  const ending = bundleProofs([await approvedNow()], null);
+  const seen = [...anchors, `--block=${ending.baselines[0]!.registry!.blockHash}`];
+  assert.deepEqual((await at.check(forged(ending), seen)).statuses, [0, 0]);
+  const acceptedAt = new Date(Date.now() + 7_200_000).toISOString();
+  const late = await at.check(forged({ ...ending, evidence: { ...good.evidence, acceptedAt } }), seen);
+  assert.deepEqual(late.statuses, [2, 2]);
+  assert.match(late.ours, /it ended before the evidence was accepted/);
+
+  // The block before the revocation shows what was so; the one after it does not show it any more.
+  const was = await approvedNow();
+  await revokeBaseline({ ...place, key: publishers[0], id: at.id });
+  const now = await openLedger().standingOf(testIdentity("web"));
+  assert.ok(now.status === "revoked");
+  const revoked = { ...was, approval: { ...now.proved, proposal: now.proposal } };
+  const [refused] = await at.checkAll({ revoked: forged(bundleProofs([revoked], null)) }, anchors);
+  assert.deepEqual(refused!.statuses, [2, 2]);
+  assert.match(refused!.ours, /it is revoked in block \d+/);
+  const old = forged(bundleProofs([was], null));
+  const after = [...anchors.slice(0, 2), `--block=${now.proved.header.hash}`, anchors[3]!];
+  const shown = await at.check(old, after);
+  assert.deepEqual(shown.statuses, [3, 3], "who looks up a newer block");
+  assert.match(
+    shown.ours,
+    /you do not name [^"]*; shown for [^"]* block \d+ 0x[^"]* (before|after) the evidence was accepted/,
+  );
+});
+
+test("a log that is another than a checkpoint has fixed is refused, whatever else the checkpoint says is told", async () => {
+  const { identity, root, lines: own } = good.baselines[0]!;
+  const baseline: ApprovedBaseline = { identity, root, lines: own, approval: null };
+  const header = '{"format":"pims.checkpoint/v1"}';
+  const line = JSON.parse(good.checkpoint!.line);
+  const cases: Record<string, [unknown, number, RegExp]> = {
+    "the same": [line, 0, /fixes all \d+ records/],
+    "another value": [{ ...line, log: { ...line.log, value: "00".repeat(32) } }, 2, /has fixed another log/],
+    "another digest": [{ ...line, log: { ...line.log, digest: "00".repeat(32) } }, 2, /has fixed another log/],
+    "fewer records to the same value": [{ ...line, log: { ...line.log, records: 2 } }, 2, /has fixed another log/],
+    "another host": [{ ...line, host: "node2" }, 2, /line of another host/],
+    "another key": [{ ...line, ak: line.ak.replace(/.$/, "x") }, 2, /line of another attestation key/],
+    "another form": [{ ...line, more: 1 }, 2, /line of another form/],
+    "members twice": [JSON.stringify(line).replace('{"host"', '{"host":"x","host"'), 2, /line of another form/],
+    "a number beyond all": [{ ...line, log: { ...line.log, records: 2 ** 60 } }, 2, /line of another form/],
+    "more records than are here": [{ ...line, log: { ...line.log, records: 77 } }, 0, /is newer than the evidence/],
+    "another boot": [{ ...line, log: { ...line.log, bootId: null } }, 0, /is of another boot/],
+    "nothing yet": [{ ...line, log: { ...line.log, records: 0, digest: null } }, 0, /before anything was proved/],
+  };
+  const known = [`--ak=${at.key}`, `--baseline=${root}`, "--undated"];
+  for (const [name, [content, status, text]] of Object.entries(cases)) {
+    const lines = [header, typeof content === "string" ? content : JSON.stringify(content)];
+    const bundle = forged(bundleProofs([baseline], await said(lines, 1)));
+    const { statuses, ours, theirs } = await at.check(bundle, known);
+    assert.deepEqual(statuses, [status, status], `${name}: ${ours} ${theirs}`);
+    assert.match(ours, text, name);
+  }
+  // What the verifier keeps is what it said: the command compares a file with the ledger.
+  const folder = join(at.state, CHECKPOINT_FOLDER);
+  const name = (await readdir(folder)).find((one) => one.startsWith(good.checkpoint!.number.padStart(10, "0")))!;
+  assert.ok((await readFile(join(folder, name), "utf8")).includes(`${good.checkpoint!.line}\n`));
+  const { contract, reporter } = good.checkpoint!;
+  const place = ["--ledger", at.ledger.chain.url, "--contract", contract, "--reporter", reporter];
+  const compared = await pimsMeanwhile(["ledger", "checkpoint", join(folder, name), ...place, "--host", "node1"]);
+  assert.equal(compared.status, 0, compared.stderr);
+  assert.ok(compared.stdout.includes(good.checkpoint!.line));
+});
