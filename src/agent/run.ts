@@ -10,6 +10,7 @@ import { PAGE_SIZE } from "../kernel/pagemap.ts";
 import { openProcConnector } from "../kernel/proc-connector.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
 import { singleEndpointNotice } from "../ledger/config.ts";
+import { followedFile } from "../ledger/followed-chain.ts";
 import { heightFile } from "../ledger/ledger-height.ts";
 import { LOG_FOLDER, MeasurementLog } from "../log/measurement-log.ts";
 import { type Register, registerName } from "../log/register.ts";
@@ -52,9 +53,10 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     closing.push(() => log.close());
     if (!enrolled && !(await enroll(config, verifier, anchor, stop, report))) return;
     const heights = heightFile(join(config.state, LEDGER_HEIGHT_FILE));
+    const followed = followedFile(join(config.state, LEDGER_FOLLOWED_FILE));
     const notice = singleEndpointNotice(config.ledger);
     if (notice !== undefined) report(notice);
-    const cache = new BaselineCache(config.ledger, undefined, systemClock, { heights, report });
+    const cache = new BaselineCache(config.ledger, undefined, systemClock, { heights, followed, report });
     const sweeper = new Sweeper({ scope: "containers", method: config.method, scrubPages: scrubPages(config) });
     const orders = new OrderTaker({
       ...{ host: config.host, policy: config.policy, clock: systemClock, act, report },
@@ -110,6 +112,8 @@ async function openLog(config: AgentConfig, register: Register) {
 
 /** In the state folder: the highest block of the ledger that was believed. */
 const LEDGER_HEIGHT_FILE = "ledger-height";
+/** How far a Clique chain was followed. */
+const LEDGER_FOLLOWED_FILE = "ledger-followed";
 /** So many in one sweep that nothing else waits for long; a longer interval lowers the rate. */
 const MAX_SCRUB_PAGES = 16_384;
 

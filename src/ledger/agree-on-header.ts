@@ -23,7 +23,7 @@ export interface AgreedHeader {
 }
 
 /** An endpoint that is so many blocks behind is not merely a moment late. */
-const MAX_LAG = 8n;
+export const MAX_LAG = 8n;
 
 interface Head {
   readonly chainId: bigint;

@@ -4,6 +4,7 @@ import { type Clock, rfc3339, systemClock } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import { Recent } from "../core/recent.ts";
 import { HOLD_MS, type LedgerConfig } from "./config.ts";
+import { type FollowedStore, followedInMemory } from "./followed-chain.ts";
 import { type HeightStore, heightsInMemory } from "./ledger-height.ts";
 import type { LedgerView } from "./ledger-view.ts";
 import type { Proposal } from "./proposal.ts";
@@ -72,6 +73,7 @@ const KEPT = { max: 16_384, idleMs: 600_000 };
 /** What a cache may be given besides; without it nothing outlives it, and nobody is told. */
 export interface CacheModules {
   readonly heights?: HeightStore;
+  readonly followed?: FollowedStore;
   /** Is told of endpoints that are left out. */
   readonly report?: (text: string) => void;
 }
@@ -97,9 +99,9 @@ export class BaselineCache {
     ledger: LedgerConfig,
     store: BaselineStore = memoryStore(),
     clock: Clock = systemClock,
-    { heights = heightsInMemory(), report = () => {} }: CacheModules = {},
+    { heights = heightsInMemory(), followed = followedInMemory(), report = () => {} }: CacheModules = {},
   ) {
-    this.#ledger = new ProvedLedger(ledger, { clock, heights, report, timeoutMs: TIMEOUT_MS });
+    this.#ledger = new ProvedLedger(ledger, { clock, heights, followed, report, timeoutMs: TIMEOUT_MS });
     this.#holdMs = ledger.holdMs ?? HOLD_MS;
     this.#store = store;
     this.#clock = clock;

@@ -23,6 +23,25 @@ const validatorsSchema = z.strictObject({
     ),
 });
 
+/** What geth takes where a genesis file of Clique (EIP-225) says nothing. */
+export const CLIQUE_EPOCH = 30_000;
+/** Chains that make blocks by themselves make one a second at most. */
+export const CLIQUE_PERIOD_MS = 1000;
+
+/** Where a Clique chain is followed from, and what its genesis file says. */
+const cliqueSchema = z
+  .strictObject({
+    /** An epoch's first block, or block 0. */
+    checkpoint: z.strictObject({
+      number: z.int().min(0),
+      hash: z.string().regex(/^0x[0-9a-fA-F]{64}$/, "not a block's hash"),
+    }),
+    /** Blocks an epoch. */
+    epoch: z.int().min(1).default(CLIQUE_EPOCH),
+    periodMs: z.int().min(0).max(86_400_000).multipleOf(1000).default(CLIQUE_PERIOD_MS),
+  })
+  .refine(({ checkpoint, epoch }) => checkpoint.number % epoch === 0, "a checkpoint is an epoch's first block");
+
 /** Long enough to start a chain again, short enough for who counts on a revocation. */
 export const HOLD_MS = 600_000;
 
@@ -38,6 +57,8 @@ export const ledgerSchema = z
     depth: z.union([z.int().min(0).max(1000), z.literal("finalized")]).default(0),
     /** The block is believed by these validators' seals, not by agreement. */
     validators: validatorsSchema.optional(),
+    /** The block is believed because its Clique chain was followed to it. */
+    clique: cliqueSchema.optional(),
     /** How old the newest block may be to prove anything; without it as old as it likes, or `SEALED_MAX_AGE_MS`. */
     maxAgeMs: z.int().min(1000).optional(),
     /** How long an approval that was read holds while nothing can be proved of the ledger; 0: not at all. */
@@ -55,13 +76,26 @@ export const ledgerSchema = z
     "'agree' is more than half of all endpoints, and not more than all",
   )
   .refine(
-    ({ validators, agree }) => validators === undefined || agree === undefined,
-    "seals prove a block whatever endpoints agree on: 'agree' or 'validators', not both",
+    ({ validators, clique }) => validators === undefined || clique === undefined,
+    "a chain has 'validators' or is of 'clique', not both",
+  )
+  .refine(
+    (config) => !isSealed(config) || config.agree === undefined,
+    "seals prove a block whatever endpoints agree on: 'agree' does not go with them",
   )
   .refine(
     ({ validators, depth }) => validators === undefined || depth === 0,
     "a block that validators sealed is final: 'depth' is for other chains",
+  )
+  .refine(
+    ({ clique, depth }) => clique === undefined || depth !== "finalized",
+    "a Clique chain calls no block final: 'depth' is a number there",
   );
+
+/** Whether seals prove the block, not endpoints that agree. */
+export function isSealed({ validators, clique }: { validators?: unknown; clique?: unknown }): boolean {
+  return validators !== undefined || clique !== undefined;
+}
 
 /** Where a verifier says at each interval what it has proved, and by which key. */
 export const checkpointsSchema = z.strictObject({
@@ -78,8 +112,9 @@ export const checkpointsSchema = z.strictObject({
 });
 
 /** What to say at a start to who configured one endpoint only; undefined with several, and where seals prove the block. */
-export function singleEndpointNotice({ url, witnesses = [], validators }: LedgerConfig): string | undefined {
-  if (witnesses.length > 0 || validators !== undefined) return undefined;
+export function singleEndpointNotice(config: LedgerConfig): string | undefined {
+  const { url, witnesses = [] } = config;
+  if (witnesses.length > 0 || isSealed(config)) return undefined;
   return `the ledger is what ${url} says it is: 'ledger.witnesses' names more endpoints that must agree`;
 }
 

@@ -1,7 +1,7 @@
 import { printable } from "../core/bytes.ts";
 import { rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
-import type { LedgerConfig } from "./config.ts";
+import { isSealed, type LedgerConfig } from "./config.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { Rpc } from "./rpc.ts";
 
@@ -80,14 +80,12 @@ export function viewEndpoints(endpoints: Endpoints, clients: Clients): EndpointV
 }
 
 /** What does not protect whom, as far as the configuration and the endpoints' own words tell. */
-export function warningsOf(
-  { witnesses = [], maxAgeMs, validators }: LedgerConfig,
-  views: readonly EndpointView[],
-): string[] {
+export function warningsOf(config: LedgerConfig, views: readonly EndpointView[]): string[] {
+  const { witnesses = [], maxAgeMs } = config;
   if (views.some(({ client }) => client?.startsWith("anvil/")))
     return ["the embedded chain protects against nobody who is root on its machine"];
-  // Its validators' seals and its age, which is bounded then, tell the chain from another.
-  if (validators !== undefined) return [];
+  // Seals and the block's age, which is bounded then, tell the chain from another.
+  if (isSealed(config)) return [];
   const warnings: string[] = [];
   if (witnesses.length === 0)
     warnings.push("the ledger is what its only endpoint says it is: 'ledger.witnesses' names more that must agree");

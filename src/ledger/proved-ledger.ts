@@ -4,8 +4,10 @@ import { type Clock, rfc3339 } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import { type AgreedHeader, agreeOnHeader } from "./agree-on-header.ts";
 import type { ContractName } from "./artifact.ts";
-import { HOLD_MS, type LedgerConfig, SEALED_MAX_AGE_MS } from "./config.ts";
+import { CLIQUE_EPOCH, CLIQUE_PERIOD_MS, HOLD_MS, isSealed, type LedgerConfig, SEALED_MAX_AGE_MS } from "./config.ts";
 import { Endpoints } from "./endpoints.ts";
+import { CliqueFollower } from "./follow-clique.ts";
+import { type FollowedStore, followedInMemory } from "./followed-chain.ts";
 import { identityToHash } from "./identity.ts";
 import { type HeightStore, type LedgerHeight, ledgerName } from "./ledger-height.ts";
 import { Clients, type LedgerView, viewEndpoints, warningsOf } from "./ledger-view.ts";
@@ -14,19 +16,19 @@ import { proveWords } from "./prove-words.ts";
 import type { ProvedState } from "./proved-state.ts";
 import { rebuildBaseline } from "./rebuild.ts";
 import { openRpc } from "./rpc.ts";
-import { readSealedHeader } from "./sealed-header.ts";
+import { AHEAD_MS, readSealedHeader } from "./sealed-header.ts";
 import { readStanding, type Standing } from "./standing.ts";
 
 /** How long an agreed block is read at before a newer one is asked for. */
 const AGREED_MS = 1000;
-/** How far the clocks of validators may be ahead of ours: what is of later than that was made to look new. */
-const AHEAD_MS = 60_000;
 /** Bound of a request for a piece of entry data, up to 200 kB. */
 const PIECE_TIMEOUT_MS = 10_000;
 
 export interface LedgerModules {
   readonly clock: Clock;
   readonly heights: HeightStore;
+  /** Where is kept how far a Clique chain was followed; without it not beyond this process. */
+  readonly followed?: FollowedStore;
   /** Bound of each request, milliseconds. */
   readonly timeoutMs: number;
   /** Is told of endpoints that are left out. */
@@ -48,12 +50,23 @@ export class ProvedLedger {
   #believed: { readonly agreed: AgreedHeader; readonly readAt: number } | undefined;
   readonly #clients = new Clients();
   readonly #heights = new Map<string, LedgerHeight>();
+  readonly #follower: CliqueFollower | undefined;
 
   constructor(config: LedgerConfig, modules: LedgerModules) {
     this.#config = config;
     this.#modules = modules;
     this.#endpoints = new Endpoints([config.url, ...(config.witnesses ?? [])], modules);
     this.#address = config.registry.toLowerCase() as Address;
+    const { clique, depth = 0 } = config;
+    if (clique === undefined) return;
+    const { clock, followed = followedInMemory() } = modules;
+    const store: FollowedStore = {
+      read: (chain) => this.#kept(() => followed.read(chain)),
+      write: (chain, text) => this.#kept(() => followed.write(chain, text)),
+    };
+    const { checkpoint, epoch = CLIQUE_EPOCH, periodMs = CLIQUE_PERIOD_MS } = clique;
+    const rules = { checkpoint, epoch, periodMs };
+    this.#follower = new CliqueFollower(this.#endpoints, rules, { clock, store, depth: Number(depth) });
   }
 
   /** What stands for an image, and what proves it. Throws `ledger-unreachable`, `ledger-unverified`, `ledger-no-registry`, `ledger-refused`. */
@@ -139,12 +152,8 @@ export class ProvedLedger {
   }
 
   #viewBelieved(): Pick<LedgerView, "chainId" | "block" | "belief"> {
-    const { validators } = this.#config;
     const all = this.#endpoints.all.length;
-    const rule =
-      validators === undefined
-        ? `${this.#needed()} of ${all} endpoints must have the same block`
-        : `${validators.kind} seals of ${validators.addresses.length} validators prove it`;
+    const rule = this.#ruleInWords();
     if (this.#believed === undefined) return { chainId: null, block: null, belief: rule };
     const { agreed, readAt } = this.#believed;
     const { number, hash, timestamp } = agreed.header;
@@ -156,20 +165,28 @@ export class ProvedLedger {
     };
   }
 
+  #ruleInWords(): string {
+    const { validators, clique } = this.#config;
+    if (validators !== undefined)
+      return `${validators.kind} seals of ${validators.addresses.length} validators prove it`;
+    if (clique !== undefined) return `a Clique chain from block ${clique.checkpoint.number} leads to it`;
+    return `${this.#needed()} of ${this.#endpoints.all.length} endpoints must have the same block`;
+  }
+
   #needed(): number {
     const { witnesses = [], agree } = this.#config;
     return agree ?? Math.floor((1 + witnesses.length) / 2) + 1;
   }
 
-  #believe(): Promise<AgreedHeader> {
+  async #believe(): Promise<AgreedHeader> {
     const { depth = 0, validators } = this.#config;
     if (validators !== undefined) return readSealedHeader(this.#endpoints, validators);
+    if (this.#follower !== undefined) return this.#follower.newest(await this.#known(this.#nameOn("sealed")));
     return agreeOnHeader(this.#endpoints, { agree: this.#needed(), depth });
   }
 
   #judgeAge({ header: { number, timestamp } }: AgreedHeader): void {
-    const isSealed = this.#config.validators !== undefined;
-    const { maxAgeMs = isSealed ? SEALED_MAX_AGE_MS : undefined } = this.#config;
+    const { maxAgeMs = isSealed(this.#config) ? SEALED_MAX_AGE_MS : undefined } = this.#config;
     const now = this.#modules.clock.now();
     const ofMs = Number(timestamp) * 1000;
     if (maxAgeMs !== undefined && ofMs + maxAgeMs < now)
@@ -177,7 +194,7 @@ export class ProvedLedger {
         `the ledger's newest block ${number} is of ${timeOf(timestamp)}, older than 'ledger.maxAgeMs' allows`,
         "see whether the chain still makes blocks, and this machine's clock",
       );
-    if (isSealed && ofMs > now + AHEAD_MS)
+    if (isSealed(this.#config) && ofMs > now + AHEAD_MS)
       throw unverified(
         `the ledger's newest block ${number} is of ${timeOf(timestamp)}, which is yet to come`,
         "see the clocks of the validators and of this machine",
@@ -186,8 +203,8 @@ export class ProvedLedger {
 
   async #neverBack({ header: { number, hash }, chainId }: AgreedHeader): Promise<void> {
     // A sealed header does not say which chain it is of, and a number that one endpoint gives could be another each time.
-    const ledger = ledgerName(this.#config.validators === undefined ? chainId : "sealed", this.#address);
-    const known = this.#heights.get(ledger) ?? (await this.#kept(() => this.#modules.heights.read(ledger)));
+    const ledger = this.#nameOn(isSealed(this.#config) ? "sealed" : chainId);
+    const known = await this.#known(ledger);
     if (known !== null && number < known.number)
       throw unverified(
         `the ledger is back at block ${number}, after block ${known.number}`,
@@ -203,13 +220,19 @@ export class ProvedLedger {
       await this.#kept(() => this.#modules.heights.write(ledger, { number, hash }));
   }
 
+  readonly #nameOn = (chain: bigint | "sealed"): string => ledgerName(chain, this.#address);
+
+  async #known(ledger: string): Promise<LedgerHeight | null> {
+    return this.#heights.get(ledger) ?? (await this.#kept(() => this.#modules.heights.read(ledger)));
+  }
+
   /** Without a memory nothing new is believed: it could be older than what was believed before. */
   async #kept<T>(work: () => T | Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
       if (error instanceof PimsError) throw error;
-      throw unverified(`the ledger's height cannot be kept (${describeError(error)})`, "make room on the disk");
+      throw unverified(`how far the ledger was read cannot be kept (${describeError(error)})`, "make room on the disk");
     }
   }
 }

@@ -7,6 +7,9 @@ import { readHeader } from "./read-header.ts";
 import type { Rpc } from "./rpc.ts";
 import { callQuantity } from "./rpc-values.ts";
 
+/** How far the clocks of validators may be ahead of ours: what is of later than that was made to look new. */
+export const AHEAD_MS = 60_000;
+
 interface Sealed {
   readonly chainId: bigint;
   readonly header: Header;

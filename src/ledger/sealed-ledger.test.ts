@@ -128,7 +128,7 @@ test("a configuration says in one way why a block is believed", () => {
   assert.equal(problem({ validators }), undefined);
   const upper = validators.addresses.map((address) => `0x${address.slice(2).toUpperCase()}`);
   assert.equal(problem({ validators: { ...validators, addresses: upper } }), undefined);
-  assert.match(problem({ validators, agree: 1 })!, /'agree' or 'validators', not both/);
+  assert.match(problem({ validators, agree: 1 })!, /'agree' does not go with them/);
   for (const depth of [1, "finalized"]) assert.match(problem({ validators, depth })!, /sealed is final/);
   const twice = { ...validators, addresses: [...validators.addresses, upper[0]!] };
   assert.match(problem({ validators: twice })!, /a validator stands twice/);

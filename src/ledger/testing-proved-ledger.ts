@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import type { Hex } from "viem";
 import type { LedgerConfig } from "./config.ts";
+import { type FollowedStore, followedInMemory } from "./followed-chain.ts";
 import { type HeightStore, heightsInMemory } from "./ledger-height.ts";
 import { ProvedLedger } from "./proved-ledger.ts";
 import { revokeBaseline } from "./revoke.ts";
@@ -26,19 +27,27 @@ export async function startTruth(t: Ending) {
 }
 
 export const truth = { web: "approved", proposed: "proposed", gone: "revoked", nobody: "none" };
-export type Settings = Partial<LedgerConfig> & { heights?: HeightStore; timeoutMs?: number; nowMs?: number };
+export type Settings = Partial<LedgerConfig> & {
+  heights?: HeightStore;
+  followed?: FollowedStore;
+  timeoutMs?: number;
+  nowMs?: number;
+};
 
 /** A reader of these endpoints whose clock the test moves, and what it said of them. */
 export function openReader(
   registry: string,
   urls: readonly string[],
-  { heights = heightsInMemory(), timeoutMs = 5000, nowMs, ...config }: Settings = {},
+  { heights = heightsInMemory(), followed = followedInMemory(), timeoutMs = 5000, nowMs, ...config }: Settings = {},
 ) {
   const clock = { ms: 0, now: () => nowMs ?? Date.now(), monotonicMs: () => clock.ms };
   const said: string[] = [];
   const [url, ...witnesses] = urls as [string, ...string[]];
   const report = (text: string): void => void said.push(text);
-  const reader = new ProvedLedger({ url, witnesses, registry, ...config }, { clock, heights, timeoutMs, report });
+  const reader = new ProvedLedger(
+    { url, witnesses, registry, ...config },
+    { clock, heights, followed, timeoutMs, report },
+  );
   const statusOf = async (name: string) => (await reader.standingOf(testIdentity(name))).status;
   return {
     ...{ clock, said, reader, statusOf },

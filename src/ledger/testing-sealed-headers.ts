@@ -55,6 +55,21 @@ export function testHeader(fields: HeaderFields): Header {
   );
 }
 
+/** A header as eth_getBlockByNumber gives it. */
+export function toBlock({ rlp, hash }: Header): Record<string, string> {
+  const names =
+    "parentHash sha3Uncles miner stateRoot transactionsRoot receiptsRoot logsBloom difficulty number gasLimit gasUsed timestamp extraData mixHash nonce".split(
+      " ",
+    );
+  const numbers = ["difficulty", "number", "gasLimit", "gasUsed", "timestamp"];
+  const items = fromRlp(rlp, "hex") as Hex[];
+  const fields = names.map((name, index) => {
+    const item = items[index]!;
+    return [name, numbers.includes(name) ? `0x${item.slice(2).replace(/^0+/, "") || "0"}` : item] as const;
+  });
+  return { hash, ...Object.fromEntries(fields) };
+}
+
 /** The same header with another value in one place: 12 is its extra data. */
 export function withItem({ rlp }: Header, index: number, value: Hex): Header {
   return parseHeader(toRlp((fromRlp(rlp, "hex") as Hex[]).with(index, value)));

@@ -58,7 +58,8 @@ export async function runVerifier(
   const orders = new Orders(await openOrdersKey(config.state), systemClock);
   const signer = await openCheckpointKey(config);
   const store = Store.open(join(config.state, "verifier.sqlite"));
-  const cache = new BaselineCache(config.ledger, store.baselines(), systemClock, { heights: store.heights(), report });
+  const modules = { heights: store.heights(), followed: store.followed(), report };
+  const cache = new BaselineCache(config.ledger, store.baselines(), systemClock, modules);
   const checkpointFolder = join(config.state, CHECKPOINT_FOLDER);
   const { host, port } = config.listen;
   let app: FastifyInstance;

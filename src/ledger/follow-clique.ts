@@ -1,0 +1,270 @@
+import { numberToHex } from "viem";
+import type { Clock } from "../core/clock.ts";
+import { PimsError } from "../core/errors.ts";
+import { type AgreedHeader, MAX_LAG, nothingProved } from "./agree-on-header.ts";
+import type { Header } from "./block-header.ts";
+import {
+  type CliqueBlock,
+  type CliqueRules,
+  type CliqueSnapshot,
+  follow,
+  settledIn,
+  startFrom,
+} from "./clique-snapshot.ts";
+import type { Endpoints, Told } from "./endpoints.ts";
+import { type FollowedStore, readSnapshot, writeSnapshot } from "./followed-chain.ts";
+import type { LedgerHeight } from "./ledger-height.ts";
+import { readHeader } from "./read-header.ts";
+import { garbage, type Rpc } from "./rpc.ts";
+import { callQuantity } from "./rpc-values.ts";
+import { AHEAD_MS, ofOneChain } from "./sealed-header.ts";
+
+/** Headers that are asked for at the same time. */
+const BATCH = 32n;
+/** Bounds of one lookup: so many headers of one endpoint, and so long. What is followed is kept for the next. */
+const MAX_HEADERS = 2048n;
+const FOLLOW_MS = 4000;
+/** How many blocks a restart follows again at most. */
+const KEEP_EVERY = 32n;
+
+interface Head {
+  readonly chainId: bigint;
+  readonly header: Header;
+}
+
+/** What an endpoint has above the settled block. */
+interface Walk {
+  readonly rpc: Rpc;
+  readonly head: Header;
+  readonly base: Header;
+  readonly blocks: CliqueBlock[];
+  readonly difficulty: bigint;
+  readonly isWhole: boolean;
+}
+
+/**
+ * Follows a Clique chain from its checkpoint, by its own rules, whoever brings the headers. What more than half of the
+ * signers have built on is settled and never left again.
+ */
+export class CliqueFollower {
+  readonly #endpoints: Endpoints;
+  readonly #rules: CliqueRules;
+  readonly #depth: number;
+  readonly #clock: Clock;
+  readonly #store: FollowedStore;
+  /** The chain's name in the store. */
+  readonly #name: string;
+  #settled: CliqueSnapshot | undefined;
+  #keptAt: bigint | undefined;
+  /** Blocks above the settled one that were found right before. */
+  #seen = new Map<string, CliqueBlock>();
+
+  constructor(
+    endpoints: Endpoints,
+    rules: CliqueRules,
+    { depth, clock, store }: { depth: number; clock: Clock; store: FollowedStore },
+  ) {
+    this.#endpoints = endpoints;
+    this.#rules = rules;
+    this.#depth = depth;
+    this.#clock = clock;
+    this.#store = store;
+    this.#name = `clique ${rules.checkpoint.number} ${rules.checkpoint.hash.toLowerCase()} ${rules.epoch}`;
+  }
+
+  /**
+   * The newest settled block of the heaviest chain. `known`: the highest block that was believed before, which must lie on
+   * it. Throws `ledger-unreachable`, and `ledger-unverified`, also while the chain's end is yet to be reached.
+   */
+  async newest(known: LedgerHeight | null): Promise<AgreedHeader> {
+    const endpoints = this.#endpoints;
+    const right = endpoints.withoutFault();
+    const best =
+      (await this.#walkAll(right, known)) ??
+      (right.length < endpoints.all.length ? await this.#walkAll(endpoints.all, known) : null);
+    if (best === null)
+      throw nothingProved(endpoints, "none of the ledger's endpoints shows a chain from the checkpoint");
+    return best;
+  }
+
+  async #walkAll(rpcs: readonly Rpc[], known: LedgerHeight | null): Promise<AgreedHeader | null> {
+    const endpoints = this.#endpoints;
+    const told = await endpoints.ask(rpcs, 1, (rpc) => readHead(rpc));
+    if (told.length === 0) return null;
+    const heads = ofOneChain(endpoints, told);
+    const base = await this.#start(heads.map(({ rpc }) => rpc));
+    if (base === null) return null;
+    const untilMs = this.#clock.monotonicMs() + FOLLOW_MS;
+    const walks = (await Promise.all(heads.map((head) => this.#walk(head, base, untilMs)))).filter(
+      (walk) => walk !== null,
+    );
+    if (walks.length === 0) return null;
+    const best = walks.reduce((a, b) => (b.difficulty > a.difficulty ? b : a));
+    this.#refuseTwoSettled(walks, best);
+    const other = best.blocks.find(({ header }) => header.number === known?.number);
+    if (known !== null && other !== undefined && other.header.hash !== known.hash)
+      throw twoSettled(
+        { number: known.number, hash: known.hash, url: "before" },
+        { ...other.header, url: best.rpc.url },
+      );
+    const header = await this.#settle(best);
+    for (const { rpc } of walks) endpoints.isRight(rpc);
+    for (const { rpc, value } of heads)
+      if (value.header.number + MAX_LAG < header.number) endpoints.leaveOut(rpc, behind(rpc, value.header, header));
+    if (!best.isWhole) throw this.#underWay(best);
+    const by = walks.filter((walk) => blockAt(walk, header.number)?.hash === header.hash).map(({ rpc }) => rpc);
+    return { header, chainId: heads[0]!.value.chainId, by };
+  }
+
+  /** The settled block that is gone on from: the last one, the kept one, or the checkpoint. */
+  async #start(rpcs: readonly Rpc[]): Promise<CliqueSnapshot | null> {
+    if (this.#settled !== undefined) return this.#settled;
+    const kept = await this.#store.read(this.#name);
+    if (kept !== null) {
+      this.#settled = readSnapshot(kept);
+      this.#keptAt = this.#settled.number;
+      return this.#settled;
+    }
+    const block = numberToHex(this.#rules.checkpoint.number);
+    const starts = await this.#endpoints.ask(rpcs, 1, async (rpc) => {
+      const header = await readHeader(rpc, block);
+      return accuse(rpc, () => startFrom(header, this.#rules));
+    });
+    this.#settled = starts[0]?.value;
+    return this.#settled ?? null;
+  }
+
+  /** Null when the endpoint is left out for what it shows, or is behind. */
+  async #walk({ rpc, value: { header } }: Told<Head>, base: CliqueSnapshot, untilMs: number): Promise<Walk | null> {
+    if (header.number < base.number) {
+      if (header.number + MAX_LAG < base.number) this.#endpoints.leaveOut(rpc, behind(rpc, header, base));
+      return null;
+    }
+    try {
+      // A chain may change its newest blocks between two requests, once.
+      return (await this.#walkTo(rpc, header, base, untilMs)) ?? (await this.#again(rpc, base, untilMs));
+    } catch (error) {
+      if (!(error instanceof PimsError)) throw error;
+      this.#endpoints.leaveOut(rpc, error);
+      return null;
+    }
+  }
+
+  async #again(rpc: Rpc, base: CliqueSnapshot, untilMs: number): Promise<Walk> {
+    const walk = await this.#walkTo(rpc, await readHeader(rpc, "latest"), base, untilMs);
+    if (walk === null) throw garbage(rpc.url, "its blocks do not follow on each other");
+    return walk;
+  }
+
+  /** Null when two of its blocks do not fit. */
+  async #walkTo(rpc: Rpc, head: Header, base: CliqueSnapshot, untilMs: number): Promise<Walk | null> {
+    const end = head.number < base.number + MAX_HEADERS ? head.number : base.number + MAX_HEADERS;
+    const blocks: CliqueBlock[] = [];
+    let last = base;
+    let first: Header | undefined;
+    for (let at = base.number; at <= end && this.#clock.monotonicMs() < untilMs; at += BATCH) {
+      const size = Number(end - at + 1n < BATCH ? end - at + 1n : BATCH);
+      const numbers = Array.from({ length: size }, (_, index) => at + BigInt(index));
+      const headers = await Promise.all(
+        numbers.map((number) => (number === head.number ? head : readHeader(rpc, numberToHex(number)))),
+      );
+      for (const header of headers) {
+        if (first === undefined) {
+          if (header.hash !== base.hash) throw twoSettled({ ...base, url: "before" }, { ...header, url: rpc.url });
+          first = header;
+          continue;
+        }
+        if (header.parentHash !== last.hash) return null;
+        const block = this.#seen.get(header.hash) ?? (await this.#judge(rpc, last, header));
+        this.#seen.set(header.hash, block);
+        blocks.push(block);
+        last = block.after;
+      }
+    }
+    if (first === undefined) throw new PimsError("ledger-unreachable", `the chain at ${rpc.url} answers too slowly`);
+    const difficulty = blocks.reduce((sum, { header }) => sum + header.difficulty, 0n);
+    return { rpc, head, base: first, blocks, difficulty, isWhole: last.number === head.number };
+  }
+
+  async #judge(rpc: Rpc, last: CliqueSnapshot, header: Header): Promise<CliqueBlock> {
+    if (Number(header.timestamp) * 1000 > this.#clock.now() + AHEAD_MS)
+      throw garbage(rpc.url, `block ${header.number} (${header.hash}) is of a time yet to come`);
+    try {
+      return await follow(last, header, this.#rules);
+    } catch (error) {
+      throw error instanceof PimsError ? garbage(rpc.url, error.message, error) : error;
+    }
+  }
+
+  /** Two chains that are both settled where they part: more than half of the signers built on each. */
+  #refuseTwoSettled(walks: readonly Walk[], best: Walk): void {
+    for (const walk of walks) {
+      const ends = [settledOf(best).number, settledOf(walk).number];
+      const number = ends.find((end) => ends.every((other) => end <= other))!;
+      const [mine, theirs] = [blockAt(best, number), blockAt(walk, number)];
+      if (mine !== undefined && theirs !== undefined && mine.hash !== theirs.hash)
+        throw twoSettled({ ...mine, url: best.rpc.url }, { ...theirs, url: walk.rpc.url });
+    }
+  }
+
+  /** Goes on to what is settled and deep enough. */
+  async #settle(best: Walk): Promise<Header> {
+    const index = Math.min(settledIn(best.blocks), best.blocks.length - 1 - this.#depth);
+    const block = best.blocks[index];
+    if (block === undefined) return best.base;
+    const { after, header } = block;
+    this.#settled = after;
+    for (const [hash, seen] of this.#seen)
+      if (seen.header.number <= after.number || this.#seen.size > 2 * Number(MAX_HEADERS)) this.#seen.delete(hash);
+    if (this.#keptAt === undefined || after.number >= this.#keptAt + KEEP_EVERY) {
+      await this.#store.write(this.#name, writeSnapshot(after));
+      this.#keptAt = after.number;
+    }
+    return header;
+  }
+
+  #underWay({ blocks, head, base }: Walk): PimsError {
+    const reached = blocks.at(-1)?.header.number ?? base.number;
+    return new PimsError(
+      "ledger-unverified",
+      `the ledger's chain is followed from its checkpoint, so far to block ${reached} of ${head.number}`,
+      { hint: "this goes on with each lookup; a newer 'ledger.clique.checkpoint' is reached sooner" },
+    );
+  }
+}
+
+async function readHead(rpc: Rpc): Promise<Head> {
+  const [chainId, header] = await Promise.all([callQuantity(rpc, "eth_chainId", []), readHeader(rpc, "latest")]);
+  return { chainId, header };
+}
+
+function settledOf({ base, blocks }: Walk): Header {
+  return blocks[settledIn(blocks)]?.header ?? base;
+}
+
+function blockAt({ base, blocks }: Walk, number: bigint): Header | undefined {
+  return number === base.number ? base : blocks[Number(number - base.number) - 1]?.header;
+}
+
+function accuse<T>(rpc: Rpc, verify: () => T): T {
+  try {
+    return verify();
+  } catch (error) {
+    throw error instanceof PimsError ? garbage(rpc.url, error.message, error) : error;
+  }
+}
+
+type Named = Pick<Header, "number" | "hash"> & { readonly url: string };
+
+/** Both are named, since their signers signed on two chains. */
+function twoSettled(settled: Named, other: Named): PimsError {
+  const where = settled.url === "before" ? "was settled before" : `is settled at ${settled.url}`;
+  return new PimsError(
+    "ledger-unverified",
+    `block ${settled.number} (${settled.hash}) ${where}, and ${other.url} has another one (${other.hash})`,
+    { hint: "signers built on two chains: ask them which one it is; a larger 'ledger.depth' waits longer" },
+  );
+}
+
+const behind = (rpc: Rpc, { number }: Pick<Header, "number">, settled: Pick<Header, "number">): PimsError =>
+  new PimsError("ledger-unverified", `the chain at ${rpc.url} is behind, at block ${number} of ${settled.number}`);
