@@ -262,8 +262,13 @@ export class Agent {
   }
 
   async #findings(result: SweepResult): Promise<Finding[]> {
-    const onMissing = (image: string, text: string) => this.#say(`baseline ${image}`, text);
-    return [...this.#judging.newInItself(result), ...(await this.#judging.newJudgements(onMissing))];
+    const onLookup = (image: string, missing: string | null) => {
+      const topic = `baseline ${image}`;
+      if (missing !== null) this.#say(topic, missing);
+      // Revoked once more is news again.
+      else this.#reported.delete(topic);
+    };
+    return [...this.#judging.newInItself(result), ...(await this.#judging.newJudgements(onLookup))];
   }
 
   /** Logs violations, has them attested to, and acts on them once they are in the log. */

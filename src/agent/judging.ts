@@ -45,16 +45,16 @@ export class Judging {
 
   /**
    * Judges every living container's facts with its baseline; a baseline that comes later judges what was seen before.
-   * `onMissing` hears of an image without a baseline.
+   * `onLookup` hears why an image has no baseline, null for one that has.
    */
-  async newJudgements(onMissing: (image: string, text: string) => void): Promise<Finding[]> {
+  async newJudgements(onLookup: (image: string, missing: string | null) => void): Promise<Finding[]> {
     const findings: Finding[] = [];
     const living = [...this.#state.containers.values()].filter(({ stoppedAt }) => stoppedAt === null);
     const images = new Set(living.flatMap(({ container: { image } }) => image ?? []));
     // All at once: what one image's baseline is waited for must not keep another one's revocation.
     const found = await Promise.all([...images].map(async (image) => [image, await this.#lookUp(image)] as const));
     const lookups = new Map(found);
-    for (const [image, lookup] of found) if (!lookup.found) onMissing(image, lookup.text);
+    for (const [image, lookup] of found) onLookup(image, lookup.found ? null : lookup.text);
     for (const container of living) {
       const lookup = lookups.get(container.container.image ?? "") ?? NO_IDENTITY;
       // Nothing new to judge, and nothing new to judge it by.

@@ -170,7 +170,11 @@ export class Platform {
   }
 
   /** Starts the agent, or starts it again on the log that it left. It may act on containers whose name matches `actOn`. */
-  async startAgent(actOn: string, changes: Partial<AgentConfig> = {}): Promise<PimsProcess> {
+  async startAgent(
+    actOn: string,
+    changes: Partial<AgentConfig> = {},
+    onLine?: (line: string) => void,
+  ): Promise<PimsProcess> {
     const config = join(this.folder, "agent.json");
     const content: Partial<Omit<AgentConfig, "ledger">> & { ledger: LedgerConfig } = {
       host: this.host,
@@ -192,7 +196,7 @@ export class Platform {
       ledger: this.ledger,
     };
     await writeFile(config, JSON.stringify(content));
-    this.#agent = startPims(["agent", "run", "--config", config]);
+    this.#agent = startPims(["agent", "run", "--config", config], onLine);
     await this.#agent.waitFor(/the agent watches/, READY_MS);
     return this.#agent;
   }
