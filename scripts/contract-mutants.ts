@@ -189,7 +189,11 @@ export const MUTANTS: readonly Mutant[] = [
   publishers("any number of publishers", "|| publishers_.length > MAX_PUBLISHERS"),
   publishers("a publisher twice", "if (publishers_[i] <= last)", "if (publishers_[i] < last)"),
   publishers("the deployer is a publisher", "if (publishers_[i] == msg.sender) revert BadPublisher(msg.sender);"),
-  publishers("publishers renounce", "revert OnlyByQuorum();", "_revokeRole(PUBLISHER_ROLE, msg.sender);"),
+  publishers(
+    "publishers renounce",
+    "public pure override(AccessControl) {\n        revert OnlyByQuorum();",
+    "public override(AccessControl) {\n        _revokeRole(PUBLISHER_ROLE, msg.sender);",
+  ),
   publishers(
     "the deployer is administrator",
     "_install(publishers_, quorum_);\n    }\n\n    /// @notice Signs for other",

@@ -178,12 +178,15 @@ if (import.meta.main) {
     const seconds = Math.round((performance.now() - started) / 1000);
     process.stdout.write(`${JSON.stringify({ amounts, computed, measured, seconds, ...more }, null, 2)}\n`);
   };
+  const read = async (url: string, { registry, identities }: Simulated): Promise<void> =>
+    void process.stdout.write(`${JSON.stringify(await simulateReading(url, registry, identities), null, 2)}\n`);
   if (geth === undefined) {
     const folder = await mkdtemp(join(tmpdir(), "pims-simulation-"));
     const chain = await startAnvil({ folder });
     try {
       const result = await simulate(chain.url, people, amounts, say);
-      report(result, { reading: await simulateReading(chain.url, result.registry, result.identities) });
+      report(result, {});
+      await read(chain.url, result);
     } finally {
       await chain.stop();
       await rm(folder, { recursive: true, force: true });
@@ -195,8 +198,8 @@ if (import.meta.main) {
       const before = await node.diskBytes();
       const result = await simulate(node.url, people, amounts, say);
       const after = await node.diskBytes();
-      const reading = await simulateReading(node.url, result.registry, result.identities);
-      report(result, { diskBytes: after - before, reading });
+      report(result, { diskBytes: after - before });
+      await read(node.url, result);
     } finally {
       await node.stop();
     }
