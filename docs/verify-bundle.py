@@ -620,12 +620,7 @@ class State:
 
         def word(slot):
             value = self.read(account[2], slot if isinstance(slot, bytes) else slot.to_bytes(32, "big"))
-            if value is None:
-                return 0
-            found = number(rlp(value))
-            if found == 0:
-                raise Bad("ledger", "a slot that holds zero")
-            return found
+            return 0 if value is None else number(rlp(value))
 
         return word
 

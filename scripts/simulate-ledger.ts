@@ -15,6 +15,7 @@ import { packLines } from "../src/ledger/entry-data.ts";
 import { recordEnrolled } from "../src/ledger/host-registry.ts";
 import { createKey, type LedgerKey } from "../src/ledger/keys.ts";
 import { proposeBaseline } from "../src/ledger/propose.ts";
+import { openLedger } from "../src/ledger/registry.ts";
 import { supersedeBaseline } from "../src/ledger/revoke.ts";
 import { openRpc } from "../src/ledger/rpc.ts";
 import { startGeth } from "./geth-alone.ts";
@@ -89,9 +90,11 @@ export async function simulate(
     publishers: publishers.map(({ address }) => address),
     quorum: 2,
   });
-  const hosts = { url, address: (await deployContract("HostRegistry", payer)).address };
-  const checkpoints = { url, address: (await deployContract("Checkpoints", payer)).address };
   const place = { url, registry };
+  const deployed = async (name: "HostRegistry" | "Checkpoints") =>
+    openLedger(place).contract(name, (await deployContract(name, payer)).address);
+  const hosts = await deployed("HostRegistry");
+  const checkpoints = await deployed("Checkpoints");
   let computed = operations.deployment();
   const identities: string[] = [];
 
@@ -124,11 +127,11 @@ export async function simulate(
     computed = sum(computed, operations.supersede());
   }
   const names = Array.from({ length: amounts.keys }, (_, index) => `000b${sha256Hex(`host ${index}`)}`);
-  const enrolled = await recordEnrolled({ ...hosts, key: verifier, names });
+  const enrolled = await recordEnrolled(hosts, { key: verifier, names });
   computed = sum(computed, times(enrolled.transactions, operations.enrollMany()));
   say(`${names.length} keys`);
   for (let number = 0n; number < amounts.checkpoints; number++) {
-    await sendCheckpoint({ ...checkpoints, key: verifier, number, root: `0x${sha256Hex(`checkpoint ${number}`)}` });
+    await sendCheckpoint(checkpoints, { key: verifier, number, root: `0x${sha256Hex(`checkpoint ${number}`)}` });
     computed = sum(computed, operations.checkpoint());
   }
   return { computed, measured: await measureBlocks(url, first), registry, identities };

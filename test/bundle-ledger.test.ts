@@ -63,7 +63,8 @@ async function said(lines: readonly string[], index: number): Promise<ProvedChec
   const { chain, deployer } = at.ledger;
   const { address } = await deployContract("Checkpoints", { url: chain.url, deployerKey: deployer });
   const [contract, key] = [address.toLowerCase() as Address, createKey()];
-  await sendCheckpoint({ url: chain.url, address, key, number: 0n, root: checkpointRoot(lines) });
+  const checkpoints = await openLedger().contract("Checkpoints", contract);
+  await sendCheckpoint(checkpoints, { key, number: 0n, root: checkpointRoot(lines) });
   const reporter = key.address.toLowerCase() as Address;
   const { proved } = await openLedger().wordsOf({ name: "Checkpoints", address: contract }, [rootSlot(reporter, 0n)]);
   const { nodes, ...inclusion } = proveLine(lines, index);

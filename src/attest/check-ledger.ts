@@ -1,11 +1,11 @@
 import type { Hex } from "viem";
 import { PimsError } from "../core/errors.ts";
+import { hasEnded } from "../ledger/baseline-end.ts";
 import { type Header, parseHeader } from "../ledger/block-header.ts";
 import { isInCheckpoint } from "../ledger/checkpoints.ts";
 import { rootSlot } from "../ledger/checkpoints-storage.ts";
 import { identityToHash } from "../ledger/identity.ts";
 import { readContract } from "../ledger/read-contract.ts";
-import { hasEnded } from "../ledger/registry-reads.ts";
 import { SharedNodes } from "../ledger/shared-nodes.ts";
 import { standingIn } from "../ledger/standing.ts";
 import { describeBlock } from "./block-text.ts";

@@ -9,7 +9,9 @@ import { approveBaseline, type Review } from "../ledger/approve.ts";
 import { revokeBaseline, supersedeBaseline } from "../ledger/revoke.ts";
 import { action } from "./command.ts";
 import { type LedgerOptions, place, withLedger } from "./ledger-place.ts";
-import { EXIT, printJson, printLine, say } from "./output.ts";
+import { printJson, printLine, say } from "./output.ts";
+import { awaited, Progress } from "./progress.ts";
+import { readAtJson, sayReadAt, sayWhetherShown } from "./read-at.ts";
 import { type SigningOptions, signingKey, withSigningKey } from "./signing-key.ts";
 
 interface Deciding extends LedgerOptions, SigningOptions {
@@ -34,20 +36,28 @@ export function addBaselineDecisions(baseline: Command): void {
           expect === undefined ? {} : { expected: { baseline: await readBaselineFile(expect), from: expect } };
         const key = await signingKey(options);
         let differences: string[] = [];
+        const progress = new Progress();
         const review = async (shown: Review): Promise<void> => {
+          progress.end();
           differences = shown.differences;
           showReview(shown);
           if (options.yes !== true && process.stdin.isTTY && process.stderr.isTTY) await askWhetherToSign();
+          progress.step("waiting until the signature is proved to be there");
         };
-        const done = await approveBaseline({ ...place(options), key, id, review, ...expected });
-        const { status, approvals, gas } = done;
+        const approving = { ...(await place(options)), key, id, review, ...expected };
+        progress.step("reading the ledger");
+        const done = await approveBaseline(approving).finally(() => progress.end());
+        const { status, approvals, gas, at } = done;
         if (options.json)
           printJson({
             ...{ schema: "pims.baseline-approve/v1", id, status, approvals, gas: Number(gas), differences },
-            ...summary(done.baseline),
+            ...{ ...summary(done.baseline), at: readAtJson(at) },
           });
-        else printLine(`${done.baseline.header.identity} ${status}, ${approvals} signatures`);
-        return EXIT.good;
+        else
+          printLine(
+            `${done.baseline.header.identity} ${status}${approvals === null ? "" : `, ${approvals} signatures`}`,
+          );
+        return sayWhetherShown(at);
       }),
     );
 
@@ -57,14 +67,13 @@ export function addBaselineDecisions(baseline: Command): void {
     .option("--json", "print one object (pims.baseline-revoke/v1)")
     .action(
       action(async (id: string, options: Deciding) => {
-        const { identity, gas } = await revokeBaseline({
-          ...place(options),
-          key: await signingKey(options),
-          id,
-        });
-        if (options.json) printJson({ schema: "pims.baseline-revoke/v1", id, identity, gas: Number(gas) });
-        else printLine(`${identity} revoked`);
-        return EXIT.good;
+        const key = await signingKey(options);
+        const revoking = revokeBaseline({ ...(await place(options)), key, id });
+        const { identity, gas, at } = await awaited("revoking it", revoking);
+        if (options.json)
+          printJson({ schema: "pims.baseline-revoke/v1", id, identity, gas: Number(gas), at: readAtJson(at) });
+        else printLine(`${identity} ${at === null ? "sent" : "revoked"}`);
+        return sayWhetherShown(at);
       }),
     );
 
@@ -76,26 +85,25 @@ export function addBaselineDecisions(baseline: Command): void {
     .option("--json", "print one object (pims.baseline-supersede/v1)")
     .action(
       action(async (id: string, options: Deciding & { by: string; overlap: string }) => {
-        const done = await supersedeBaseline({
-          ...place(options),
-          key: await signingKey(options),
-          id,
-          by: options.by,
-          overlapSeconds: Number(options.overlap) * 3600,
-        });
-        const until = rfc3339(Number(done.until) * 1000);
+        const key = await signingKey(options);
+        const { by } = options;
+        const overlapSeconds = Number(options.overlap) * 3600;
+        const superseding = supersedeBaseline({ ...(await place(options)), key, id, by, overlapSeconds });
+        const { identity, gas, at, ...done } = await awaited("superseding it", superseding);
+        const until = done.until === null ? null : rfc3339(Number(done.until) * 1000);
         if (options.json)
           printJson({
-            ...{ schema: "pims.baseline-supersede/v1", id, by: options.by, identity: done.identity, until },
-            gas: Number(done.gas),
+            ...{ schema: "pims.baseline-supersede/v1", id, by, identity, until, gas: Number(gas) },
+            at: readAtJson(at),
           });
-        else printLine(`${done.identity} ends at ${until}`);
-        return EXIT.good;
+        else printLine(`${identity} ${until === null ? "sent" : `ends at ${until}`}`);
+        return sayWhetherShown(at);
       }),
     );
 }
 
-function showReview({ proposed, approved, differences }: Review): void {
+function showReview({ proposed, approved, differences, at }: Review): void {
+  sayReadAt(at);
   const { name, identity, entries } = proposed.header;
   say(`pims: ${printable(name)}, ${identity}, ${entries} entries, root ${toHex(proposed.root)}`);
   if (approved === null) say("pims: nothing is approved for this image now");

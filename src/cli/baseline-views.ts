@@ -3,23 +3,23 @@ import { type BaselineChanges, COMPARED, type ComparedMember, compareBaselines, 
 import { readBaselineFile } from "../baseline/file.ts";
 import type { Baseline, BaselineEntry } from "../baseline/lines.ts";
 import { type JsonText, printable, toHex } from "../core/bytes.ts";
-import { PimsError } from "../core/errors.ts";
+import type { ReadAt } from "../ledger/proved-contract.ts";
 import { readBaseline, readProposedBaseline } from "../ledger/read-baseline.ts";
 import { colours as pc } from "./colours.ts";
 import { action } from "./command.ts";
 import { shortDigest } from "./describe.ts";
-import { DEFAULT_LEDGER } from "./ledger-place.ts";
+import { type LedgerOptions, place, withLedger } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say, table } from "./output.ts";
+import { awaited } from "./progress.ts";
+import { readAtJson, sayReadAt } from "./read-at.ts";
 
-interface ViewOptions {
-  ledger: string;
-  registry?: string;
+interface ViewOptions extends LedgerOptions {
   json?: boolean;
 }
 
 /** What a baseline says, and what another one says otherwise. */
 export function addBaselineViews(baseline: Command): void {
-  withPlace(baseline.command("show"))
+  withLedger(baseline.command("show"))
     .description("show a baseline: a file's, or the ledger's for an image identity or a proposal")
     .argument("<file|identity|proposal>", "a file, sha256:… or 0x…")
     .option("--json", "print one object (pims.baseline-show/v1)")
@@ -33,6 +33,7 @@ export function addBaselineViews(baseline: Command): void {
             schema: "pims.baseline-show/v1",
             ...summary(found.baseline),
             status: found.status,
+            at: readAtJson(found.at),
             lines: found.baseline.lines.map((line) => JSON.parse(line)),
           });
         else show(found.baseline, found.status);
@@ -40,7 +41,7 @@ export function addBaselineViews(baseline: Command): void {
       }),
     );
 
-  withPlace(baseline.command("diff"))
+  withLedger(baseline.command("diff"))
     .description("show what one baseline says otherwise than another, such as that of an image's last version")
     .argument("<before>", "a file, sha256:… or 0x…")
     .argument("<after>", "another one")
@@ -75,24 +76,28 @@ export function summary({ header, root }: Baseline): { identity: string; name: s
   return { identity: header.identity, name: header.name, entries: header.entries, root: toHex(root) };
 }
 
-function withPlace(command: Command): Command {
-  return command
-    .option("--ledger <url>", "JSON-RPC endpoint", DEFAULT_LEDGER)
-    .option("--registry <address>", "address of the registry");
+interface Found {
+  readonly baseline: Baseline;
+  readonly status: string;
+  /** Null for a file. */
+  readonly at: ReadAt | null;
 }
 
 /** Null, with a word about it, where the ledger has none that is approved. */
-async function find(which: string, options: ViewOptions): Promise<{ baseline: Baseline; status: string } | null> {
+async function find(which: string, options: ViewOptions): Promise<Found | null> {
   const onLedger = /^(sha256:[0-9a-f]{64}|0x[0-9a-f]{64})$/.test(which);
-  if (!onLedger) return { baseline: await readBaselineFile(which), status: "file" };
-  if (options.registry === undefined) throw new PimsError("usage", "to look at the ledger give --registry");
-  const at = { url: options.ledger, registry: options.registry };
+  if (!onLedger) return { baseline: await readBaselineFile(which), status: "file", at: null };
+  const registry = await place(options);
   if (which.startsWith("0x")) {
-    const { baseline, proposal } = await readProposedBaseline({ ...at, id: which });
-    return { baseline, status: proposal.status };
+    const reading = readProposedBaseline({ ...registry, id: which });
+    const { baseline, proposal, at } = await awaited("reading the ledger", reading);
+    sayReadAt(at);
+    return { baseline, status: proposal.status, at };
   }
-  const read = await readBaseline({ ...at, identity: which });
-  if (read.status === "approved") return { baseline: read.baseline, status: read.status };
+  const read = await awaited("reading the ledger", readBaseline({ ...registry, identity: which }));
+  const { status, at } = read;
+  sayReadAt(at);
+  if (status === "approved") return { baseline: read.baseline, status, at };
   say(`pims: the ledger has no approved baseline for ${printable(which)}`);
   return null;
 }

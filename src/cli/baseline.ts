@@ -10,6 +10,8 @@ import { addBaselineViews } from "./baseline-views.ts";
 import { action } from "./command.ts";
 import { type LedgerOptions, place, withLedger } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say, table } from "./output.ts";
+import { awaited } from "./progress.ts";
+import { readAtJson, sayReadAt, sayWhetherShown } from "./read-at.ts";
 import { type SigningOptions, signingKey, withSigningKey } from "./signing-key.ts";
 
 export function addBaseline(program: Command): void {
@@ -25,14 +27,18 @@ export function addBaseline(program: Command): void {
       action(async (file: string, options: LedgerOptions & SigningOptions & { json?: boolean }) => {
         const { lines } = await readBaselineFile(file);
         const key = await signingKey(options);
-        const { id, root, transactions, gas } = await proposeBaseline({ ...place(options), key, lines });
+        const proposing = { ...(await place(options)), key, lines };
+        const { id, root, transactions, gas, at } = await awaited("sending it", proposeBaseline(proposing));
         if (options.json)
-          printJson({ schema: "pims.baseline-publish/v1", id, root: toHex(root), transactions, gas: Number(gas) });
+          printJson({
+            ...{ schema: "pims.baseline-publish/v1", id, root: toHex(root), transactions, gas: Number(gas) },
+            at: readAtJson(at),
+          });
         else {
           printLine(id);
           say("pims: proposed; it is a baseline once enough publishers approve it: pims baseline approve");
         }
-        return EXIT.good;
+        return sayWhetherShown(at);
       }),
     );
 
@@ -43,8 +49,9 @@ export function addBaseline(program: Command): void {
     .option("--json", "print one object (pims.baseline-list/v1)")
     .action(
       action(async (options: LedgerOptions & { json?: boolean }) => {
-        const listed = await listBaselines(place(options));
-        if (options.json) printJson({ schema: "pims.baseline-list/v1", baselines: listed });
+        const { baselines: listed, at } = await awaited("reading the ledger", listBaselines(await place(options)));
+        sayReadAt(at);
+        if (options.json) printJson({ schema: "pims.baseline-list/v1", baselines: listed, at: readAtJson(at) });
         else if (listed.length === 0) printLine("the ledger has no baseline");
         else
           printLine(

@@ -1,14 +1,15 @@
 import type { Command } from "commander";
 import { printable } from "../core/bytes.ts";
+import { parseAddress } from "../ledger/address.ts";
 import { proveHost, readCheckpointFile } from "../ledger/checkpoint-file.ts";
 import { readCheckpoint } from "../ledger/checkpoints.ts";
-import { parseAddress } from "../ledger/deploy.ts";
+import { openLedger } from "../ledger/registry.ts";
 import { action } from "./command.ts";
-import { DEFAULT_LEDGER } from "./ledger-place.ts";
+import { type ChainOptions, chainPlace, withChain } from "./ledger-place.ts";
 import { EXIT, printJson, printLine } from "./output.ts";
+import { readAtJson, sayReadAt } from "./read-at.ts";
 
-interface Options {
-  ledger: string;
+interface Options extends ChainOptions {
   contract: string;
   reporter: string;
   host?: string;
@@ -17,11 +18,9 @@ interface Options {
 
 /** Whether what a verifier says it has said is what it said. */
 export function addCheckpoint(ledger: Command): void {
-  ledger
-    .command("checkpoint")
+  withChain(ledger.command("checkpoint"))
     .description("compare a checkpoint's lines, as the verifier kept them, with what it put on the ledger")
     .argument("<file>", "one of the files in the verifier's state folder, below checkpoints")
-    .option("--ledger <url>", "JSON-RPC endpoint", DEFAULT_LEDGER)
     .requiredOption("--contract <address>", "address of the contract for checkpoints")
     .requiredOption("--reporter <address>", "address of the verifier's key")
     .option("--host <host>", "show this host's line, with its inclusion proof in --json")
@@ -31,14 +30,23 @@ export function addCheckpoint(ledger: Command): void {
       "\nExit status: 0 it is the same, 1 failed, 2 it is not what the ledger has, 3 the ledger has none",
     )
     .action(
-      action(async (path: string, { ledger: url, contract, reporter, host, json }: Options) => {
+      action(async (path: string, { contract, reporter, host, json, ...options }: Options) => {
         const file = await readCheckpointFile(path);
-        const kept = await readCheckpoint({ url, address: contract }, parseAddress(reporter), file.number);
+        const address = parseAddress(contract);
+        const ledger = openLedger({ ...(await chainPlace(options)), registry: address });
+        const at = await ledger.contract("Checkpoints", address);
+        const kept = await readCheckpoint(at, parseAddress(reporter), file.number);
         const proof = host === undefined ? null : proveHost(file, host);
         const status = kept === null ? "missing" : kept === file.root ? "same" : "other";
         const { number, time, root } = file;
+        sayReadAt(at);
         if (json)
-          printJson({ ...{ schema: "pims.ledger-checkpoint/v1", status, number: `${number}`, time }, root, proof });
+          printJson({
+            ...{ schema: "pims.ledger-checkpoint/v1", status, number: `${number}`, time },
+            root,
+            proof,
+            at: readAtJson(at),
+          });
         else {
           printLine(`checkpoint ${number} of ${printable(time)}: ${TEXTS[status]}`);
           if (proof !== null) printLine(printable(proof.line));

@@ -1,9 +1,13 @@
 import type { Command } from "commander";
 import { PimsError } from "../core/errors.ts";
-import { changePublishers, type MotionSigned, readPublishers, retireRegistry } from "../ledger/governance.ts";
+import { changePublishers, type MotionSigned, retireRegistry } from "../ledger/governance.ts";
+import { openRegistry } from "../ledger/registry.ts";
+import { readGovernance } from "../ledger/registry-reads.ts";
 import { action } from "./command.ts";
 import { type LedgerOptions, place, withLedger } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say } from "./output.ts";
+import { awaited } from "./progress.ts";
+import { readAtJson, sayReadAt, sayWhetherShown } from "./read-at.ts";
 import { type SigningOptions, signingKey, withSigningKey } from "./signing-key.ts";
 
 /** What only a quorum of publishers changes. */
@@ -16,17 +20,25 @@ export function addGovernance(ledger: Command): void {
     .action(
       action(async (options: LedgerOptions & Change) => {
         const signed = await signChange(options);
-        const { publishers, quorum, epoch, successor } = await readPublishers(place(options));
+        const at = await openRegistry(await place(options));
+        const { publishers, quorum, epoch, successor } = await readGovernance(at);
         if (options.json) {
           const motion = signed === null ? null : { signatures: signed.signatures, gas: Number(signed.gas) };
-          printJson({ schema: "pims.ledger-publishers/v1", publishers, quorum, epoch, successor, motion });
-          return EXIT.good;
+          printJson({
+            ...{ schema: "pims.ledger-publishers/v1", publishers, quorum, epoch, successor, motion },
+            at: readAtJson(at),
+          });
+          return signed === null ? EXIT.good : sayWhetherShown(signed.at);
         }
         for (const publisher of publishers) printLine(publisher);
         say(`pims: ${quorum} of ${publishers.length} must sign`);
         if (successor !== null) say(`pims: this registry takes no proposals any more, ${successor} does`);
-        if (signed !== null) sayMotion(signed);
-        return EXIT.good;
+        if (signed === null) {
+          sayReadAt(at);
+          return EXIT.good;
+        }
+        sayMotion(signed);
+        return sayWhetherShown(signed.at);
       }),
     );
 
@@ -36,12 +48,17 @@ export function addGovernance(ledger: Command): void {
     .option("--json", "print one object (pims.ledger-retire/v1)")
     .action(
       action(async (successor: string, options: LedgerOptions & SigningOptions & { json?: boolean }) => {
-        const signed = await retireRegistry({ ...place(options), key: await signingKey(options), successor });
-        const { signatures, quorum, gas } = signed;
+        const key = await signingKey(options);
+        const signing = retireRegistry({ ...(await place(options)), key, successor });
+        const signed = await awaited("signing it", signing);
+        const { signatures, quorum, gas, at } = signed;
         if (options.json)
-          printJson({ schema: "pims.ledger-retire/v1", successor, signatures, quorum, gas: Number(gas) });
+          printJson({
+            ...{ schema: "pims.ledger-retire/v1", successor, signatures, quorum, gas: Number(gas) },
+            at: readAtJson(at),
+          });
         else sayMotion(signed);
-        return EXIT.good;
+        return sayWhetherShown(at);
       }),
     );
 }
@@ -57,15 +74,13 @@ async function signChange(options: LedgerOptions & Change): Promise<MotionSigned
   if (set === undefined && quorum === undefined) return null;
   if (set === undefined || quorum === undefined)
     throw new PimsError("usage", "other publishers are signed for with --set and --quorum together");
-  return changePublishers({
-    ...place(options),
-    key: await signingKey(options),
-    publishers: set,
-    quorum: Number(quorum),
-  });
+  const key = await signingKey(options);
+  const change = { ...(await place(options)), key, publishers: set, quorum: Number(quorum) };
+  return awaited("signing it", changePublishers(change));
 }
 
 function sayMotion({ signatures, quorum }: MotionSigned): void {
+  if (signatures === null) return;
   say(
     signatures >= quorum
       ? "pims: signed, and in force"

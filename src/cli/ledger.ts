@@ -7,13 +7,13 @@ import { generateKeyFile, readPassphraseFile } from "../ledger/keys.ts";
 import { action, untilSignal } from "./command.ts";
 import { addCheckpoint } from "./ledger-checkpoint.ts";
 import { addGovernance } from "./ledger-governance.ts";
-import { DEFAULT_LEDGER } from "./ledger-place.ts";
+import { type ChainOptions, chainPlace, withChain } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say } from "./output.ts";
 import { askNewPassphrase } from "./passphrase.ts";
+import { awaited } from "./progress.ts";
 import { type SigningOptions, signingKey, withSigningKey } from "./signing-key.ts";
 
-interface Deploying extends SigningOptions {
-  ledger: string;
+interface Deploying extends SigningOptions, ChainOptions {
   contract: string;
   publisher?: string[];
   quorum: string;
@@ -65,16 +65,15 @@ export function addLedger(program: Command): void {
         return EXIT.good;
       }),
     );
-  withSigningKey(ledger.command("deploy"), "the deployer's key, which gets no right by it")
+  withSigningKey(withChain(ledger.command("deploy")), "the deployer's key, which gets no right by it")
     .description("deploy a contract: the registry of baselines with its first publishers, or one of the others")
-    .option("--ledger <url>", "JSON-RPC endpoint", DEFAULT_LEDGER)
     .option("--contract <name>", "registry, hosts or checkpoints", "registry")
     .option("--publisher <address...>", "addresses of the registry's publishers")
     .option("--quorum <number>", "how many of them must sign a baseline, at least 2", "2")
     .option("--json", "print one object (pims.ledger-deploy/v1)")
     .action(
       action(async (options: Deploying) => {
-        const deployed = await deploy(options);
+        const deployed = await awaited("deploying it", deploy(options));
         const block = Number(deployed.block);
         if (options.json)
           printJson({
@@ -94,13 +93,14 @@ const OTHERS = new Map([
   ["checkpoints", "Checkpoints"],
 ] as const);
 
-async function deploy({ ledger: url, contract, publisher, quorum, ...key }: Deploying) {
+async function deploy({ contract, publisher, quorum, ...options }: Deploying) {
   const other = OTHERS.get(contract as "hosts" | "checkpoints");
   if (contract !== "registry" && other === undefined)
     throw new PimsError("usage", "a contract is registry, hosts or checkpoints");
   if ((other === undefined) !== (publisher !== undefined))
     throw new PimsError("usage", "the registry is deployed with --publisher, the other contracts without");
-  const payer = { url, deployerKey: await signingKey(key) };
+  const deployerKey = await signingKey(options);
+  const payer = { ...(await chainPlace(options)), deployerKey };
   if (other !== undefined) return deployContract(other, payer);
   return deployRegistry({ ...payer, publishers: publisher ?? [], quorum: Number(quorum) });
 }

@@ -36,3 +36,14 @@ export class Progress {
     this.#stream.write(`\r\u001b[K${`${this.#text} … ${seconds} s`.slice(0, (this.#stream.columns || 80) - 1)}`);
   }
 }
+
+/** Waits for one thing. */
+export async function awaited<T>(text: string, work: Promise<T>): Promise<T> {
+  const progress = new Progress();
+  progress.step(text);
+  try {
+    return await work;
+  } finally {
+    progress.end();
+  }
+}

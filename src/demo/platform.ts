@@ -138,7 +138,7 @@ export class Platform {
     const [publisher] = this.#publishers ?? notYet("chain");
     const found = await readBaseline({ ...this.ledger, identity });
     if (found.status !== "approved") throw new PimsError("demo-failed", "there is nothing to revoke");
-    await revokeBaseline({ ...this.ledger, key: publisher, id: found.id });
+    await revokeBaseline({ ...this.ledger, key: publisher, id: found.proposal.id });
   }
 
   async startVerifier(): Promise<void> {

@@ -73,8 +73,8 @@ test("what was acknowledged survives kill -9, and nothing is left running", asyn
 
   const chain = await start(t, folder);
   assert.deepEqual(await openRpc(chain.url).call("eth_getBlockByNumber", ["latest", false]), before);
-  const read = await readBaseline({ url: chain.url, registry, identity: testIdentity("kept"), chainId: chain.chainId });
-  assert.ok(read.status === "approved" && read.id === id);
+  const read = await readBaseline({ url: chain.url, registry, identity: testIdentity("kept") });
+  assert.ok(read.status === "approved" && read.proposal.id === id);
 });
 
 test("refused transactions leave no trace in what is replayed", async (t) => {
@@ -127,7 +127,7 @@ test("a torn last line is cut, wherever it was torn; the chain goes on from ther
       const place = { url: chain.url, registry };
       const read = await readBaseline({ ...place, identity: testIdentity("kept") });
       assert.ok(read.status === "proposed", "the approval was the last line");
-      await testActions(place).approve(b, read.id);
+      await testActions(place).approve(b, read.proposal.id);
       await testActions(place).propose(a, testLines(`after ${length}`, 1));
     } finally {
       await chain.stop();

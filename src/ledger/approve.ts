@@ -2,14 +2,15 @@ import { encodeFunctionData } from "viem";
 import { differencesFrom } from "../baseline/difference.ts";
 import type { Baseline } from "../baseline/format.ts";
 import { PimsError } from "../core/errors.ts";
+import { hasEnded } from "./baseline-end.ts";
 import { parseProposalId } from "./identity.ts";
 import type { LedgerKey } from "./keys.ts";
-import { type Proposal, requireProposal } from "./proposal.ts";
-import { rebuildBaseline } from "./rebuild.ts";
-import { openRegistry, type Registry, type RegistryPlace } from "./registry.ts";
+import { requireProposal } from "./proposal.ts";
+import { type ReadAt, sendTo } from "./proved-contract.ts";
+import { openLedger, type RegistryPlace } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
-import { hasEnded, readBaselineOf } from "./registry-reads.ts";
-import { sendTransaction } from "./send.ts";
+import { hasSigned, readLast } from "./registry-reads.ts";
+import { settleRegistry } from "./settle.ts";
 
 export interface Approving extends RegistryPlace {
   /** A publisher's who has not signed for the proposal yet. */
@@ -29,43 +30,53 @@ export interface Review {
   approved: Baseline | null;
   /** How the proposed one differs from that, a sentence each; empty without an approved one. */
   differences: string[];
+  /** Where all of it was proved. */
+  at: ReadAt;
 }
 
 export interface Approved {
-  /** Whether the quorum is reached: the proposal is the baseline of its identity now. */
-  status: "approved" | "proposed";
-  approvals: number;
+  /**
+   * `approved`: the quorum is reached, the proposal is the baseline of its identity now. `sent`: the signature is not
+   * proved to be there yet, only an endpoint says that it is.
+   */
+  status: "approved" | "proposed" | "sent";
+  approvals: number | null;
   baseline: Baseline;
   gas: bigint;
+  /** Where the signature was proved to be there. */
+  at: ReadAt | null;
 }
 
 /**
- * Rebuilds the proposed baseline from the chain's own data, checks it against the id, and only then signs for it.
+ * Rebuilds the proposed baseline from the chain's own data, checks it against the id, and only then signs for it. What is
+ * shown is proved, and so is that the chain that is signed for has it.
  * Throws `baseline-altered`, `baseline-differs`, `ledger-refused`, `ledger-unreachable`, `ledger-unverified`.
  */
 export async function approveBaseline({ key, id, expected, review, ...place }: Approving): Promise<Approved> {
-  const registry = await openRegistry(place);
+  const ledger = openLedger(place);
+  const registry = await ledger.contract("BaselineRegistry");
   const proposal = await requireProposal(registry, parseProposalId(id));
-  const baseline = await rebuildBaseline(registry, proposal);
-  const differences = expected === undefined ? [] : differencesFrom(expected.baseline, baseline);
+  const proposed = await ledger.baselineOf(proposal);
+  const differences = expected === undefined ? [] : differencesFrom(expected.baseline, proposed);
   if (differences.length > 0) {
     const text = `the proposed baseline is not the one in ${expected!.from}: ${differences.join("; ")}`;
     throw new PimsError("baseline-differs", text, { hint: "find out why before anybody signs" });
   }
-  if (review !== undefined) await review(await compare(registry, proposal, baseline));
+  const [last] = await readLast(registry, [proposal.identity]);
+  const stands = last?.status === "approved" && !hasEnded(last.proposal.until);
+  const approved = stands ? await ledger.baselineOf(last.proposal) : null;
+  await review?.({
+    ...{ proposed, approved, at: registry },
+    differences: approved === null ? [] : differencesFrom(approved, proposed),
+  });
   const data = encodeFunctionData({ abi, functionName: "approve", args: [proposal.id] });
-  const { gasUsed } = await sendTransaction(registry.rpc, registry.chainId, key, { to: registry.address, data });
-  const after = await requireProposal(await openRegistry(place), proposal.id);
-  return { status: statusAfter(after), approvals: after.approvals, baseline, gas: gasUsed };
-}
-
-async function compare(registry: Registry, { identity }: Proposal, proposed: Baseline): Promise<Review> {
-  const { status, id, until } = await readBaselineOf(registry, identity);
-  if (status !== "approved" || hasEnded(until)) return { proposed, approved: null, differences: [] };
-  const approved = await rebuildBaseline(registry, await requireProposal(registry, id));
-  return { proposed, approved, differences: differencesFrom(approved, proposed) };
-}
-
-function statusAfter({ status }: Proposal): "approved" | "proposed" {
-  return status === "proposed" ? "proposed" : "approved";
+  const { gasUsed: gas } = await sendTo(registry, key, data);
+  const settled = await settleRegistry(
+    ledger,
+    async (now) => ((await hasSigned(now, proposal.id, key.address)) ? requireProposal(now, proposal.id) : null),
+    place,
+  );
+  if (settled === null) return { status: "sent", approvals: null, baseline: proposed, gas, at: null };
+  const { approvals, status } = settled.shown;
+  return { status: status === "proposed" ? status : "approved", approvals, baseline: proposed, gas, at: settled.at };
 }

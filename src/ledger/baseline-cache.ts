@@ -3,6 +3,7 @@ import { bytesEqual, fromHex, toHex } from "../core/bytes.ts";
 import { type Clock, rfc3339, systemClock } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import { Recent } from "../core/recent.ts";
+import { hasEnded } from "./baseline-end.ts";
 import { HOLD_MS, type LedgerConfig } from "./config.ts";
 import { type FollowedStore, followedInMemory } from "./followed-chain.ts";
 import { type HeightStore, heightsInMemory } from "./ledger-height.ts";
@@ -10,7 +11,6 @@ import type { LedgerView } from "./ledger-view.ts";
 import type { Proposal } from "./proposal.ts";
 import { ProvedLedger } from "./proved-ledger.ts";
 import type { ProvedState } from "./proved-state.ts";
-import { hasEnded } from "./registry-reads.ts";
 
 /** A copy of a baseline's lines, with the root that they had when they were copied. Neither is believed when read. */
 export interface BaselineCopy {

@@ -1,11 +1,11 @@
-import { type Address, decodeFunctionResult, encodeFunctionData, type Hex } from "viem";
+import { type Address, encodeFunctionData, type Hex, hexToBigInt } from "viem";
 import { inclusionProof, isIncluded, merkleRoot } from "../baseline/merkle.ts";
 import { fromHex, toHex } from "../core/bytes.ts";
 import { checkpointsAbi as abi } from "./checkpoints-abi.ts";
-import { type Contract, type ContractPlace, callContract, openContract } from "./contract.ts";
+import { countSlot, rootSlot } from "./checkpoints-storage.ts";
+import { zeroHash } from "./identity.ts";
 import type { LedgerKey } from "./keys.ts";
-import { garbage } from "./rpc.ts";
-import { sendTransaction } from "./send.ts";
+import { type ProvedContract, sendTo } from "./proved-contract.ts";
 
 /** The root of a checkpoint's lines, as the contract keeps it: RFC 9162, SHA-256, a leaf is the exact bytes of a line. */
 export function checkpointRoot(lines: readonly string[]): Hex {
@@ -32,20 +32,16 @@ export function isInCheckpoint({ line, index, size, nodes }: CheckpointProof, ro
   return isIncluded({ leaf: Buffer.from(line), index, size, proof, root: fromHex(root.slice(2)) });
 }
 
-/** The number of a reporter's next checkpoint, by the endpoint's word. */
-export async function nextCheckpoint(place: ContractPlace, reporter: Address): Promise<bigint> {
-  const contract: Contract = await openContract("Checkpoints", place);
-  const data = await callContract(contract, encodeFunctionData({ abi, functionName: "count", args: [reporter] }));
-  return decoded(place, () => decodeFunctionResult({ abi, functionName: "count", data }));
+/** The number of a reporter's next checkpoint: how many there are. */
+export async function nextCheckpoint(contract: ProvedContract, reporter: Address): Promise<bigint> {
+  const [count] = await contract.words([countSlot(reporter)]);
+  return hexToBigInt(count!);
 }
 
-/** The root of a reporter's checkpoint, null when there is none of that number; by the endpoint's word. */
-export async function readCheckpoint(place: ContractPlace, reporter: Address, number: bigint): Promise<Hex | null> {
-  const contract: Contract = await openContract("Checkpoints", place);
-  const args = [reporter, number] as const;
-  const data = await callContract(contract, encodeFunctionData({ abi, functionName: "rootOf", args }));
-  const root = decoded(place, () => decodeFunctionResult({ abi, functionName: "rootOf", data }));
-  return /^0x0+$/.test(root) ? null : root;
+/** The root of a reporter's checkpoint, null when there is none of that number. */
+export async function readCheckpoint(contract: ProvedContract, reporter: Address, number: bigint): Promise<Hex | null> {
+  const [root] = await contract.words([rootSlot(reporter, number)]);
+  return root === zeroHash ? null : root!;
 }
 
 /**
@@ -53,19 +49,10 @@ export async function readCheckpoint(place: ContractPlace, reporter: Address, nu
  * Throws `ledger-refused`, `ledger-unreachable`, `ledger-unverified`.
  */
 export async function sendCheckpoint(
-  place: ContractPlace & { key: LedgerKey; number: bigint; root: Hex },
+  contract: ProvedContract,
+  { key, number, root }: { key: LedgerKey; number: bigint; root: Hex },
 ): Promise<{ block: bigint; gas: bigint }> {
-  const { key, number, root, ...at } = place;
-  const { rpc, chainId, address } = await openContract("Checkpoints", at);
   const data = encodeFunctionData({ abi, functionName: "checkpoint", args: [number, root] });
-  const { blockNumber, gasUsed } = await sendTransaction(rpc, chainId, key, { to: address, data });
+  const { blockNumber, gasUsed } = await sendTo(contract, key, data);
   return { block: blockNumber, gas: gasUsed };
-}
-
-function decoded<T>({ url }: ContractPlace, decode: () => T): T {
-  try {
-    return decode();
-  } catch (error) {
-    throw garbage(url, "malformed result of a call", error);
-  }
 }

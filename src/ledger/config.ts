@@ -98,18 +98,29 @@ export function isSealed({ validators, clique }: { validators?: unknown; clique?
 }
 
 /** Where a verifier says at each interval what it has proved, and by which key. */
-export const checkpointsSchema = z.strictObject({
-  /** Address of the Checkpoints contract, on the chain of `ledger`. */
-  contract: addressSchema,
-  /** Address of the HostRegistry contract. */
-  hosts: addressSchema.optional(),
-  /** Encrypted key file. */
-  key: z.string(),
-  passphraseFile: z.string(),
-  intervalMs: z.int().min(1000).default(60_000),
-  /** How many checkpoints' lines are kept. */
-  keep: z.int().min(1).max(1_000_000).default(1440),
-});
+export const checkpointsSchema = z
+  .strictObject({
+    /** Address of the Checkpoints contract, on the chain of `ledger`. */
+    contract: addressSchema,
+    /** Address of the HostRegistry contract. */
+    hosts: addressSchema.optional(),
+    /** Encrypted key file. */
+    key: z.string().optional(),
+    passphraseFile: z.string().optional(),
+    /** Instead of them a signer that keeps the key (JSON-RPC eth_signTransaction), and the key's address. */
+    signer: endpointSchema.optional(),
+    from: addressSchema.optional(),
+    intervalMs: z.int().min(1000).default(60_000),
+    /** How many checkpoints' lines are kept. */
+    keep: z.int().min(1).max(1_000_000).default(1440),
+  })
+  .refine(
+    ({ key, passphraseFile, signer, from }) =>
+      key === undefined
+        ? passphraseFile === undefined && signer !== undefined && from !== undefined
+        : passphraseFile !== undefined && signer === undefined && from === undefined,
+    "who signs is 'key' with 'passphraseFile', or 'signer' with 'from'",
+  );
 
 /** What to say at a start to who configured one endpoint only; undefined with several, and where seals prove the block. */
 export function singleEndpointNotice(config: LedgerConfig): string | undefined {

@@ -1,19 +1,22 @@
-import { type Address, encodeDeployData, getAddress, type Hex, isAddress } from "viem";
-import { printable } from "../core/bytes.ts";
+import { type Address, encodeDeployData, type Hex } from "viem";
 import { PimsError } from "../core/errors.ts";
+import { inRisingOrder, parseAddress } from "./address.ts";
 import { artifactOf, type ContractName } from "./artifact.ts";
-import { openContract } from "./contract.ts";
 import type { LedgerKey } from "./keys.ts";
+import type { ProvedContract } from "./proved-contract.ts";
+import { openLedger, type RegistryPlace } from "./registry.ts";
 import { registryAbi } from "./registry-abi.ts";
+import { readGovernance } from "./registry-reads.ts";
+import { governanceSlot } from "./registry-storage.ts";
 import { garbage, openRpc } from "./rpc.ts";
 import { callQuantity } from "./rpc-values.ts";
 import { sendTransaction } from "./send.ts";
+import { settle } from "./settle.ts";
 
-export interface Payer {
-  url: string;
+/** Whose word on the chain counts, and who pays. */
+export interface Payer extends Omit<RegistryPlace, "registry"> {
   /** Pays for the deployment; gets no right by it, and cannot be a publisher. */
   deployerKey: LedgerKey;
-  timeoutMs?: number;
 }
 
 export interface Deployment extends Payer {
@@ -22,47 +25,59 @@ export interface Deployment extends Payer {
   quorum: number;
 }
 
-/** Deploys a registry with its first publishers and their quorum. Throws `ledger-refused`, `ledger-unreachable`. */
-export async function deployRegistry(
-  deployment: Deployment,
-): Promise<{ address: Address; block: bigint; gas: bigint }> {
-  const { url, deployerKey, quorum, timeoutMs } = deployment;
-  const publishers = inRisingOrder(deployment.publishers);
-  const data = encodeDeployData({
-    abi: registryAbi,
-    bytecode: artifactOf("BaselineRegistry").bytecode,
-    args: [publishers, quorum],
+export interface Deployed {
+  address: Address;
+  block: bigint;
+  gas: bigint;
+}
+
+/**
+ * Deploys a registry with its first publishers and their quorum, and proves that these are its. Throws `ledger-refused`,
+ * `ledger-unreachable`, `ledger-unverified`.
+ */
+export async function deployRegistry({ publishers, quorum, ...payer }: Deployment): Promise<Deployed> {
+  const wanted = inRisingOrder(publishers);
+  const { bytecode } = artifactOf("BaselineRegistry");
+  const data = encodeDeployData({ abi: registryAbi, bytecode, args: [wanted, quorum] });
+  return deploy("BaselineRegistry", data, payer, async (contract) => {
+    const governance = await readGovernance(contract);
+    return governance.quorum === quorum && governance.publishers.join() === wanted.join();
   });
-  return deploy("BaselineRegistry", data, { url, deployerKey, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
 }
 
-/** Deploys one of the contracts that know no rights, only who wrote what. Throws `ledger-refused`, `ledger-unreachable`. */
-export function deployContract(
-  name: Exclude<ContractName, "BaselineRegistry">,
-  payer: Payer,
-): Promise<{ address: Address; block: bigint; gas: bigint }> {
-  return deploy(name, artifactOf(name).bytecode, payer);
+/** Deploys one of the contracts that know no rights, only who wrote what. Throws as `deployRegistry`. */
+export function deployContract(name: Exclude<ContractName, "BaselineRegistry">, payer: Payer): Promise<Deployed> {
+  return deploy(name, artifactOf(name).bytecode, payer, async (contract) => {
+    await contract.words([governanceSlot]);
+    return true;
+  });
 }
 
-async function deploy(name: ContractName, data: Hex, { url, deployerKey, timeoutMs }: Payer) {
-  const rpc = openRpc(url, timeoutMs);
+/** `isIt`: whether what stands at the address that an endpoint gave is what was deployed. */
+async function deploy(
+  name: ContractName,
+  data: Hex,
+  { deployerKey, ...place }: Payer,
+  isIt: (contract: ProvedContract) => Promise<boolean>,
+): Promise<Deployed> {
+  // Nothing can be agreed on yet: a fresh embedded chain has only the block that it begins with, whose header has no known form.
+  const rpc = openRpc(place.url, place.timeoutMs);
   const chainId = await callQuantity(rpc, "eth_chainId", []);
-  const receipt = await sendTransaction(rpc, chainId, deployerKey, { data });
-  if (!receipt.contractAddress) throw garbage(url, "a deployment without an address");
-  const address = getAddress(receipt.contractAddress);
-  await openContract(name, { url, address, chainId, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
-  return { address, block: receipt.blockNumber, gas: receipt.gasUsed };
-}
-
-/** Addresses as the registry takes them: any order of them is one motion. Throws `address-malformed`. */
-export function inRisingOrder(addresses: readonly string[]): Address[] {
-  return addresses.map(parseAddress).sort((a, b) => (BigInt(a) < BigInt(b) ? -1 : 1));
-}
-
-/** Throws `address-malformed`. */
-export function parseAddress(text: string): Address {
-  if (isAddress(text, { strict: false })) return getAddress(text);
-  throw new PimsError("address-malformed", `${printable(text.slice(0, 100))} is not an address`, {
-    hint: "an address is 0x followed by 40 hexadecimal digits",
-  });
+  const receipt = await sendTransaction(rpc, chainId, deployerKey, { data }, place.depth);
+  if (!receipt.contractAddress) throw garbage(rpc.url, "a deployment without an address");
+  const address = parseAddress(receipt.contractAddress);
+  const ledger = openLedger({ ...place, registry: address });
+  const shown = await settle(
+    () => ledger.contract(name, address, { newer: true }),
+    async (contract) => (contract.chainId === chainId && (await isIt(contract))) || null,
+    place,
+  );
+  if (shown !== null) return { address, block: receipt.blockNumber, gas: receipt.gasUsed };
+  throw new PimsError(
+    "ledger-unverified",
+    `the contract that ${rpc.name} has at ${address} is not proved to be there`,
+    {
+      hint: "look whether the ledger's endpoints take part in one chain, and deploy again",
+    },
+  );
 }

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { encodeFunctionData, keccak256, toBytes } from "viem";
+import { inRisingOrder } from "./address.ts";
 import { approveBaseline } from "./approve.ts";
-import { deployContract, deployRegistry, inRisingOrder } from "./deploy.ts";
-import { changePublishers, readPublishers, retireRegistry } from "./governance.ts";
+import { deployContract, deployRegistry } from "./deploy.ts";
+import { changePublishers, retireRegistry } from "./governance.ts";
 import type { LedgerKey } from "./keys.ts";
+import { openRegistry } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
+import { readGovernance } from "./registry-reads.ts";
 import { revokeBaseline } from "./revoke.ts";
 import { reverts, startTestLedger, testActions, testLines } from "./testing.ts";
 
@@ -30,13 +33,13 @@ test("publishers change by their own quorum only, and what was signed before cou
     await assert.rejects(change(key, [a, b, d], 2), reverts("AccessControlUnauthorizedAccount"));
   await change(b, [a, b, d], 3); // another quorum is another motion
   await change(b, [b, c, d], 2); // and so is another set of as many
-  const before = await readPublishers(place);
+  const before = await readGovernance(await openRegistry(place));
   assert.deepEqual(
     [before.epoch, before.quorum, before.publishers],
     [0, 2, inRisingOrder([a.address, b.address, c.address])],
   );
   assert.equal((await change(c, [a, b, d], 2)).signatures, 2);
-  const now = await readPublishers(place);
+  const now = await readGovernance(await openRegistry(place));
   assert.deepEqual([now.epoch, now.quorum, now.publishers], [1, 2, inRisingOrder([a.address, b.address, d.address])]);
 
   await assert.rejects(actions.approve(b, open.id), reverts("NotOpen"));
@@ -48,7 +51,7 @@ test("publishers change by their own quorum only, and what was signed before cou
   assert.notEqual(anew.id, open.id);
   assert.equal((await actions.approve(a, anew.id)).status, "approved");
   await change(a, [a, b, d], 3); // the signature that b gave for this in epoch 0 has lapsed
-  assert.equal((await readPublishers(place)).epoch, 1);
+  assert.equal((await readGovernance(await openRegistry(place))).epoch, 1);
 });
 
 test("no motion leaves less than two of at least two, a stranger twice, or nobody", async (t) => {
@@ -96,11 +99,11 @@ test("a registry gives way to a successor by quorum, once; then nothing is appro
   await assert.rejects(retire(a, next.address), reverts("AlreadySigned"));
   const { address: other } = await deployContract("Checkpoints", { url: chain.url, deployerKey: deployer });
   await retire(b, other); // another successor is another motion
-  assert.equal((await readPublishers(place)).successor, null);
+  assert.equal((await readGovernance(await openRegistry(place))).successor, null);
   assert.equal((await approveBaseline({ ...place, key: c, id: open.id })).status, "approved", "it is not retired yet");
   const late = await actions.propose(a, testLines("late", 1));
   await retire(c, next.address);
-  assert.equal((await readPublishers(place)).successor, next.address);
+  assert.equal((await readGovernance(await openRegistry(place))).successor, next.address);
   await assert.rejects(actions.propose(a, testLines("more", 1)), reverts("IsRetired"));
   await assert.rejects(actions.approve(b, late.id), reverts("NotOpen"));
   await assert.rejects(retire(a, next.address), reverts("IsRetired"));

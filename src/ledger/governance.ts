@@ -1,34 +1,20 @@
-import { type Address, encodeFunctionData, type Hex, zeroAddress } from "viem";
-import { inRisingOrder, parseAddress } from "./deploy.ts";
+import { type Address, encodeAbiParameters, encodeFunctionData, type Hex, keccak256, parseAbiParameters } from "viem";
+import { inRisingOrder, parseAddress } from "./address.ts";
 import type { LedgerKey } from "./keys.ts";
-import { callRegistry, openRegistry, type Registry, type RegistryPlace } from "./registry.ts";
+import { type ReadAt, sendTo } from "./proved-contract.ts";
+import { openLedger, type Registry, type RegistryPlace } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
-import { readEpoch, readGovernance, readSignatures } from "./registry-reads.ts";
-import { sendTransaction } from "./send.ts";
-
-/** Who may publish, by the endpoint's word. */
-export interface Governance {
-  publishers: readonly Address[];
-  quorum: number;
-  /** How often publishers or successor were changed. */
-  epoch: number;
-  /** The contract that took this one's place. */
-  successor: Address | null;
-}
-
-/** Throws as `openRegistry`. */
-export async function readPublishers(place: RegistryPlace): Promise<Governance> {
-  const registry = await openRegistry(place);
-  const { publishers, quorum, successor } = await readGovernance(registry);
-  const epoch = await readEpoch(registry);
-  return { publishers, quorum, epoch, successor: successor === zeroAddress ? null : successor };
-}
+import { hasSigned, readGovernance, readSignatures } from "./registry-reads.ts";
+import { settleRegistry } from "./settle.ts";
 
 /** A publisher's signature for a motion. It is in force once `quorum` publishers have signed for the very same one. */
 export interface MotionSigned {
-  signatures: number;
+  /** Null: an endpoint says that it was sent, the proved state does not show it yet. */
+  signatures: number | null;
   quorum: number;
   gas: bigint;
+  /** Where the signature was proved to be there. */
+  at: ReadAt | null;
 }
 
 export interface PublisherChange extends RegistryPlace {
@@ -39,17 +25,18 @@ export interface PublisherChange extends RegistryPlace {
   quorum: number;
 }
 
+const changeParameters = parseAbiParameters("string, uint256, address, uint32, address[], uint32");
+const retirementParameters = parseAbiParameters("string, uint256, address, uint32, address");
+
 /**
  * Signs for another set of publishers and their quorum. Once in force every open proposal is outdated, and what removed
  * publishers had signed counts no more. Throws `address-malformed`, `ledger-refused`, `ledger-unreachable`.
  */
 export function changePublishers({ key, publishers, quorum, ...place }: PublisherChange): Promise<MotionSigned> {
   const args = [inRisingOrder(publishers), quorum] as const;
-  return sign(
-    place,
-    key,
-    encodeFunctionData({ abi, functionName: "changeId", args }),
-    encodeFunctionData({ abi, functionName: "changePublishers", args }),
+  const data = encodeFunctionData({ abi, functionName: "changePublishers", args });
+  return sign(place, key, data, ({ chainId, address }, epoch) =>
+    encodeAbiParameters(changeParameters, ["changePublishers", chainId, address, epoch, ...args]),
   );
 }
 
@@ -61,19 +48,29 @@ export interface Retirement extends RegistryPlace {
 
 /** Signs for giving way to another contract: then nothing is proposed or approved here any more. Throws as above. */
 export async function retireRegistry({ key, successor, ...place }: Retirement): Promise<MotionSigned> {
-  const args = [parseAddress(successor)] as const;
-  return sign(
-    place,
-    key,
-    encodeFunctionData({ abi, functionName: "retirementId", args }),
-    encodeFunctionData({ abi, functionName: "retire", args }),
+  const to: Address = parseAddress(successor);
+  const data = encodeFunctionData({ abi, functionName: "retire", args: [to] });
+  return sign(place, key, data, ({ chainId, address }, epoch) =>
+    encodeAbiParameters(retirementParameters, ["retire", chainId, address, epoch, to]),
   );
 }
 
-async function sign(place: RegistryPlace, key: LedgerKey, askId: Hex, data: Hex): Promise<MotionSigned> {
-  const registry: Registry = await openRegistry(place);
-  const motion = await callRegistry(registry, askId);
-  const { quorum } = await readGovernance(registry);
-  const { gasUsed } = await sendTransaction(registry.rpc, registry.chainId, key, { to: registry.address, data });
-  return { signatures: await readSignatures(await openRegistry(place), motion), quorum, gas: gasUsed };
+/** `motion`: what the contract hashes to the motion's id (`changeId` and `retirementId` of contracts/Publishers.sol). */
+async function sign(
+  place: RegistryPlace,
+  key: LedgerKey,
+  data: Hex,
+  motion: (registry: Registry, epoch: number) => Hex,
+): Promise<MotionSigned> {
+  const ledger = openLedger(place);
+  const registry = await ledger.contract("BaselineRegistry");
+  const { quorum, epoch } = await readGovernance(registry);
+  const id = keccak256(motion(registry, epoch));
+  const { gasUsed: gas } = await sendTo(registry, key, data);
+  const settled = await settleRegistry(
+    ledger,
+    async (now) => ((await hasSigned(now, id, key.address)) ? readSignatures(now, id) : null),
+    place,
+  );
+  return { signatures: settled?.shown ?? null, quorum, gas, at: settled?.at ?? null };
 }

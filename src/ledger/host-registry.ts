@@ -1,15 +1,14 @@
-import { type Address, decodeFunctionResult, encodeFunctionData, type Hex } from "viem";
+import { type Address, encodeFunctionData, type Hex, hexToBigInt, keccak256, pad } from "viem";
 import { PimsError } from "../core/errors.ts";
-import { type Contract, type ContractPlace, callContract, openContract } from "./contract.ts";
 import { hostRegistryAbi as abi } from "./host-registry-abi.ts";
 import type { LedgerKey } from "./keys.ts";
-import { garbage } from "./rpc.ts";
-import { sendTransaction } from "./send.ts";
+import { type ProvedContract, sendTo } from "./proved-contract.ts";
+import { mappedSlot, split } from "./registry-storage.ts";
 
 /** As many names as one transaction takes: some 50 000 units of gas each, of the 30 million that are sent at most. */
 const BATCH = 200;
 
-export interface HostChange extends ContractPlace {
+export interface HostChange {
   /** The registrar's: what it writes stands below its own address. */
   key: LedgerKey;
   /** TPM names of attestation keys, hexadecimal: hash algorithm and digest. */
@@ -17,42 +16,52 @@ export interface HostChange extends ContractPlace {
 }
 
 /** Says that these keys are enrolled. Throws `ak-name-malformed`, `ledger-refused` (for a revoked one), `ledger-unreachable`. */
-export function recordEnrolled(change: HostChange): Promise<{ transactions: number; gas: bigint }> {
-  return record(change, "enroll");
+export function recordEnrolled(contract: ProvedContract, change: HostChange) {
+  return record(contract, change, "enroll");
 }
 
 /** Says that these keys are revoked, for good. Throws `ak-name-malformed`, `ledger-refused`, `ledger-unreachable`. */
-export function recordRevoked(change: HostChange): Promise<{ transactions: number; gas: bigint }> {
-  return record(change, "revoke");
+export function recordRevoked(contract: ProvedContract, change: HostChange) {
+  return record(contract, change, "revoke");
 }
 
-async function record({ key, names, ...place }: HostChange, functionName: "enroll" | "revoke") {
+async function record(
+  contract: ProvedContract,
+  { key, names }: HostChange,
+  functionName: "enroll" | "revoke",
+): Promise<{ transactions: number; gas: bigint }> {
   const all = names.map(nameBytes);
-  const contract = await openContract("HostRegistry", place);
   let [transactions, gas] = [0, 0n];
   for (let at = 0; at < all.length; at += BATCH) {
     const data = encodeFunctionData({ abi, functionName, args: [all.slice(at, at + BATCH)] });
-    gas += (await sendTransaction(contract.rpc, contract.chainId, key, { to: contract.address, data })).gasUsed;
+    gas += (await sendTo(contract, key, data)).gasUsed;
     transactions++;
   }
   return { transactions, gas };
 }
 
-/** When a registrar enrolled and revoked a key, seconds since 1970 UTC; null: never. By the endpoint's word. */
-export async function readHost(
-  place: ContractPlace,
+/** When a registrar enrolled and revoked a key, seconds since 1970 UTC; null: never. */
+export interface RecordedHost {
+  readonly enrolledAt: bigint | null;
+  readonly revokedAt: bigint | null;
+}
+
+/** What a registrar recorded of keys, in the order of their names. Throws `ak-name-malformed`, `ledger-unverified`. */
+export async function readHosts(
+  contract: ProvedContract,
   registrar: Address,
-  name: string,
-): Promise<{ enrolledAt: bigint | null; revokedAt: bigint | null }> {
-  const contract: Contract = await openContract("HostRegistry", place);
-  const args = [registrar, nameBytes(name)] as const;
-  const data = await callContract(contract, encodeFunctionData({ abi, functionName: "hostOf", args }));
-  try {
-    const { enrolledAt, revokedAt } = decodeFunctionResult({ abi, functionName: "hostOf", data });
-    return { enrolledAt: enrolledAt === 0n ? null : enrolledAt, revokedAt: revokedAt === 0n ? null : revokedAt };
-  } catch (error) {
-    throw garbage(place.url, "malformed result of a call", error);
-  }
+  names: readonly string[],
+): Promise<RecordedHost[]> {
+  const words = await contract.words(names.map((name) => hostSlot(registrar, nameBytes(name))));
+  return words.map((word) => {
+    const [enrolledAt, revokedAt] = split(word, [64, 64]);
+    return { enrolledAt: enrolledAt || null, revokedAt: revokedAt || null };
+  });
+}
+
+/** In slot 0 of contracts/HostRegistry.sol an address and the hash of a name lead to a word with both times. */
+function hostSlot(registrar: Address, name: Hex): Hex {
+  return mappedSlot(keccak256(name), hexToBigInt(mappedSlot(pad(registrar), 0n)));
 }
 
 function nameBytes(name: string): Hex {

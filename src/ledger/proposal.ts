@@ -1,9 +1,19 @@
-import { encodeAbiParameters, type Hex, keccak256, parseAbiParameters } from "viem";
+import { type Address, encodeAbiParameters, type Hex, keccak256, parseAbiParameters } from "viem";
 import { PimsError } from "../core/errors.ts";
+import { LAST_SECOND } from "./baseline-end.ts";
 import { maxChunks } from "./entry-data.ts";
+import { zeroHash } from "./identity.ts";
 import type { Registry } from "./registry.ts";
-import { type ProposalStatus, readProposalState } from "./registry-reads.ts";
-import { garbage } from "./rpc.ts";
+import {
+  currentSlot,
+  governanceSlot,
+  parseBlocks,
+  parseGovernance,
+  parseParts,
+  parseStanding,
+  proposalSlot,
+  revisionSlot,
+} from "./registry-storage.ts";
 
 /** What a proposal consists of; its id is a hash over all of it, the chain and the contract. */
 export interface ProposalParts {
@@ -16,10 +26,12 @@ export interface ProposalParts {
   lines: number;
 }
 
-/** A proposal whose parts are known to be those that its id names. Status, progress and signatures are the chain's word. */
-export interface Proposal extends ProposalParts {
+/** `Status` of contracts/BaselineRegistry.sol. */
+export type ProposalStatus = "proposed" | "approved" | "superseded" | "outdated" | "revoked";
+
+/** What a reader of a proposal needs; its parts are known to be those that its id names. */
+export interface ProposalBody extends ProposalParts {
   id: Hex;
-  status: ProposalStatus;
   proposer: Hex;
   delivered: number;
   firstBlock: bigint;
@@ -29,10 +41,21 @@ export interface Proposal extends ProposalParts {
   until: bigint;
 }
 
+/** What the registry keeps of it. */
+export interface KeptProposal extends ProposalBody {
+  approved: boolean;
+  revoked: boolean;
+}
+
+/** The same with what follows from it and its image's other proposals. */
+export interface Proposal extends ProposalBody {
+  status: ProposalStatus;
+}
+
 const idParameters = parseAbiParameters("uint256, address, uint32, bytes32, uint64, bytes32, bytes32, uint32, uint32");
 
 /** The id of a proposal, as the contract's `proposalId` computes it. */
-export function proposalId(place: Pick<Registry, "chainId" | "address">, parts: ProposalParts): Hex {
+export function proposalId(place: { chainId: bigint; address: Address }, parts: ProposalParts): Hex {
   const { epoch, identity, revision, root, dataHash, chunks, lines } = parts;
   return keccak256(
     encodeAbiParameters(idParameters, [
@@ -49,20 +72,50 @@ export function proposalId(place: Pick<Registry, "chainId" | "address">, parts: 
   );
 }
 
-/** A proposal by its id, null when there is none. Throws `ledger-unverified` when its parts do not make its id. */
+const WORDS = ["identity", "root", "dataHash", "parts", "blocks", "standing"] as const;
+
+/**
+ * What the registry keeps of proposals, in the order of their ids; null for those that it does not have. Throws
+ * `ledger-unverified` when the parts of one do not make its id: whatever keeps it elsewhere is another contract.
+ */
+export async function readKept(registry: Registry, ids: readonly Hex[]): Promise<(KeptProposal | null)[]> {
+  const words = await registry.words(ids.flatMap((id) => WORDS.map((word) => proposalSlot(id, word))));
+  return ids.map((id, index) => parseKept(registry, id, words.slice(index * WORDS.length, (index + 1) * WORDS.length)));
+}
+
+function parseKept(registry: Registry, id: Hex, words: readonly Hex[]): KeptProposal | null {
+  const [identity, root, dataHash, parts, blocks, standing] = words as [Hex, Hex, Hex, Hex, Hex, Hex];
+  if (parts === zeroHash) return null;
+  const kept = {
+    ...{ id, identity, root, dataHash },
+    ...parseParts(parts),
+    ...parseBlocks(blocks),
+    ...parseStanding(standing),
+  };
+  const { delivered, chunks, until } = kept;
+  if (proposalId(registry, kept) !== id || delivered > chunks || chunks > maxChunks || until > LAST_SECOND)
+    throw new PimsError("ledger-unverified", `what the registry's state says of proposal ${id} cannot be right`);
+  return kept;
+}
+
+/** A proposal by its id, null when there is none. Throws as `readKept`. */
 export async function readProposal(registry: Registry, id: Hex): Promise<Proposal | null> {
-  const { nextHash: _, approved: __, revoked: ___, ...state } = await readProposalState(registry, id);
-  if (state.status === "none") return null;
-  if (proposalId(registry, state) !== id) throw garbage(registry.rpc.url, "a proposal that is not the one asked for");
-  if (state.chunks > maxChunks) throw garbage(registry.rpc.url, "more pieces than a proposal can have");
-  return { ...state, id };
+  const [proposal] = await readKept(registry, [id]);
+  if (!proposal) return null;
+  const { approved, revoked, ...kept } = proposal;
+  const slots = [currentSlot(kept.identity), revisionSlot(kept.identity), governanceSlot];
+  const [current, revision, governance] = (await registry.words(slots)) as [Hex, Hex, Hex];
+  const isOpen = kept.revision === BigInt(revision) && kept.epoch === parseGovernance(governance).epoch;
+  if (revoked) return { ...kept, status: "revoked" };
+  if (approved) return { ...kept, status: current === id ? "approved" : "superseded" };
+  return { ...kept, status: isOpen ? "proposed" : "outdated" };
 }
 
 /** The same, for those who need one. Throws `ledger-refused` when there is none. */
 export async function requireProposal(registry: Registry, id: Hex): Promise<Proposal> {
   const proposal = await readProposal(registry, id);
   if (proposal !== null) return proposal;
-  throw new PimsError("ledger-refused", `the registry has no proposal ${id}`, {
-    hint: "give the id that pims baseline publish printed",
+  throw new PimsError("ledger-refused", `the registry has no proposal ${id} at block ${registry.block.number}`, {
+    hint: "give the id that pims baseline publish printed; what is newer is read once enough blocks are above it",
   });
 }

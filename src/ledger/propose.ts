@@ -6,10 +6,11 @@ import { packLines } from "./entry-data.ts";
 import { identityToHash } from "./identity.ts";
 import type { LedgerKey } from "./keys.ts";
 import { proposalId, readProposal } from "./proposal.ts";
-import { openRegistry, type RegistryPlace } from "./registry.ts";
+import { type ReadAt, sendTo } from "./proved-contract.ts";
+import { openLedger, type RegistryPlace } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
-import { readBaselineOf, readEpoch, readRevision } from "./registry-reads.ts";
-import { type Call, sendTransaction } from "./send.ts";
+import { readGovernance, readLast, readRevision } from "./registry-reads.ts";
+import { settleRegistry } from "./settle.ts";
 
 export interface Proposing extends RegistryPlace {
   /** A publisher's. By proposing it signs as the first of the quorum. */
@@ -26,41 +27,49 @@ export interface Proposed {
   root: Uint8Array;
   transactions: number;
   gas: bigint;
+  /** Where the whole proposal was proved to be there; null: an endpoint says that it is, the proved state does not show it yet. */
+  at: ReadAt | null;
 }
 
 /**
  * Proposes a baseline and delivers its entry data. Broken off and run again with the same lines, it goes on where it
- * stopped. Throws `baseline-malformed`, `baseline-too-large`, `already-approved`, `ledger-refused`, `ledger-unreachable`.
+ * stopped. Throws `baseline-malformed`, `baseline-too-large`, `already-approved`, `ledger-refused`, `ledger-unreachable`,
+ * `ledger-unverified`.
  */
 export async function proposeBaseline({ key, lines, onProgress, ...place }: Proposing): Promise<Proposed> {
   const baseline = parseBaseline(lines);
   const root: Hex = `0x${toHex(baseline.root)}`;
   const identity = identityToHash(baseline.header.identity);
   const { chunks, links } = packLines(lines);
-  const registry = await openRegistry(place);
-  const current = await readBaselineOf(registry, identity);
-  if (current.status === "approved" && current.root === root && current.until === 0n) {
+  const ledger = openLedger(place);
+  const registry = await ledger.contract("BaselineRegistry");
+  const [last] = await readLast(registry, [identity]);
+  if (last?.status === "approved" && last.proposal.root === root && last.proposal.until === 0n) {
     throw new PimsError("already-approved", `this is the approved baseline of ${baseline.header.identity} already`);
   }
-  const epoch = await readEpoch(registry);
+  const { epoch } = await readGovernance(registry);
   const revision = await readRevision(registry, identity);
   const parts = { epoch, identity, revision, root, dataHash: links[0]!, chunks: chunks.length, lines: lines.length };
   const id = proposalId(registry, parts);
   const known = await readProposal(registry, id);
-  const calls: Call[] = [];
-  const add = (data: Hex): void => void calls.push({ to: registry.address, data });
+  const calls: Hex[] = [];
   if (known === null) {
     const args = [identity, root, parts.dataHash, parts.chunks, parts.lines] as const;
-    add(encodeFunctionData({ abi, functionName: "propose", args }));
+    calls.push(encodeFunctionData({ abi, functionName: "propose", args }));
   }
   for (let index = known?.delivered ?? 0; index < chunks.length; index++) {
     const args = [id, index, bytesToHex(chunks[index]!), links[index + 1]!] as const;
-    add(encodeFunctionData({ abi, functionName: "deliver", args }));
+    calls.push(encodeFunctionData({ abi, functionName: "deliver", args }));
   }
   let gas = 0n;
-  for (const [sent, call] of calls.entries()) {
-    gas += (await sendTransaction(registry.rpc, registry.chainId, key, call)).gasUsed;
+  for (const [sent, data] of calls.entries()) {
+    gas += (await sendTo(registry, key, data)).gasUsed;
     onProgress?.(sent + 1, calls.length);
   }
-  return { id, root: baseline.root, transactions: calls.length, gas };
+  const settled = await settleRegistry(
+    ledger,
+    async (now) => (await readProposal(now, id))?.delivered === chunks.length || null,
+    place,
+  );
+  return { id, root: baseline.root, transactions: calls.length, gas, at: settled?.at ?? null };
 }

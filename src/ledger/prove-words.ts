@@ -3,8 +3,8 @@ import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
 import type { AgreedHeader } from "./agree-on-header.ts";
 import { artifactOf, type ContractName } from "./artifact.ts";
-import { noContract } from "./contract.ts";
 import type { Endpoints } from "./endpoints.ts";
+import { noContract } from "./no-contract.ts";
 import { garbage, type Rpc } from "./rpc.ts";
 import { type Account, verifyAccount, verifySlot } from "./state-proof.ts";
 import { maxNodeBytes, maxProofNodes } from "./trie-proof.ts";
@@ -57,7 +57,7 @@ export async function proveWords(
   });
   // That is no endpoint's fault: it is proved.
   if (account?.codeHash !== artifactOf(name).codeHash)
-    throw noContract(name, by.map(({ url }) => url).join(", "), address);
+    throw noContract(name, by.map((rpc) => rpc.name).join(", "), address);
   return { words, nodes };
 }
 

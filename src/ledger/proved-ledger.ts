@@ -11,8 +11,9 @@ import { type FollowedStore, followedInMemory } from "./followed-chain.ts";
 import { identityToHash } from "./identity.ts";
 import { type HeightStore, type LedgerHeight, ledgerName } from "./ledger-height.ts";
 import { Clients, type LedgerView, viewEndpoints, warningsOf } from "./ledger-view.ts";
-import type { Proposal } from "./proposal.ts";
+import type { ProposalBody } from "./proposal.ts";
 import { proveWords } from "./prove-words.ts";
+import { type ProvedContract, provedContract } from "./proved-contract.ts";
 import type { ProvedState } from "./proved-state.ts";
 import { rebuildBaseline } from "./rebuild.ts";
 import { openRpc } from "./rpc.ts";
@@ -98,10 +99,27 @@ export class ProvedLedger {
   }
 
   /**
+   * The registry, or another contract of its chain, at an agreed block of now; with `newer` one that is asked for after this
+   * call. That it is this contract is proved with its first words. Throws `ledger-unreachable`, `ledger-unverified`.
+   */
+  async contract(
+    name: ContractName,
+    address: Address = this.#address,
+    { newer = false } = {},
+  ): Promise<ProvedContract> {
+    if (newer) {
+      await this.#agreed?.header.catch(() => undefined);
+      this.#agreed = undefined;
+    }
+    const policy = { isSealed: isSealed(this.#config), depth: this.#config.depth ?? 0 };
+    return provedContract(this.#endpoints, await this.#agreedHeader(), { name, address }, policy);
+  }
+
+  /**
    * The baseline that a proposal names, from whichever endpoint has its entries: they must lead to the proposal's
    * data hash and root. Throws as `rebuildBaseline`.
    */
-  baselineOf(proposal: Proposal): Promise<Baseline> {
+  baselineOf(proposal: ProposalBody): Promise<Baseline> {
     return this.#endpoints.askInTurn(this.#endpoints.all, ({ url }) =>
       rebuildBaseline({ rpc: openRpc(url, PIECE_TIMEOUT_MS), address: this.#address }, proposal),
     );

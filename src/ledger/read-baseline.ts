@@ -1,65 +1,53 @@
 import type { Hex } from "viem";
 import type { Baseline } from "../baseline/format.ts";
-import { hashToIdentity, identityToHash, parseProposalId, zeroHash } from "./identity.ts";
-import { type Proposal, readProposal, requireProposal } from "./proposal.ts";
-import { rebuildBaseline } from "./rebuild.ts";
-import { openRegistry, type Registry, type RegistryPlace } from "./registry.ts";
-import { hasEnded, readBaselineOf, readLatestProposal, readList } from "./registry-reads.ts";
-import { garbage } from "./rpc.ts";
+import { PimsError } from "../core/errors.ts";
+import { hasEnded } from "./baseline-end.ts";
+import { hashToIdentity, identityToHash, parseProposalId } from "./identity.ts";
+import { type KeptProposal, type Proposal, requireProposal } from "./proposal.ts";
+import type { ReadAt } from "./proved-contract.ts";
+import { openLedger, type RegistryPlace } from "./registry.ts";
+import { type LastProposal, readIdentities, readIdentityCount, readLast } from "./registry-reads.ts";
 
 /**
  * What the ledger says for an image. Only `approved` is a baseline; `proposed` lacks data or signatures, `revoked` was
- * taken back, `superseded` has ended because another image took its place. `until`: seconds since 1970 UTC, zero: no end.
+ * taken back, `superseded` has ended because another image took its place. `proposal`: the one approved last, or while
+ * there is none that proposed last.
  */
-export type LedgerBaseline =
-  | {
-      status: "approved";
-      baseline: Baseline;
-      id: Hex;
-      root: Uint8Array;
-      approvals: number;
-      block: bigint;
-      until: bigint;
-    }
-  | { status: "revoked" | "superseded"; id: Hex; block: bigint; until: bigint }
-  | { status: "proposed"; id: Hex; root: Uint8Array; approvals: number; block: bigint }
-  | { status: "none"; block: bigint };
+export type LedgerBaseline = { at: ReadAt } & (
+  | { status: "approved"; baseline: Baseline; proposal: KeptProposal }
+  | { status: "proposed" | "revoked" | "superseded"; proposal: KeptProposal }
+  | { status: "none" }
+);
 
 /**
- * The baseline of an image, rebuilt from the chain's event data and checked against what the publishers signed.
- * Whether it has ended is decided by `nowMs` (milliseconds since 1970 UTC), the clock of this machine by default.
- * That they signed is the endpoint's word: state is not yet proven against a block header.
+ * The baseline of an image, rebuilt from the chain's event data and checked against what the publishers signed, which is
+ * proved. Whether it has ended is decided by `nowMs` (milliseconds since 1970 UTC), the clock of this machine by default.
  * Throws `ledger-unreachable`, `ledger-no-registry`, `ledger-unverified`, `baseline-altered`.
  */
-export async function readBaseline(
-  place: RegistryPlace & { identity: string; nowMs?: number },
-): Promise<LedgerBaseline> {
-  const identity = identityToHash(place.identity);
-  const registry = await openRegistry(place);
-  const block = registry.block.number;
-  const { status, id, root, until } = await readBaselineOf(registry, identity);
-  if (status === "none") return { status, block };
-  if (status === "revoked") return { status, id, block, until };
-  if (status === "approved" && hasEnded(until, place.nowMs)) return { status: "superseded", id, block, until };
-  if (status === "approved") {
-    const proposal = await proposalFor(registry, identity, id);
-    if (proposal.root !== root || proposal.status !== "approved") throw garbage(place.url, "two answers that differ");
-    const baseline = await rebuildBaseline(registry, proposal);
-    return { status, baseline, id, root: baseline.root, approvals: proposal.approvals, block, until };
-  }
-  const latest = await readLatestProposal(registry, identity);
-  const proposal = await proposalFor(registry, identity, latest);
-  const rootBytes = new Uint8Array(Buffer.from(proposal.root.slice(2), "hex"));
-  return { status: "proposed", id: latest, root: rootBytes, approvals: proposal.approvals, block };
+export async function readBaseline({
+  identity,
+  nowMs,
+  ...place
+}: RegistryPlace & { identity: string; nowMs?: number }): Promise<LedgerBaseline> {
+  const ledger = openLedger(place);
+  const at = await ledger.contract("BaselineRegistry");
+  const [last] = await readLast(at, [identityToHash(identity)]);
+  if (!last) return { status: "none", at };
+  const { proposal } = last;
+  const status = statusNow(last, nowMs);
+  if (status !== "approved") return { status, proposal, at };
+  return { status, proposal, baseline: await ledger.baselineOf(proposal), at };
 }
 
 /** A proposal by its id, whatever its status, with the baseline that it proposes. Throws as `readBaseline`. */
-export async function readProposedBaseline(
-  place: RegistryPlace & { id: string },
-): Promise<{ proposal: Proposal; baseline: Baseline }> {
-  const registry = await openRegistry(place);
-  const proposal = await requireProposal(registry, parseProposalId(place.id));
-  return { proposal, baseline: await rebuildBaseline(registry, proposal) };
+export async function readProposedBaseline({
+  id,
+  ...place
+}: RegistryPlace & { id: string }): Promise<{ proposal: Proposal; baseline: Baseline; at: ReadAt }> {
+  const ledger = openLedger(place);
+  const at = await ledger.contract("BaselineRegistry");
+  const proposal = await requireProposal(at, parseProposalId(id));
+  return { proposal, baseline: await ledger.baselineOf(proposal), at };
 }
 
 /** One identity that the ledger knows. `root` is the one approved last, or while there is none that proposed last. */
@@ -73,27 +61,32 @@ export interface ListedBaseline {
   until: number;
 }
 
-const pageSize = 100n;
-const mostListed = 100_000;
+const PAGE = 100;
+const MOST_LISTED = 100_000;
 
-/** All identities of the ledger, in the order of their first proposals, by the endpoint's word. */
-export async function listBaselines(place: RegistryPlace & { nowMs?: number }): Promise<ListedBaseline[]> {
-  const registry = await openRegistry(place);
-  const listed: ListedBaseline[] = [];
-  for (;;) {
-    const page = await readList(registry, BigInt(listed.length), pageSize);
-    for (const { status, identity, id, root, lines, until } of page) {
-      if (status === "none" || status === "outdated") throw garbage(place.url, "unknown status");
-      const now = status === "approved" && hasEnded(until, place.nowMs) ? "superseded" : status;
-      listed.push({ identity: hashToIdentity(identity), status: now, id, root, lines, until: Number(until) });
+/** All identities of the ledger, in the order of their first proposals. Throws as `readBaseline`. */
+export async function listBaselines({
+  nowMs,
+  ...place
+}: RegistryPlace & { nowMs?: number }): Promise<{ baselines: ListedBaseline[]; at: ReadAt }> {
+  const at = await openLedger(place).contract("BaselineRegistry");
+  const count = await readIdentityCount(at);
+  if (count > MOST_LISTED)
+    throw new PimsError("ledger-unverified", `the registry has ${count} identities, more than can be listed`);
+  const baselines: ListedBaseline[] = [];
+  for (let from = 0; from < count; from += PAGE) {
+    const identities = await readIdentities(at, from, Math.min(from + PAGE, count));
+    for (const last of await readLast(at, identities)) {
+      // What stands in the list was proposed: the contract puts it there with the first proposal.
+      if (last === null) throw new PimsError("ledger-unverified", "what the registry's state lists cannot be right");
+      const { id, root, lines, until } = last.proposal;
+      const identity = hashToIdentity(last.identity);
+      baselines.push({ identity, status: statusNow(last, nowMs), id, root, lines, until: Number(until) });
     }
-    if (BigInt(page.length) < pageSize) return listed;
-    if (listed.length > mostListed) throw garbage(place.url, "too many identities");
   }
+  return { baselines, at };
 }
 
-async function proposalFor(registry: Registry, identity: Hex, id: Hex): Promise<Proposal> {
-  const proposal = id === zeroHash ? null : await readProposal(registry, id);
-  if (proposal?.identity !== identity) throw garbage(registry.rpc.url, "a proposal of another identity");
-  return proposal;
+function statusNow({ status, proposal }: LastProposal, nowMs: number | undefined) {
+  return status === "approved" && hasEnded(proposal.until, nowMs) ? "superseded" : status;
 }

@@ -4,21 +4,21 @@ import { toHex } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
 import { hashChain, maxChunkBytes, unpackLines } from "./entry-data.ts";
 import { hashToIdentity } from "./identity.ts";
-import type { Proposal } from "./proposal.ts";
-import type { Registry } from "./registry.ts";
+import type { ProposalBody } from "./proposal.ts";
+import type { ProvedContract } from "./proved-contract.ts";
 import { registryAbi } from "./registry-abi.ts";
 import { garbage } from "./rpc.ts";
 import { callLogs } from "./rpc-values.ts";
 
 /** Who is asked for entries, and of which contract. */
-export type Source = Pick<Registry, "rpc" | "address">;
+export type Source = Pick<ProvedContract, "rpc" | "address">;
 
 /**
  * The baseline of a proposal, rebuilt from event data alone, and proven to be what the proposal's id names: the pieces
  * by the hash chain, the lines by number and Merkle root, the header by the identity.
  * Throws `baseline-altered` when the data is not what the id names, `ledger-refused` when it is not complete.
  */
-export async function rebuildBaseline(registry: Source, proposal: Proposal): Promise<Baseline> {
+export async function rebuildBaseline(registry: Source, proposal: ProposalBody): Promise<Baseline> {
   if (proposal.delivered !== proposal.chunks) {
     throw new PimsError(
       "ledger-refused",
@@ -38,7 +38,7 @@ export async function rebuildBaseline(registry: Source, proposal: Proposal): Pro
 }
 
 /** One request a piece, so that no answer is larger than one piece, however large the baseline is. */
-async function readChunk(registry: Source, proposal: Proposal, index: number): Promise<Uint8Array> {
+async function readChunk(registry: Source, proposal: ProposalBody, index: number): Promise<Uint8Array> {
   const topics = encodeEventTopics({
     abi: registryAbi,
     eventName: "BaselineData",
@@ -67,7 +67,7 @@ function decodeChunk(registry: Source, data: Hex): Uint8Array {
 }
 
 /** A malformed baseline on the chain is the chain's fault, not that of a file the caller gave. */
-function parseLines(proposal: Proposal, lines: readonly string[]): Baseline {
+function parseLines(proposal: ProposalBody, lines: readonly string[]): Baseline {
   try {
     return parseBaseline(lines);
   } catch (error) {
@@ -75,7 +75,7 @@ function parseLines(proposal: Proposal, lines: readonly string[]): Baseline {
   }
 }
 
-function altered(proposal: Proposal, what: string, cause?: unknown): PimsError {
+function altered(proposal: ProposalBody, what: string, cause?: unknown): PimsError {
   const identity = hashToIdentity(proposal.identity);
   return new PimsError("baseline-altered", `the baseline of ${identity} on the chain is not what was signed: ${what}`, {
     hint: "another endpoint of the same chain may give the true one",

@@ -1,105 +1,100 @@
-import { decodeFunctionResult, encodeFunctionData, type Hex } from "viem";
-import { callRegistry, type Registry } from "./registry.ts";
-import { registryAbi as abi } from "./registry-abi.ts";
-import { garbage } from "./rpc.ts";
+import { type Address, type Hex, hexToBigInt, zeroAddress } from "viem";
+import { PimsError } from "../core/errors.ts";
+import { parseAddress } from "./address.ts";
+import { zeroHash } from "./identity.ts";
+import { type KeptProposal, readKept } from "./proposal.ts";
+import type { Registry } from "./registry.ts";
+import {
+  currentSlot,
+  governanceSlot,
+  identityCountSlot,
+  identitySlot,
+  latestSlot,
+  parseGovernance,
+  publisherCountSlot,
+  publisherSlot,
+  revisionSlot,
+  signaturesSlot,
+  signedSlot,
+} from "./registry-storage.ts";
 
-/** `Status` of contracts/BaselineRegistry.sol, by its numbers. */
-const statuses = ["none", "proposed", "approved", "superseded", "outdated", "revoked"] as const;
-export type ProposalStatus = (typeof statuses)[number];
-
-/**
- * What was approved last for an identity, its root, and when it ends (seconds since 1970 UTC, zero: no end); all zero
- * unless the status is `approved` or `revoked`.
- */
-export async function readBaselineOf(registry: Registry, identity: Hex) {
-  const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "baselineOf", args: [identity] }));
-  const [status, id, root, until] = decoded(registry, () =>
-    decodeFunctionResult({ abi, functionName: "baselineOf", data }),
-  );
-  return { status: statusOf(registry, status), id, root, until: endOf(registry, until) };
+/** What was approved last for an identity; while there is none, what was proposed last. `status` as in the contract's list. */
+export interface LastProposal {
+  readonly identity: Hex;
+  readonly status: "approved" | "revoked" | "proposed";
+  readonly proposal: KeptProposal;
 }
 
-/** Whether an end has come, by the clock of who asks (milliseconds since 1970 UTC). */
-export function hasEnded(until: bigint, nowMs: number = Date.now()): boolean {
-  return until !== 0n && until * 1000n <= BigInt(Math.trunc(nowMs));
+/** Of each identity the last proposal, in their order; null where nothing was ever proposed. Throws `ledger-unverified`. */
+export async function readLast(registry: Registry, identities: readonly Hex[]): Promise<(LastProposal | null)[]> {
+  const known = await registry.words(identities.flatMap((identity) => [currentSlot(identity), latestSlot(identity)]));
+  const ids = identities.map((_, index) => {
+    const [current, latest] = known.slice(2 * index, 2 * index + 2) as [Hex, Hex];
+    return current === zeroHash ? latest : current;
+  });
+  const wanted = ids.filter((id) => id !== zeroHash);
+  const proposals = await readKept(registry, wanted);
+  return identities.map((identity, index) => {
+    const id = ids[index]!;
+    if (id === zeroHash) return null;
+    const proposal = proposals[wanted.indexOf(id)];
+    const isCurrent = known[2 * index] !== zeroHash;
+    if (proposal?.identity !== identity || proposal.approved !== isCurrent) throw wrong(`of image ${identity}`);
+    return { identity, proposal, status: !isCurrent ? "proposed" : proposal.revoked ? "revoked" : "approved" };
+  });
 }
 
-/** The proposal that was made last for an identity, all zero when there is none. */
-export async function readLatestProposal(registry: Registry, identity: Hex): Promise<Hex> {
-  const args = [identity] as const;
-  const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "latestProposalOf", args }));
-  return decoded(registry, () => decodeFunctionResult({ abi, functionName: "latestProposalOf", data }));
+/** How many identities were ever proposed for. */
+export async function readIdentityCount(registry: Registry): Promise<number> {
+  const [count] = await registry.words([identityCountSlot]);
+  return Number(hexToBigInt(count!));
 }
 
-/** How many motions of the publishers have passed. */
-export async function readEpoch(registry: Registry): Promise<number> {
-  const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "epoch" }));
-  return decoded(registry, () => decodeFunctionResult({ abi, functionName: "epoch", data }));
-}
-
-/** Who publishes, how many of them must sign, and the contract that took this one's place; zero while none did. */
-export async function readGovernance(registry: Registry) {
-  const ask = (functionName: "publishers" | "quorum" | "successor") =>
-    callRegistry(registry, encodeFunctionData({ abi, functionName }));
-  const [list, number, next] = await Promise.all([ask("publishers"), ask("quorum"), ask("successor")]);
-  return decoded(registry, () => ({
-    publishers: decodeFunctionResult({ abi, functionName: "publishers", data: list }),
-    quorum: decodeFunctionResult({ abi, functionName: "quorum", data: number }),
-    successor: decodeFunctionResult({ abi, functionName: "successor", data: next }),
-  }));
-}
-
-/** How many publishers have signed for a motion. */
-export async function readSignatures(registry: Registry, motion: Hex): Promise<number> {
-  const args = [motion] as const;
-  const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "signaturesOf", args }));
-  return decoded(registry, () => decodeFunctionResult({ abi, functionName: "signaturesOf", data }));
+/** Identities, from number `from` up to but not including `to`, in the order of their first proposals. */
+export function readIdentities(registry: Registry, from: number, to: number): Promise<Hex[]> {
+  return registry.words(Array.from({ length: to - from }, (_, index) => identitySlot(from + index)));
 }
 
 /** How many baselines of an identity were approved so far. */
 export async function readRevision(registry: Registry, identity: Hex): Promise<bigint> {
-  const args = [identity] as const;
-  const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "revisionOf", args }));
-  return decoded(registry, () => decodeFunctionResult({ abi, functionName: "revisionOf", data }));
+  const [word] = await registry.words([revisionSlot(identity)]);
+  return hexToBigInt(word!);
 }
 
-/** All that the contract keeps of a proposal, as the endpoint tells it. */
-export async function readProposalState(registry: Registry, id: Hex) {
-  const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "proposal", args: [id] }));
-  const [status, kept] = decoded(registry, () => decodeFunctionResult({ abi, functionName: "proposal", data }));
-  return { ...kept, until: endOf(registry, kept.until), status: statusOf(registry, status) };
+/** Whether a publisher has signed for a proposal or a motion. */
+export async function hasSigned(registry: Registry, id: Hex, publisher: Address): Promise<boolean> {
+  const [word] = await registry.words([signedSlot(id, publisher)]);
+  return word !== zeroHash;
 }
 
-/** Up to `count` identities with what stands for them, from number `from` on. */
-export async function readList(registry: Registry, from: bigint, count: bigint) {
-  const data = await callRegistry(registry, encodeFunctionData({ abi, functionName: "list", args: [from, count] }));
-  const entries = decoded(registry, () => decodeFunctionResult({ abi, functionName: "list", data }));
-  if (entries.length > count) throw garbage(registry.rpc.url, "more identities than asked for");
-  return entries.map((entry) => ({
-    ...entry,
-    ...{ until: endOf(registry, entry.until), status: statusOf(registry, entry.status) },
-  }));
+/** How many publishers have signed for a motion. */
+export async function readSignatures(registry: Registry, motion: Hex): Promise<number> {
+  const [word] = await registry.words([signaturesSlot(motion)]);
+  return Number(hexToBigInt(word!));
 }
 
-/** The last second that RFC 3339 can write. */
-export const LAST_SECOND = 253_402_300_799n;
-
-function endOf(registry: Registry, until: bigint): bigint {
-  if (until > LAST_SECOND) throw garbage(registry.rpc.url, "an end beyond all years");
-  return until;
+/** Who may publish, how many of them must sign, and what took the registry's place. */
+export interface Governance {
+  readonly publishers: readonly Address[];
+  readonly quorum: number;
+  /** How often publishers or successor were changed. */
+  readonly epoch: number;
+  /** The contract that took this one's place. */
+  readonly successor: Address | null;
 }
 
-function statusOf(registry: Registry, status: number): ProposalStatus {
-  const name = statuses[status];
-  if (name === undefined) throw garbage(registry.rpc.url, "unknown status");
-  return name;
+/** `MAX_PUBLISHERS` of contracts/Publishers.sol. */
+const MAX_PUBLISHERS = 64n;
+
+export async function readGovernance(registry: Registry): Promise<Governance> {
+  const [word, count] = (await registry.words([governanceSlot, publisherCountSlot])) as [Hex, Hex];
+  if (hexToBigInt(count) > MAX_PUBLISHERS) throw wrong("of publishers");
+  const slots = Array.from({ length: Number(count) }, (_, index) => publisherSlot(index));
+  const publishers = (await registry.words(slots)).map((one) => parseAddress(`0x${one.slice(-40)}`));
+  const { quorum, epoch, successor } = parseGovernance(word);
+  return { publishers, quorum, epoch, successor: successor === zeroAddress ? null : parseAddress(successor) };
 }
 
-/** viem throws many kinds of errors at bytes that are not what the ABI says; all mean the same here. */
-function decoded<T>(registry: Registry, decode: () => T): T {
-  try {
-    return decode();
-  } catch (error) {
-    throw garbage(registry.rpc.url, "malformed result of a call", error);
-  }
+function wrong(what: string): PimsError {
+  return new PimsError("ledger-unverified", `what the registry's state says ${what} cannot be right`);
 }

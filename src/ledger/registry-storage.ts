@@ -1,4 +1,4 @@
-import { concat, type Hex, hexToBigInt, keccak256, numberToHex } from "viem";
+import { type Address, concat, type Hex, hexToBigInt, keccak256, numberToHex, pad } from "viem";
 
 /**
  * Where contracts/BaselineRegistry.sol keeps what a reader has to prove (Solidity's storage layout; the compiled one is
@@ -35,19 +35,50 @@ export const proposalWords = {
 /** The slot of what the publishers have agreed on. */
 export const governanceSlot: Hex = numberToHex(registrySlots.governance, { size: 32 });
 
+/** The slot of how many publishers there are. */
+export const publisherCountSlot: Hex = numberToHex(registrySlots.publishers, { size: 32 });
+
+/** The slot of how many identities were ever proposed for. */
+export const identityCountSlot: Hex = numberToHex(registrySlots.identities, { size: 32 });
+
+/** The slot of one of the publishers, whose words are addresses. */
+export function publisherSlot(index: number): Hex {
+  return itemSlot(publisherCountSlot, BigInt(index));
+}
+
+/** The slot of an identity, in the order of first proposals. */
+export function identitySlot(index: number): Hex {
+  return itemSlot(identityCountSlot, BigInt(index));
+}
+
+/** The slot of how many baselines of an identity were approved so far. */
+export function revisionSlot(identity: Hex): Hex {
+  return mappedSlot(identity, registrySlots.revisions);
+}
+
+/** The slot of whether a publisher signed for a proposal or a motion. */
+export function signedSlot(id: Hex, publisher: Address): Hex {
+  return mappedSlot(pad(publisher), hexToBigInt(mappedSlot(id, registrySlots.signed)));
+}
+
+/** The slot of how many publishers signed for a motion. */
+export function signaturesSlot(motion: Hex): Hex {
+  return mappedSlot(motion, registrySlots.seconds);
+}
+
 /** The slot of the id that was approved last for an identity. */
 export function currentSlot(identity: Hex): Hex {
-  return numberToHex(ofKey(identity, registrySlots.current), { size: 32 });
+  return mappedSlot(identity, registrySlots.current);
 }
 
 /** The slot of the id that was proposed last for an identity. */
 export function latestSlot(identity: Hex): Hex {
-  return numberToHex(ofKey(identity, registrySlots.latest), { size: 32 });
+  return mappedSlot(identity, registrySlots.latest);
 }
 
 /** The slot of one word of a proposal. */
 export function proposalSlot(id: Hex, word: keyof typeof proposalWords): Hex {
-  return numberToHex(ofKey(id, registrySlots.proposals) + proposalWords[word], { size: 32 });
+  return numberToHex(hexToBigInt(mappedSlot(id, registrySlots.proposals)) + proposalWords[word], { size: 32 });
 }
 
 /** How a proposal stands, from its word. `until`: seconds since 1970 UTC, zero: no end. */
@@ -74,14 +105,19 @@ export function parseBlocks(word: Hex) {
   };
 }
 
-/** How many publishers must sign, and how often they or that number changed, from their word. */
-export function parseGovernance(word: Hex): { quorum: number; epoch: number } {
-  const [quorum, epoch] = split(word, [32, 32]);
-  return { quorum: Number(quorum), epoch: Number(epoch) };
+/** How many publishers must sign, how often publishers or successor were changed, and the successor, from their word. */
+export function parseGovernance(word: Hex): { quorum: number; epoch: number; successor: Address } {
+  const [quorum, epoch, successor] = split(word, [32, 32, 160]);
+  return { quorum: Number(quorum), epoch: Number(epoch), successor: numberToHex(successor!, { size: 20 }) };
+}
+
+/** The slot of a word of an array whose length stands in `slot` (Solidity's storage layout). */
+export function itemSlot(slot: Hex, index: bigint): Hex {
+  return numberToHex(hexToBigInt(keccak256(slot)) + index, { size: 32 });
 }
 
 /** Values of so many bits, from the word's low end on. */
-function split(word: Hex, bits: readonly number[]): bigint[] {
+export function split(word: Hex, bits: readonly number[]): bigint[] {
   let value = hexToBigInt(word);
   return bits.map((length) => {
     const part = BigInt.asUintN(length, value);
@@ -90,6 +126,7 @@ function split(word: Hex, bits: readonly number[]): bigint[] {
   });
 }
 
-function ofKey(key: Hex, slot: bigint): bigint {
-  return hexToBigInt(keccak256(concat([key, numberToHex(slot, { size: 32 })])));
+/** The slot of what a mapping in `slot` holds for a key of 32 bytes (Solidity's storage layout). */
+export function mappedSlot(key: Hex, slot: bigint): Hex {
+  return keccak256(concat([key, numberToHex(slot, { size: 32 })]));
 }

@@ -46,14 +46,15 @@ test("what one publisher has signed is no baseline; with a second one it is", as
   assert.ok(gas > 100_000n && gas < 1_000_000n, `${gas}`);
   const proposed = await actions.read("two");
   assert.ok(proposed.status === "proposed" && !("baseline" in proposed));
-  assert.deepEqual([proposed.id, proposed.root, proposed.approvals], [id, root, 1]);
+  const { proposal } = proposed;
+  assert.deepEqual([proposal.id, proposal.root, proposal.approvals], [id, bytesToHex(root), 1]);
 
   const approved = await actions.approve(b, id);
   assert.deepEqual([approved.status, approved.approvals], ["approved", 2]);
   const now = await actions.read("two");
   assert.ok(now.status === "approved");
   assert.deepEqual(now.baseline, parseBaseline(lines));
-  assert.deepEqual([now.id, now.root], [id, root]);
+  assert.deepEqual([now.proposal.id, now.baseline.root], [id, root]);
 });
 
 test("a proposer's second signature does not count, nor any after the decision", async () => {
@@ -137,11 +138,11 @@ test("another proposal for the same image has another id and disturbs nothing un
   const next = await actions.propose(c, second);
   assert.notEqual(next.id, old.id);
   const between = await actions.read("successor");
-  assert.ok(between.status === "approved" && between.id === old.id && between.approvals === 2);
+  assert.ok(between.status === "approved" && between.proposal.id === old.id && between.proposal.approvals === 2);
 
   await actions.approve(a, next.id);
   const after = await actions.read("successor");
-  assert.ok(after.status === "approved" && after.id === next.id);
+  assert.ok(after.status === "approved" && after.proposal.id === next.id);
   assert.deepEqual(after.baseline.lines, second);
   const registry = await openRegistry(ledger.place);
   assert.equal((await readProposal(registry, old.id))?.status, "superseded");
@@ -164,7 +165,7 @@ test("when one of two open proposals is approved, a late signature cannot bring 
   assert.equal((await readProposal(registry, one.id))?.status, "outdated");
   await assert.rejects(actions.approve(b, one.id), reverts("NotOpen"));
   const now = await actions.read("race");
-  assert.ok(now.status === "approved" && now.id === two.id);
+  assert.ok(now.status === "approved" && now.proposal.id === two.id);
 });
 
 test("an approver who expects another baseline does not sign, and one who only calls it otherwise does", async () => {
@@ -191,13 +192,13 @@ test("the list has every image once, with what stands for it", async () => {
     quorum: 2,
   });
   const place = { url: ledger.place.url, registry: address };
-  assert.deepEqual(await listBaselines(place), []);
+  assert.deepEqual((await listBaselines(place)).baselines, []);
   const one = await proposeBaseline({ ...place, key: a, lines: testLines("list one", 1) });
   await approveBaseline({ ...place, key: b, id: one.id });
   await proposeBaseline({ ...place, key: a, lines: testLines("list one", 2) });
   const two = await proposeBaseline({ ...place, key: b, lines: testLines("list two", 3) });
   const hex = (root: Uint8Array) => bytesToHex(root);
-  assert.deepEqual(await listBaselines(place), [
+  assert.deepEqual((await listBaselines(place)).baselines, [
     { identity: testIdentity("list one"), status: "approved", id: one.id, root: hex(one.root), lines: 2, until: 0 },
     { identity: testIdentity("list two"), status: "proposed", id: two.id, root: hex(two.root), lines: 4, until: 0 },
   ]);

@@ -1,18 +1,33 @@
-import { type Contract, type ContractPlace, callContract, openContract } from "./contract.ts";
+import { systemClock } from "../core/clock.ts";
+import { parseAddress } from "./address.ts";
+import type { LedgerConfig } from "./config.ts";
+import { heightsInMemory } from "./ledger-height.ts";
+import type { ProvedContract } from "./proved-contract.ts";
+import { ProvedLedger } from "./proved-ledger.ts";
 
-/** Where a registry is. */
-export interface RegistryPlace extends Omit<ContractPlace, "address"> {
-  /** The contract's address. */
-  registry: string;
+/** Where a registry is, whose word on the chain's blocks counts, and how they are asked. */
+export interface RegistryPlace extends LedgerConfig {
+  /** Bound of each request, milliseconds, 10 000 by default. */
+  timeoutMs?: number;
+  /** How long to wait until what was sent is proved, milliseconds, two minutes by default. */
+  shownWithinMs?: number;
+  /** Is told of endpoints that are left out. */
+  report?: (text: string) => void;
 }
 
-/** A registry as of one block, so that answers to several questions belong together. */
-export type Registry = Contract;
+/** The registry of baselines as of one agreed block. */
+export type Registry = ProvedContract;
 
-/** As `openContract`, for the registry of baselines. */
-export function openRegistry({ registry, ...place }: RegistryPlace): Promise<Registry> {
-  return openContract("BaselineRegistry", { ...place, address: registry });
+/** The ledger for one piece of work: what it knows of its endpoints and their blocks ends with it. Throws `address-malformed`. */
+export function openLedger({ timeoutMs = 10_000, report = () => {}, ...config }: RegistryPlace): ProvedLedger {
+  const registry = parseAddress(config.registry);
+  return new ProvedLedger(
+    { ...config, registry },
+    { clock: systemClock, heights: heightsInMemory(), timeoutMs, report },
+  );
 }
 
-/** What a read function of the registry returns at the registry's block, still encoded. */
-export const callRegistry = callContract;
+/** Throws `ledger-unreachable`, `ledger-unverified`. */
+export function openRegistry(place: RegistryPlace): Promise<Registry> {
+  return openLedger(place).contract("BaselineRegistry");
+}

@@ -8,7 +8,7 @@ import {
 } from "viem";
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
-import { parseAddress } from "./deploy.ts";
+import { parseAddress } from "./address.ts";
 import type { LedgerKey, Transaction } from "./keys.ts";
 import { openRpc, type Rpc } from "./rpc.ts";
 

@@ -44,7 +44,8 @@ async function approved(name: string, variant = ""): Promise<Hex> {
 
 const statusOf = async (id: Hex) => (await readProposal(await openRegistry(ledger.place), id))?.status;
 const listed = async (name: string, nowMs = Date.now()) =>
-  (await listBaselines({ ...ledger.place, nowMs })).find(({ identity }) => identity === testIdentity(name))?.status;
+  (await listBaselines({ ...ledger.place, nowMs })).baselines.find(({ identity }) => identity === testIdentity(name))
+    ?.status;
 
 test("one publisher revokes, for good; the same lines come back only with new signatures", async () => {
   const id = await approved("revoked");
@@ -82,10 +83,10 @@ test("an image that is superseded counts until its overlap ends, which can only 
   const supersede = (id: Hex, by: Hex, overlapSeconds: number, key = c) =>
     supersedeBaseline({ ...ledger.place, key, id, by, overlapSeconds });
   const before = BigInt(Math.floor(Date.now() / 1000));
-  const { until } = await supersede(one, two, 3600);
+  const until = (await supersede(one, two, 3600)).until!;
   assert.ok(until >= before + 3600n && until < before + 3600n + 300n, `${until - before}`);
   const now = await actions.read("v1");
-  assert.ok(now.status === "approved" && now.until === until);
+  assert.ok(now.status === "approved" && now.proposal.until === until);
   await assert.rejects(supersede(one, two, 7200), reverts("BadOverlap"));
   await assert.rejects(supersede(two, one, 60), reverts("NotApproved"), "not by what ends itself");
   await assert.rejects(supersede(two, two, 60), reverts("NotApproved"));
@@ -119,7 +120,8 @@ test("an image that is superseded counts until its overlap ends, which can only 
 
 test("an overlap that was read ends also while the chain is silent", async () => {
   const [one, two] = [await approved("silent"), await approved("next")];
-  const { until } = await supersedeBaseline({ ...ledger.place, key: a, id: one, by: two, overlapSeconds: 1000 });
+  const superseded = await supersedeBaseline({ ...ledger.place, key: a, id: one, by: two, overlapSeconds: 1000 });
+  const until = superseded.until!;
   const clock = { ms: Number(until) * 1000 - 1, mono: 0, monotonicMs: () => clock.mono, now: () => clock.ms };
   const state = { isSilent: false };
   const url = await serve(file, async (body, response) => {

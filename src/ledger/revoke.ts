@@ -1,11 +1,12 @@
-import { encodeFunctionData } from "viem";
+import { encodeFunctionData, type Hex } from "viem";
 import { PimsError } from "../core/errors.ts";
 import { hashToIdentity, parseProposalId } from "./identity.ts";
 import type { LedgerKey } from "./keys.ts";
 import { requireProposal } from "./proposal.ts";
-import { openRegistry, type RegistryPlace } from "./registry.ts";
+import { type ReadAt, sendTo } from "./proved-contract.ts";
+import { openLedger, type RegistryPlace } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
-import { sendTransaction } from "./send.ts";
+import { settleRegistry } from "./settle.ts";
 
 /** Longest overlap, seconds: `MAX_OVERLAP` of contracts/BaselineRegistry.sol. */
 export const maxOverlapSeconds = 366 * 24 * 3600;
@@ -17,13 +18,26 @@ export interface Revoking extends RegistryPlace {
   id: string;
 }
 
+export interface Revoked {
+  identity: string;
+  gas: bigint;
+  /** Where it was proved to be revoked; null: an endpoint says that it is, the proved state does not show it yet. */
+  at: ReadAt | null;
+}
+
 /** Takes a baseline back, for good. Throws `ledger-refused`, `ledger-unreachable`, `ledger-unverified`. */
-export async function revokeBaseline({ key, id, ...place }: Revoking): Promise<{ identity: string; gas: bigint }> {
-  const registry = await openRegistry(place);
+export async function revokeBaseline({ key, id, ...place }: Revoking): Promise<Revoked> {
+  const ledger = openLedger(place);
+  const registry = await ledger.contract("BaselineRegistry");
   const proposal = await requireProposal(registry, parseProposalId(id));
   const data = encodeFunctionData({ abi, functionName: "revoke", args: [proposal.id] });
-  const { gasUsed } = await sendTransaction(registry.rpc, registry.chainId, key, { to: registry.address, data });
-  return { identity: hashToIdentity(proposal.identity), gas: gasUsed };
+  const { gasUsed: gas } = await sendTo(registry, key, data);
+  const settled = await settleRegistry(
+    ledger,
+    async (now) => (await requireProposal(now, proposal.id)).status === "revoked" || null,
+    place,
+  );
+  return { identity: hashToIdentity(proposal.identity), gas, at: settled?.at ?? null };
 }
 
 export interface Superseding extends Revoking {
@@ -33,25 +47,30 @@ export interface Superseding extends Revoking {
   overlapSeconds: number;
 }
 
-/**
- * Lets a baseline end because another image's takes its place. `until`: seconds since 1970 UTC.
- * Throws `overlap-malformed` and as `revokeBaseline`.
- */
-export async function supersedeBaseline({
-  key,
-  id,
-  by,
-  overlapSeconds,
-  ...place
-}: Superseding): Promise<{ identity: string; until: bigint; gas: bigint }> {
+export interface Superseded extends Revoked {
+  /** When it ends, seconds since 1970 UTC; null as long as that is not proved. */
+  until: bigint | null;
+}
+
+/** Lets a baseline end because another image's takes its place. Throws `overlap-malformed` and as `revokeBaseline`. */
+export async function supersedeBaseline({ key, id, by, overlapSeconds, ...place }: Superseding): Promise<Superseded> {
   if (!Number.isInteger(overlapSeconds) || overlapSeconds < 0 || overlapSeconds > maxOverlapSeconds)
     throw new PimsError("overlap-malformed", "an overlap is a number of seconds, 366 days at most");
-  const registry = await openRegistry(place);
+  const ledger = openLedger(place);
+  const registry = await ledger.contract("BaselineRegistry");
   const proposal = await requireProposal(registry, parseProposalId(id));
   const successor = await requireProposal(registry, parseProposalId(by));
   const args = [proposal.id, successor.id, BigInt(overlapSeconds)] as const;
-  const data = encodeFunctionData({ abi, functionName: "supersede", args });
-  const { gasUsed } = await sendTransaction(registry.rpc, registry.chainId, key, { to: registry.address, data });
-  const { until } = await requireProposal(await openRegistry(place), proposal.id);
-  return { identity: hashToIdentity(proposal.identity), until, gas: gasUsed };
+  const data: Hex = encodeFunctionData({ abi, functionName: "supersede", args });
+  const { gasUsed: gas } = await sendTo(registry, key, data);
+  const settled = await settleRegistry(
+    ledger,
+    async (now) => {
+      const { until } = await requireProposal(now, proposal.id);
+      return until === proposal.until ? null : until;
+    },
+    place,
+  );
+  const identity = hashToIdentity(proposal.identity);
+  return { identity, until: settled?.shown ?? null, gas, at: settled?.at ?? null };
 }

@@ -1,10 +1,10 @@
 import type { Address, Hex } from "viem";
 import { PimsError } from "../core/errors.ts";
+import { LAST_SECOND } from "./baseline-end.ts";
 import { maxChunks } from "./entry-data.ts";
 import { zeroHash } from "./identity.ts";
 import { type Proposal, proposalId } from "./proposal.ts";
 import type { ReadWords } from "./read-contract.ts";
-import { LAST_SECOND } from "./registry-reads.ts";
 import {
   currentSlot,
   governanceSlot,

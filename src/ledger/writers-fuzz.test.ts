@@ -7,11 +7,12 @@ import { encodeFunctionData, type Hex, keccak256, parseEventLogs, toBytes, zeroH
 import { PimsError } from "../core/errors.ts";
 import { nextCheckpoint, readCheckpoint } from "./checkpoints.ts";
 import { checkpointsAbi } from "./checkpoints-abi.ts";
-import { type Contract, type ContractPlace, openContract } from "./contract.ts";
 import { deployContract } from "./deploy.ts";
-import { readHost } from "./host-registry.ts";
+import { readHosts } from "./host-registry.ts";
 import { hostRegistryAbi } from "./host-registry-abi.ts";
 import { createKey } from "./keys.ts";
+import type { ProvedContract } from "./proved-contract.ts";
+import { openLedger } from "./registry.ts";
 import { sendTransaction } from "./send.ts";
 import { ending, startTestLedger, type TestLedger } from "./testing.ts";
 
@@ -29,7 +30,7 @@ const writers = [createKey(), createKey(), createKey()];
 const NAMES = [34, 50, 66, 34, 33, 0].map((length, index) => `0x${`${index}b`.repeat(length)}` as Hex);
 const isName = (name: Hex): boolean => [34, 50, 66].includes((name.length - 2) / 2);
 
-async function send(contract: Contract, by: number, data: Hex): Promise<string> {
+async function send(contract: ProvedContract, by: number, data: Hex): Promise<string> {
   try {
     await sendTransaction(contract.rpc, contract.chainId, writers[by]!, { to: contract.address, data });
     return "ok";
@@ -39,9 +40,11 @@ async function send(contract: Contract, by: number, data: Hex): Promise<string> 
   }
 }
 
-async function deployed(name: "HostRegistry" | "Checkpoints"): Promise<ContractPlace> {
+/** A new contract, as it is at the newest block of whenever that is asked. */
+async function deployed(name: "HostRegistry" | "Checkpoints"): Promise<() => Promise<ProvedContract>> {
   const { url } = ledger.chain;
-  return { url, address: (await deployContract(name, { url, deployerKey: ledger.deployer })).address };
+  const { address } = await deployContract(name, { url, deployerKey: ledger.deployer });
+  return () => openLedger(ledger.place).contract(name, address);
 }
 
 type HostStep = { readonly kind: "enroll" | "revoke"; readonly by: number; readonly names: readonly number[] };
@@ -69,8 +72,8 @@ const carefulHosts: HostStep[] = [
 test("whatever registrars send, a key is enrolled once, revoked for good, and only by its own registrar", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(hostStep, { minLength: 10, maxLength: 15, size: "max" }), async (steps) => {
-      const place = await deployed("HostRegistry");
-      const contract = await openContract("HostRegistry", place);
+      const open = await deployed("HostRegistry");
+      const contract = await open();
       const model = new Map<string, { enrolled: boolean; revoked: boolean }>();
       const at = (by: number, name: number) => model.get(`${by}/${name}`) ?? { enrolled: false, revoked: false };
       const times = new Map<string, bigint>();
@@ -88,7 +91,8 @@ test("whatever registrars send, a key is enrolled once, revoked for good, and on
             });
         for (const who of writers.keys())
           for (const name of [0, 1, 2, 3]) {
-            const { enrolledAt, revokedAt } = await readHost(place, writers[who]!.address, NAMES[name]!.slice(2));
+            const read = await readHosts(await open(), writers[who]!.address, [NAMES[name]!.slice(2)]);
+            const { enrolledAt, revokedAt } = read[0]!;
             const { enrolled, revoked } = at(who, name);
             assert.deepEqual([enrolledAt !== null, revokedAt !== null], [enrolled, revoked], `${who} ${name}`);
             for (const [what, time] of Object.entries({ enrolledAt, revokedAt })) {
@@ -116,8 +120,8 @@ const rootOf = (root: number): Hex => (root === 0 ? zeroHash : keccak256(toBytes
 test("whatever reporters send, each has its roots in a row, and none changes", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(rootStep, { minLength: 15, maxLength: 20, size: "max" }), async (steps) => {
-      const place = await deployed("Checkpoints");
-      const contract = await openContract("Checkpoints", place);
+      const open = await deployed("Checkpoints");
+      const contract = await open();
       const model = writers.map((): Hex[] => []);
       for (const { by, off, root } of steps) {
         const said = model[by]!;
@@ -129,12 +133,12 @@ test("whatever reporters send, each has its roots in a row, and none changes", a
         if (expected === "ok") said.push(rootOf(root));
         for (const [who, roots] of model.entries()) {
           const { address } = writers[who]!;
-          assert.equal(await nextCheckpoint(place, address), BigInt(roots.length));
+          assert.equal(await nextCheckpoint(await open(), address), BigInt(roots.length));
           for (const [index, kept] of [...roots, null].entries())
-            assert.equal(await readCheckpoint(place, address, BigInt(index)), kept);
+            assert.equal(await readCheckpoint(await open(), address, BigInt(index)), kept);
         }
       }
-      const filter = { address: place.address, fromBlock: "0x0", toBlock: "latest" };
+      const filter = { address: contract.address, fromBlock: "0x0", toBlock: "latest" };
       const logs = (await contract.rpc.call("eth_getLogs", [filter])) as Parameters<typeof parseEventLogs>[0]["logs"];
       const events = parseEventLogs({ abi: checkpointsAbi, logs, eventName: "Checkpointed" });
       for (const [who, roots] of model.entries())

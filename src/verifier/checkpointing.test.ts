@@ -4,14 +4,17 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Address } from "viem";
 import { codeEvent, startEvent } from "../attest/sample-events.ts";
 import { TestHost, temporaryFolder } from "../attest/testing.ts";
 import { checkpointRoot, isInCheckpoint, nextCheckpoint, proveLine, readCheckpoint } from "../ledger/checkpoints.ts";
-import type { ContractPlace } from "../ledger/contract.ts";
 import { deployContract } from "../ledger/deploy.ts";
-import { readHost } from "../ledger/host-registry.ts";
+import { readHosts } from "../ledger/host-registry.ts";
 import { createKey } from "../ledger/keys.ts";
+import { openLedger } from "../ledger/registry.ts";
+import { openRpc } from "../ledger/rpc.ts";
 import { ending, startTestLedger, type TestLedger } from "../ledger/testing.ts";
+import { serve } from "../ledger/testing-endpoints.ts";
 import { akNameOf } from "./checkpoint-lines.ts";
 import { Checkpointing } from "./checkpointing.ts";
 import { Bench, listed, TPM, web } from "./testing.ts";
@@ -19,13 +22,14 @@ import { Bench, listed, TPM, web } from "./testing.ts";
 const file = ending();
 after(() => file.end());
 let ledger: TestLedger;
-let contract: ContractPlace;
-let hosts: ContractPlace;
+let contract: Address;
+let hosts: Address;
+const checkpoints = () => openLedger(ledger.place).contract("Checkpoints", contract);
 before(async () => {
   ledger = await startTestLedger(file);
   const payer = { url: ledger.chain.url, deployerKey: ledger.deployer };
-  contract = { url: payer.url, address: (await deployContract("Checkpoints", payer)).address };
-  hosts = { url: payer.url, address: (await deployContract("HostRegistry", payer)).address };
+  contract = (await deployContract("Checkpoints", payer)).address;
+  hosts = (await deployContract("HostRegistry", payer)).address;
 });
 
 async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
@@ -36,14 +40,15 @@ async function until(what: string, isSo: () => Promise<boolean> | boolean): Prom
   }
 }
 
-async function start(t: TestContext, { keep = 100, contract: place = contract } = {}) {
+async function start(t: TestContext, { keep = 100, url = ledger.chain.url } = {}) {
   const bench = await Bench.open(t);
   const folder = join(await temporaryFolder(t), "checkpoints");
   const key = createKey();
   const said: string[] = [];
   const checkpointing = new Checkpointing(
-    { contract: place, hosts, key, folder, intervalMs: 100, keep },
+    { contract, hosts, key, folder, intervalMs: 100, keep },
     {
+      ledger: openLedger({ ...ledger.place, url, timeoutMs: 2000 }),
       clock: bench.clock,
       hosts: () => bench.store.hosts(),
       report: () => bench.verifier.report(),
@@ -53,14 +58,14 @@ async function start(t: TestContext, { keep = 100, contract: place = contract } 
   );
   t.after(() => checkpointing.close());
   const linesOf = async (number: bigint): Promise<string[]> => {
-    const root = await readCheckpoint(contract, key.address, number);
+    const root = await readCheckpoint(await checkpoints(), key.address, number);
     const name = `${`${number}`.padStart(10, "0")}-${root!.slice(2, 18)}.jsonl`;
     const lines = (await readFile(join(folder, name), "utf8")).split("\n").slice(0, -1);
     assert.equal(checkpointRoot(lines), root, "the file is what the chain has the root of");
     return lines;
   };
   const reaches = (number: bigint) =>
-    until(`checkpoint ${number}`, async () => (await nextCheckpoint(contract, key.address)) > number);
+    until(`checkpoint ${number}`, async () => (await nextCheckpoint(await checkpoints(), key.address)) > number);
   return { bench, folder, key, said, checkpointing, linesOf, reaches };
 }
 
@@ -73,11 +78,14 @@ test("log heads and verdicts of all hosts reach the chain at each interval, and 
   const host = await TestHost.start(t);
   bench.verifier.enroll("node1", host.akPublic, TPM);
   assert.ok((await bench.attest(host, startEvent(web), codeEvent(web, listed))).accepted);
-  const next = await nextCheckpoint(contract, key.address);
+  const next = await nextCheckpoint(await checkpoints(), key.address);
   await reaches(next);
   const lines = await linesOf(next);
   const header = JSON.parse(lines[0]!);
-  assert.deepEqual([header.hosts, header.previous], [1, await readCheckpoint(contract, key.address, next - 1n)]);
+  assert.deepEqual(
+    [header.hosts, header.previous],
+    [1, await readCheckpoint(await checkpoints(), key.address, next - 1n)],
+  );
   const row = bench.store.host("node1")!;
   const { proved } = row;
   assert.deepEqual(JSON.parse(lines[1]!), {
@@ -85,15 +93,18 @@ test("log heads and verdicts of all hosts reach the chain at each interval, and 
     log: { bootId: proved.bootId, records: proved.length, digest: proved.digest, value: proved.value },
     containers: [{ runtime: web.runtime, id: web.id, image: web.image, status: "trusted", reasons: [] }],
   });
-  const root = await readCheckpoint(contract, key.address, next);
+  const root = await readCheckpoint(await checkpoints(), key.address, next);
   assert.ok(isInCheckpoint(proveLine(lines, 1), root!));
   assert.ok(!isInCheckpoint({ ...proveLine(lines, 1), line: lines[1]!.replace("trusted", "unknown") }, root!));
 
-  const recorded = () => readHost(hosts, key.address, akNameOf(row));
+  const recorded = async () => {
+    const at = await openLedger(ledger.place).contract("HostRegistry", hosts);
+    return (await readHosts(at, key.address, [akNameOf(row)]))[0]!;
+  };
   assert.notEqual((await recorded()).enrolledAt, null);
   bench.verifier.refuseTpm("node1", "host-revoked", "an operator revoked it");
   await until("the key is revoked", async () => (await recorded()).revokedAt !== null);
-  await reaches(await nextCheckpoint(contract, key.address));
+  await reaches(await nextCheckpoint(await checkpoints(), key.address));
   assert.deepEqual(said, []);
 });
 
@@ -106,19 +117,27 @@ test("old checkpoints' lines are removed, and nothing else in their folder", asy
   await checkpointing.close();
   const names = (await readdir(folder)).sort();
   assert.ok(names.includes("notes"));
-  const last = await nextCheckpoint(contract, key.address);
+  const last = await nextCheckpoint(await checkpoints(), key.address);
   assert.equal(names.length, 4, names.join());
   assert.ok(names[2]!.startsWith(`${last - 1n}`.padStart(10, "0")), `${names.join()} ${last}`);
 });
 
 test("a chain that does not take them is said once, and again when it does", async (t) => {
-  const place = { ...contract, url: "http://127.0.0.1:1" };
-  const { said, reaches } = await start(t, { contract: place });
+  const chain = { isSilent: true };
+  const url = await serve(file, async (body, response) => {
+    const { id, method, params } = JSON.parse(body) as { id: number; method: string; params: unknown[] };
+    if (chain.isSilent) response.destroy();
+    else
+      response.end(
+        JSON.stringify({ jsonrpc: "2.0", id, ...(await openRpc(ledger.chain.url).request(method, params)) }),
+      );
+  });
+  const { said, reaches } = await start(t, { url });
   await until("it is said", () => said.length > 0);
   await sleep(400);
   assert.equal(said.length, 1);
-  assert.match(said[0]!, /^no checkpoint: the chain at http:\/\/127\.0\.0\.1:1 does not answer/);
-  place.url = contract.url;
+  assert.ok(said[0]!.startsWith(`no checkpoint: the chain at ${url} does not answer`), said[0]);
+  chain.isSilent = false;
   await reaches(1n);
   assert.deepEqual(said.slice(1), ["checkpoints reach the ledger again"]);
 });

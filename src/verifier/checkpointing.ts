@@ -1,21 +1,25 @@
 import { mkdir, readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Address } from "viem";
 import type { HostReport } from "../attest/report.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
-import { describeError, errorCode } from "../core/errors.ts";
+import { describeError, errorCode, PimsError } from "../core/errors.ts";
 import { replacePrivateFile } from "../core/private-file.ts";
+import type { ContractName } from "../ledger/artifact.ts";
 import { checkpointRoot, nextCheckpoint, readCheckpoint, sendCheckpoint } from "../ledger/checkpoints.ts";
-import type { ContractPlace } from "../ledger/contract.ts";
-import { readHost, recordEnrolled, recordRevoked } from "../ledger/host-registry.ts";
+import { type RecordedHost, readHosts, recordEnrolled, recordRevoked } from "../ledger/host-registry.ts";
 import type { LedgerKey } from "../ledger/keys.ts";
+import type { ProvedContract } from "../ledger/proved-contract.ts";
+import type { ProvedLedger } from "../ledger/proved-ledger.ts";
+import { settle } from "../ledger/settle.ts";
 import { akNameOf, checkpointLines } from "./checkpoint-lines.ts";
 import type { HostRow } from "./store.ts";
 
 export interface CheckpointingOptions {
-  readonly contract: ContractPlace;
+  readonly contract: Address;
   /** Where enrolled and revoked keys are recorded; undefined: nowhere. */
-  readonly hosts: ContractPlace | undefined;
+  readonly hosts: Address | undefined;
   readonly key: LedgerKey;
   /** Folder for what each checkpoint stands for: without its lines a root says nothing. */
   readonly folder: string;
@@ -25,6 +29,8 @@ export interface CheckpointingOptions {
 }
 
 export interface CheckpointingModules {
+  /** The chain of both contracts. */
+  readonly ledger: ProvedLedger;
   readonly clock: Clock;
   hosts(): HostRow[];
   report(): Promise<HostReport[]>;
@@ -42,8 +48,9 @@ const CLOSE_MS = 3000;
 export class Checkpointing {
   readonly #options: CheckpointingOptions;
   readonly #modules: CheckpointingModules;
-  readonly #recorded = new Map<string, "enrolled" | "revoked">();
+  readonly #recorded = new Map<string, Recorded>();
   readonly #timer: NodeJS.Timeout;
+  readonly #closing = new AbortController();
   #turn: Promise<void> | undefined;
   #trouble: string | undefined;
 
@@ -57,6 +64,7 @@ export class Checkpointing {
   /** Waits for what is under way, a short time: a transaction that was sent needs nobody here any more. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    this.#closing.abort();
     const patience = new AbortController();
     const { signal } = patience;
     await Promise.race([this.#turn, sleep(CLOSE_MS, undefined, { signal }).catch(() => undefined)]);
@@ -75,14 +83,15 @@ export class Checkpointing {
   }
 
   #tell(trouble: string | undefined): void {
-    if (trouble === this.#trouble) return;
+    if (trouble === this.#trouble || this.#closing.signal.aborted) return;
     this.#trouble = trouble;
     this.#modules.say(trouble === undefined ? "checkpoints reach the ledger again" : `no checkpoint: ${trouble}`);
   }
 
   async #once(): Promise<void> {
     await this.#recordHosts();
-    const { contract, key, folder, keep } = this.#options;
+    const { key, folder, keep } = this.#options;
+    const contract = await this.#modules.ledger.contract("Checkpoints", this.#options.contract, { newer: true });
     const number = await nextCheckpoint(contract, key.address);
     const previous = number === 0n ? null : await readCheckpoint(contract, key.address, number - 1n);
     const time = rfc3339(this.#modules.clock.now());
@@ -92,35 +101,63 @@ export class Checkpointing {
     // Written first, and under its root's name, too: whether a transaction that nobody confirmed is mined is the chain's to say.
     const name = `${`${number}`.padStart(10, "0")}-${root.slice(2, 18)}.jsonl`;
     await replacePrivateFile(join(folder, name), lines.map((line) => `${line}\n`).join(""));
-    await sendCheckpoint({ ...contract, key, number, root });
+    await sendCheckpoint(contract, { key, number, root });
+    await this.#settled(`checkpoint ${number}`, "Checkpoints", contract.address, async (now) => {
+      return (await readCheckpoint(now, key.address, number)) === root;
+    });
     await prune(folder, keep);
   }
 
+  /** What follows builds on it, so it must be what is proved and not only what one endpoint says. */
+  async #settled(
+    what: string,
+    name: ContractName,
+    address: Address,
+    isShown: (now: ProvedContract) => Promise<boolean>,
+  ): Promise<void> {
+    const { signal } = this.#closing;
+    const open = () => this.#modules.ledger.contract(name, address, { newer: true });
+    if ((await settle(open, async (now) => (await isShown(now)) || null, { signal })) !== null) return;
+    throw new PimsError("ledger-unverified", `${what} was sent, and is not proved to be on the ledger`);
+  }
+
   async #recordHosts(): Promise<void> {
-    const { hosts: place, key } = this.#options;
-    if (place === undefined) return;
-    const [enrolled, revoked]: string[][] = [[], []];
-    for (const row of this.#modules.hosts()) {
-      const name = akNameOf(row);
-      const wanted = this.#modules.isRevoked(row.name) ? "revoked" : "enrolled";
-      const known = this.#recorded.get(name) ?? (await recordedAs(place, key, name));
-      if (known !== undefined) this.#recorded.set(name, known);
-      if (known === "revoked" || known === wanted) continue;
-      (wanted === "revoked" ? revoked : enrolled)!.push(name);
-    }
-    if (enrolled!.length > 0) await recordEnrolled({ ...place, key, names: enrolled! });
-    for (const name of enrolled!) this.#recorded.set(name, "enrolled");
-    if (revoked!.length > 0) await recordRevoked({ ...place, key, names: revoked! });
-    for (const name of revoked!) this.#recorded.set(name, "revoked");
+    const { hosts: address, key } = this.#options;
+    if (address === undefined) return;
+    const wanted = new Map<string, Recorded>();
+    for (const row of this.#modules.hosts())
+      wanted.set(akNameOf(row), this.#modules.isRevoked(row.name) ? "revoked" : "enrolled");
+    const open = [...wanted].filter(([name, state]) => !isDone(this.#recorded.get(name), state)).map(([name]) => name);
+    if (open.length === 0) return;
+    const contract = await this.#modules.ledger.contract("HostRegistry", address, { newer: true });
+    const look = async (at: ProvedContract, names: readonly string[]): Promise<void> => {
+      const hosts = await readHosts(at, key.address, names);
+      for (const [index, name] of names.entries()) {
+        const state = stateOf(hosts[index]!);
+        if (state !== undefined) this.#recorded.set(name, state);
+      }
+    };
+    await look(contract, open);
+    const missing = open.filter((name) => !isDone(this.#recorded.get(name), wanted.get(name)!));
+    if (missing.length === 0) return;
+    const names = (state: Recorded) => missing.filter((name) => wanted.get(name) === state);
+    await recordEnrolled(contract, { key, names: names("enrolled") });
+    await recordRevoked(contract, { key, names: names("revoked") });
+    await this.#settled("which keys are enrolled and revoked", "HostRegistry", address, async (now) => {
+      await look(now, missing);
+      return missing.every((name) => isDone(this.#recorded.get(name), wanted.get(name)!));
+    });
   }
 }
 
-async function recordedAs(
-  place: ContractPlace,
-  key: LedgerKey,
-  name: string,
-): Promise<"enrolled" | "revoked" | undefined> {
-  const { enrolledAt, revokedAt } = await readHost(place, key.address, name);
+type Recorded = "enrolled" | "revoked";
+
+/** Revoked is for good: there is nothing to say after it. */
+function isDone(known: Recorded | undefined, wanted: Recorded): boolean {
+  return known === wanted || known === "revoked";
+}
+
+function stateOf({ enrolledAt, revokedAt }: RecordedHost): Recorded | undefined {
   if (revokedAt !== null) return "revoked";
   return enrolledAt === null ? undefined : "enrolled";
 }

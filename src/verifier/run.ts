@@ -10,9 +10,11 @@ import { formatVerifierAddress, parseVerifierAddress } from "../attest/verifier-
 import { systemClock } from "../core/clock.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { makePrivateFile, replacePrivateFile } from "../core/private-file.ts";
+import { parseAddress } from "../ledger/address.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
 import { singleEndpointNotice } from "../ledger/config.ts";
 import { type LedgerKey, readKeyFile, readPassphraseFile } from "../ledger/keys.ts";
+import { openRemoteSigner } from "../ledger/remote-signer.ts";
 import { isNvIndex } from "../log/pcr.ts";
 import { readRoots } from "../tpm/certificate/roots.ts";
 import { IMA_PCR } from "../tpm/event-log/ima.ts";
@@ -92,19 +94,14 @@ export async function runVerifier(
     if (notice !== undefined) report(notice);
     if (config.checkpoints !== undefined && signer !== null) {
       const { contract, hosts, intervalMs, keep } = config.checkpoints;
-      const at = (address: string) => ({ url: config.ledger.url, address });
       checkpointing = new Checkpointing(
         {
-          ...{
-            contract: at(contract),
-            hosts: hosts === undefined ? undefined : at(hosts),
-            key: signer,
-            intervalMs,
-            keep,
-          },
-          folder: checkpointFolder,
+          ...{ key: signer, intervalMs, keep, folder: checkpointFolder },
+          contract: parseAddress(contract),
+          hosts: hosts === undefined ? undefined : parseAddress(hosts),
         },
         {
+          ledger: cache.ledger,
           clock: systemClock,
           hosts: () => store.hosts(),
           report: () => verifier.report(),
@@ -155,7 +152,9 @@ function withPins(address: string, own: readonly string[]): string {
 /** Null where nothing is put on the ledger. Throws `key-unreadable`, `passphrase-wrong`. */
 async function openCheckpointKey({ checkpoints }: VerifierConfig): Promise<LedgerKey | null> {
   if (checkpoints === undefined) return null;
-  return readKeyFile(checkpoints.key, () => readPassphraseFile(checkpoints.passphraseFile));
+  const { key, passphraseFile, signer, from } = checkpoints;
+  if (signer !== undefined) return openRemoteSigner(signer, from!);
+  return readKeyFile(key!, () => readPassphraseFile(passphraseFile!));
 }
 
 /** Null where what is below the agents is not judged. */

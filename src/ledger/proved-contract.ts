@@ -1,0 +1,70 @@
+import type { Address, Hex } from "viem";
+import type { AgreedHeader } from "./agree-on-header.ts";
+import type { ContractName } from "./artifact.ts";
+import type { Header } from "./block-header.ts";
+import type { Endpoints } from "./endpoints.ts";
+import type { LedgerKey } from "./keys.ts";
+import { proveWords } from "./prove-words.ts";
+import { openRpc, type Rpc } from "./rpc.ts";
+import type { Receipt } from "./rpc-values.ts";
+import { type Depth, sendTransaction } from "./send.ts";
+
+/** As many slots as one request asks for, and as many requests as are under way at a time. */
+const SLOTS = 16;
+const REQUESTS = 4;
+/** Bound of a request to whom transactions are sent. */
+const SEND_TIMEOUT_MS = 10_000;
+
+/** At which block something was read, and how many of how many endpoints have that block. */
+export interface ReadAt {
+  readonly block: Header;
+  readonly agreed: number;
+  readonly endpoints: number;
+  /** Whether seals prove it to be the chain's, so that one endpoint that has it is enough. */
+  readonly isSealed: boolean;
+}
+
+/** A contract as of one agreed block, so that answers to several questions belong together. */
+export interface ProvedContract extends ReadAt {
+  readonly chainId: bigint;
+  readonly address: Address;
+  /** Whom to send transactions to: the first of the endpoints that has the block and has done nothing wrong since. */
+  readonly rpc: Rpc;
+  /** How many blocks must stand above a transaction's until it counts. */
+  readonly depth: Depth;
+  /** Words of its storage, however many, each proved. Throws as `proveWords`. */
+  words(slots: readonly Hex[]): Promise<Hex[]>;
+}
+
+export function provedContract(
+  endpoints: Endpoints,
+  agreed: AgreedHeader,
+  place: { name: ContractName; address: Address },
+  { isSealed, depth }: { isSealed: boolean; depth: Depth },
+): ProvedContract {
+  const { chainId, header, by } = agreed;
+  return {
+    ...{ chainId, address: place.address, block: header },
+    ...{ agreed: by.length, endpoints: endpoints.all.length, isSealed, depth },
+    get rpc() {
+      const first = endpoints.withoutFault().find((rpc) => by.includes(rpc));
+      return openRpc((first ?? by[0]!).url, SEND_TIMEOUT_MS);
+    },
+    async words(slots) {
+      const parts: (readonly Hex[])[] = [];
+      for (let at = 0; at < slots.length; at += SLOTS) parts.push(slots.slice(at, at + SLOTS));
+      const words: Hex[] = [];
+      while (parts.length > 0) {
+        const asked = parts.splice(0, REQUESTS).map((part) => proveWords(endpoints, agreed, place, part));
+        for (const proved of await Promise.all(asked)) words.push(...proved.words);
+      }
+      return words;
+    },
+  };
+}
+
+/** Calls a contract by a transaction. Throws as `sendTransaction`. */
+export function sendTo(contract: ProvedContract, key: LedgerKey, data: Hex): Promise<Receipt> {
+  const { rpc, chainId, address, depth } = contract;
+  return sendTransaction(rpc, chainId, key, { to: address, data }, depth);
+}
