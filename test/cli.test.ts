@@ -49,8 +49,9 @@ test("help marks what must be given", () => {
         .stdout.replaceAll(/\n {3,}(?=[^ -])/g, " ")
         .matchAll(/^ +(--[a-z-]+).*\(required\)$/gm),
     ].map(([, option]) => option);
-  // Who signs is a key or a remote signer.
-  assert.deepEqual(required("baseline", "approve"), ["--registry"]);
+  // Who signs is a key or a remote signer, where the registry is an option or a configuration.
+  assert.deepEqual(required("baseline", "approve"), []);
+  assert.deepEqual(required("baseline", "supersede"), ["--by"]);
   assert.deepEqual(required("agent", "run"), ["--config"]);
   assert.deepEqual(required("scan"), []);
 });
