@@ -6,7 +6,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { nameContainer } from "../src/agent/container-names.ts";
+import { askRuntime } from "../src/agent/container-names.ts";
 import { containerStart, isFirstProcess } from "../src/agent/container-start.ts";
 import type { ReferenceValues } from "../src/attest/judge.ts";
 import { judgeStart } from "../src/attest/judge-start.ts";
@@ -64,7 +64,7 @@ async function runcContainer(t: TestContext, change: (spec: Spec) => void) {
     timeout: 20_000,
   });
   assert.equal(status, 0);
-  const info = await nameContainer({ runtime: "runc", id });
+  const { info } = await askRuntime({ runtime: "runc", id });
   return { info, start: containerStart(info, []) };
 }
 

@@ -1,7 +1,13 @@
+import { inspectContainerdContainer } from "../container/containerd.ts";
+import { inspectStoredContainer } from "../container/containers-storage.ts";
 import { inspectContainer } from "../container/docker.ts";
+import { identifyDockerImage } from "../container/docker-image.ts";
+import { orUnresolved } from "../container/image-identity.ts";
 import { inspectRuncContainer } from "../container/runc.ts";
-import type { ContainerInfo, ContainerRef } from "../container/types.ts";
+import { type ContainerInfo, type ContainerRef, containerKey } from "../container/types.ts";
+import { printable } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
+import { Recent } from "../core/recent.ts";
 import { MAX_IMAGE_NAME } from "../log/event.ts";
 import { IDENTITY, MAX_NAME } from "../log/finding.ts";
 
@@ -22,16 +28,65 @@ export async function askRuntime(container: ContainerRef, problem: PimsError | n
   try {
     if (container.runtime === "docker") return { info: bounded(await inspectContainer(container.id)), problem: null };
     if (container.runtime === "runc") return { info: bounded(await inspectRuncContainer(container.id)), problem: null };
-    return { info: unknown, problem: null };
+    if (container.runtime === "containerd")
+      return { info: bounded(await inspectContainerdContainer(container.id)), problem: null };
+    return { info: bounded(await inspectStoredContainer(container.runtime, container.id)), problem: null };
   } catch (error) {
     if (!(error instanceof PimsError)) throw error;
     return { info: unknown, problem: error };
   }
 }
 
-/** `askRuntime` for whom the answer is enough. */
-export async function nameContainer(container: ContainerRef): Promise<ContainerInfo> {
-  return (await askRuntime(container)).info;
+/** A container that could not be named is not asked about again at once: each time may start a program. */
+const AGAIN_MS = 10_000;
+
+/**
+ * What runtimes say about containers, with the identity of the image in place of whatever digest an engine names it by.
+ * `report` is told of each image that cannot be told.
+ */
+export class ContainerNames {
+  readonly #report: (text: string) => void;
+  readonly #said = new Recent<string>({ max: 1024, idleMs: Number.POSITIVE_INFINITY });
+  readonly #unnamed = new Recent<{ readonly answer: RuntimeAnswer; readonly untilMs: number }>({
+    max: 1024,
+    idleMs: AGAIN_MS,
+  });
+
+  constructor(report: (text: string) => void) {
+    this.#report = report;
+  }
+
+  async ask(container: ContainerRef): Promise<RuntimeAnswer> {
+    const key = containerKey(container);
+    const nowMs = performance.now();
+    const before = this.#unnamed.get(key, nowMs);
+    if (before !== undefined && nowMs < before.untilMs) return before.answer;
+    const answer = await this.#identify(await askRuntime(container));
+    const { unresolved } = answer.info;
+    if (unresolved === undefined) return answer;
+    this.#unnamed.set(key, { answer, untilMs: nowMs + AGAIN_MS }, nowMs);
+    if (this.#said.get(key, nowMs) !== unresolved)
+      this.#report(`${printable(answer.info.name)}: ${printable(unresolved)}`);
+    this.#said.set(key, unresolved, nowMs);
+    return answer;
+  }
+
+  /** `ask` for whom the answer is enough. */
+  async name(container: ContainerRef): Promise<ContainerInfo> {
+    return (await this.ask(container)).info;
+  }
+
+  async #identify(answer: RuntimeAnswer): Promise<RuntimeAnswer> {
+    const { info } = answer;
+    const { image } = info;
+    if (info.runtime !== "docker" || image === null) return answer;
+    try {
+      return { info: { ...info, ...(await orUnresolved(() => identifyDockerImage(image))) }, problem: null };
+    } catch (error) {
+      if (!(error instanceof PimsError)) throw error;
+      return { info: { ...info, image: null }, problem: error };
+    }
+  }
 }
 
 /** Whoever makes a container chooses what its runtime tells: what the log has no room for is cut, a wrong identity is none. */

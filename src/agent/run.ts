@@ -1,6 +1,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { lookUpBaseline } from "../attest/reference-values.ts";
+import type { ContainerRef } from "../container/types.ts";
 import { systemClock } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import { lockFolder } from "../core/folder-lock.ts";
@@ -19,7 +20,7 @@ import { requireRoot } from "../process/root.ts";
 import { act, ownContainer } from "../respond/act.ts";
 import { Agent } from "./agent.ts";
 import type { AgentConfig } from "./config.ts";
-import { askRuntime, nameContainer } from "./container-names.ts";
+import { ContainerNames } from "./container-names.ts";
 import { readState } from "./earlier-boots.ts";
 import { enroll, findVerifier, useHostToken } from "./enrollment.ts";
 import { AgentGate } from "./gate.ts";
@@ -57,6 +58,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     const notice = singleEndpointNotice(config.ledger);
     if (notice !== undefined) report(notice);
     const cache = new BaselineCache(config.ledger, undefined, systemClock, { heights, followed, report });
+    const names = new ContainerNames(report);
     const sweeper = new Sweeper({ scope: "containers", method: config.method, scrubPages: scrubPages(config) });
     const orders = new OrderTaker({
       ...{ host: config.host, policy: config.policy, clock: systemClock, act, report },
@@ -74,7 +76,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
         quotePlatform: anchor.quotePlatform,
         clock: systemClock,
         lookUp: (identity) => lookUpBaseline(cache, identity),
-        nameContainer,
+        nameContainer: (container) => names.name(container),
         enrollAgain: () => enroll(config, verifier, anchor, stop, report),
         act,
         orders,
@@ -85,7 +87,7 @@ export async function runAgent(config: AgentConfig, stop: AbortSignal, report: (
     if (stop.aborted) agent.stop();
     const connector = await openExecEvents(agent, report);
     closing.push(connector);
-    closing.push(await openGate(config, cache, agent, report));
+    closing.push(await openGate(config, names, cache, agent, report));
     report(`the agent watches ${config.host}, ${log.length} records in its log`);
     await agent.run().catch(async (error: unknown) => {
       await reportFault(error, config.state, anchor, verifier);
@@ -125,11 +127,13 @@ function scrubPages({ scrubBytesPerSecond, sweepIntervalMs }: AgentConfig): numb
 /** Without a gate nothing is prevented; the sweeps find what runs. */
 async function openGate(
   config: AgentConfig,
+  names: ContainerNames,
   cache: BaselineCache,
   agent: Agent,
   report: (text: string) => void,
 ): Promise<() => Promise<void>> {
   try {
+    const askRuntime = (container: ContainerRef) => names.ask(container);
     const modules = { askRuntime, lookUp: (identity: string) => cache.lookUp(identity), report };
     const gate = await AgentGate.open(config.gate, modules, agent);
     if (gate === null) return async () => {};

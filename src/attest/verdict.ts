@@ -43,7 +43,7 @@ export type BaselineLookup =
 export const NO_IDENTITY: BaselineLookup = {
   found: false,
   reason: "no-baseline",
-  text: "the container's runtime does not say which image it was made of",
+  text: "the container's runtime does not say which image it was made of, or what it says could not be resolved, which the agent of its host has told on its standard error",
 };
 
 /** What is known about the host's evidence: good and fresh, refused, or too old. */

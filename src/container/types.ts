@@ -16,6 +16,8 @@ export interface ContainerInfo extends ContainerRef {
   readonly image: string | null;
   readonly imageName: string | null;
   readonly labels: Readonly<Record<string, string>>;
+  /** Why its image, which the runtime names somehow, could not be told: one sentence. */
+  readonly unresolved?: string;
   /** How it was started. Absent where no runtime was asked or none tells. */
   readonly start?: RuntimeStart;
 }

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { nameContainer } from "../../src/agent/container-names.ts";
+import { askRuntime } from "../../src/agent/container-names.ts";
 import { containerStart } from "../../src/agent/container-start.ts";
 import { referenceValues } from "../../src/attest/reference-values.ts";
 import type { BaselineLookup } from "../../src/attest/verdict.ts";
@@ -116,7 +116,7 @@ export class Lab {
     try {
       const sweep = async () => void (await Promise.all(observers.map((observer) => observer.sweep())));
       const begin = async () => {
-        const info = { ...(await nameContainer(container.ref)), name: container.ref.id, image: identity };
+        const info = { ...(await askRuntime(container.ref)).info, name: container.ref.id, image: identity };
         const start = containerStart(info, processesOf(container.ref));
         for (const observer of observers) {
           observer.watch(container.ref, identity, lookup);

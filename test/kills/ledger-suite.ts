@@ -11,7 +11,7 @@ import { deployContract } from "../../src/ledger/deploy.ts";
 import { createKey } from "../../src/ledger/keys.ts";
 import { openRpc, type Rpc } from "../../src/ledger/rpc.ts";
 
-const READY_MS = 30_000;
+const READY_MS = 120_000;
 /** Another chain takes over after so many kills, so that replaying its journal does not take longer and longer. */
 const KILLS_A_CHAIN = 50;
 /** One kill in so many comes while the chain starts, the others while it takes transactions. */

@@ -1,0 +1,97 @@
+// From whatever digest an engine reports to the identity of the image; its content is believed by its digest only.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { sha256Hex } from "../core/digest.ts";
+import { chainId, identifyImage, MAX_DOCUMENT_BYTES } from "./image-identity.ts";
+
+const digestOf = (bytes: Uint8Array) => `sha256:${sha256Hex(bytes)}`;
+const OURS = process.arch === "x64" ? "amd64" : process.arch;
+
+/** An engine's content, to be changed by a test. */
+function contents() {
+  const blobs = new Map<string, Uint8Array>();
+  const add = (value: object): string => {
+    const bytes = Buffer.from(JSON.stringify(value));
+    blobs.set(digestOf(bytes), bytes);
+    return digestOf(bytes);
+  };
+  const image = (name: string): { config: string; manifest: string } => {
+    const config = add({ architecture: name, rootfs: { type: "layers", diff_ids: [digestOf(Buffer.from(name))] } });
+    return { config, manifest: add({ schemaVersion: 2, config: { digest: config }, layers: [] }) };
+  };
+  const list = (...manifests: { digest: string; os?: string; architecture?: string }[]): string =>
+    add({ manifests: manifests.map(({ digest, ...platform }) => ({ digest, platform })) });
+  return { blobs, add, image, list, read: async (digest: string) => blobs.get(digest) ?? null };
+}
+
+test("an index, its manifest and its configuration lead to one identity", async () => {
+  const { image, list, read } = contents();
+  const [ours, other, proof] = [image("ours"), image("other"), image("proof")];
+  const inner = list(
+    { digest: other.manifest, os: "linux", architecture: "riscv64" },
+    { digest: ours.manifest, os: "linux", architecture: OURS },
+    { digest: proof.manifest, os: "unknown", architecture: "unknown" },
+  );
+  const outer = list({ digest: inner });
+  for (const digest of [ours.config, ours.manifest, inner, outer])
+    assert.equal((await identifyImage(digest, read)).identity, ours.config, digest);
+  const [diffId] = (await identifyImage(ours.config, read)).diffIds;
+  assert.equal(diffId, digestOf(Buffer.from("ours")));
+});
+
+test("of an index whose platform is another one the only image that is there counts, and of two none", async () => {
+  const { blobs, image, list, read } = contents();
+  const [one, two] = [image("one"), image("two")];
+  const index = list(
+    { digest: one.manifest, os: "linux", architecture: "riscv64" },
+    { digest: two.manifest, os: "linux", architecture: "s390x" },
+  );
+  await assert.rejects(identifyImage(index, read), { code: "image-unresolved", message: /several images/ });
+  blobs.delete(two.manifest);
+  assert.equal((await identifyImage(index, read)).identity, one.config);
+  blobs.delete(one.manifest);
+  await assert.rejects(identifyImage(index, read), { code: "image-unresolved", message: /is not there/ });
+});
+
+test("content with another digest than it was asked for by is not believed, nor what is two things at once", async () => {
+  const { blobs, add, image, read } = contents();
+  const { manifest, config } = image("web");
+  blobs.set(manifest, blobs.get(image("foreign").manifest)!);
+  await assert.rejects(identifyImage(manifest, read), { code: "image-unresolved", message: /other content/ });
+  const rootfs = { diff_ids: [] };
+  for (const both of [
+    { manifests: [], config: { digest: config }, layers: [] },
+    { manifests: [], rootfs },
+    { config: { digest: config }, layers: [], rootfs },
+    {},
+    { config: { digest: "sha256:../../etc/passwd" }, layers: [] },
+  ])
+    await assert.rejects(identifyImage(add(both), read), { code: "image-unresolved" }, JSON.stringify(both));
+  for (const text of ["", "[]", "null", '{"rootfs"', "\ud800"]) {
+    const bytes = Buffer.from(text);
+    blobs.set(digestOf(bytes), bytes);
+    await assert.rejects(identifyImage(digestOf(bytes), read), { code: "image-unresolved" }, text);
+  }
+});
+
+test("what leads on without end, is too long or lists too much comes to an end", async () => {
+  const { blobs, add, image, list, read } = contents();
+  let deep = image("deep").manifest;
+  for (let count = 0; count < 10; count++) deep = list({ digest: deep });
+  await assert.rejects(identifyImage(deep, read), { code: "image-unresolved", message: /too many parts/ });
+  const long = Buffer.alloc(MAX_DOCUMENT_BYTES + 1, " ");
+  blobs.set(digestOf(long), long);
+  await assert.rejects(identifyImage(digestOf(long), read), { code: "image-unresolved" });
+  const many = Array.from({ length: 300 }, () => ({ digest: image("same").manifest }));
+  await assert.rejects(identifyImage(add({ manifests: many }), read), { code: "image-unresolved" });
+  let wide = list(...many.slice(0, 250));
+  for (let count = 0; count < 2; count++) wide = list({ digest: wide }, { digest: wide });
+  await assert.rejects(identifyImage(wide, read), { code: "image-unresolved", message: /too many parts/ });
+});
+
+test("a chain of layers is called as the specification's example says", () => {
+  const [a, b, c] = ["a", "b", "c"].map((name) => digestOf(Buffer.from(name))) as [string, string, string];
+  const ab = `sha256:${sha256Hex(`${a} ${b}`)}`;
+  assert.equal(chainId([a]), a);
+  assert.equal(chainId([a, b, c]), `sha256:${sha256Hex(`${ab} ${c}`)}`);
+});
