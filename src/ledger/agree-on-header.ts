@@ -22,7 +22,6 @@ export interface AgreedHeader {
   readonly by: readonly Rpc[];
 }
 
-/** An endpoint that is so many blocks behind is not merely a moment late. */
 export const MAX_LAG = 8n;
 
 interface Head {
@@ -63,8 +62,7 @@ async function agreeAmong(endpoints: Endpoints, rpcs: readonly Rpc[], { agree, d
     if (agreed === undefined) continue;
     for (const { rpc } of agreed) endpoints.isRight(rpc);
     for (const other of told) if (!agreed.includes(other)) endpoints.leaveOut(other.rpc, fork(other, height));
-    for (const { rpc, value } of heads)
-      if (value.height + MAX_LAG < height) endpoints.leaveOut(rpc, behind(rpc, value.height, height));
+    for (const { rpc, value } of heads) leaveOutBehind(endpoints, rpc, value.height, height);
     const { chainId, header } = agreed[0]!.value;
     return { chainId, header, by: agreed.map(({ rpc }) => rpc) };
   }
@@ -87,8 +85,12 @@ const fork = ({ rpc, value }: Told<{ chainId: bigint }>, height: bigint): PimsEr
     `the chain at ${rpc.name}, number ${value.chainId}, has another block ${height} than the others`,
   );
 
-const behind = (rpc: Rpc, height: bigint, agreed: bigint): PimsError =>
-  new PimsError("ledger-unverified", `the chain at ${rpc.name} is behind, at block ${height} of ${agreed}`);
+/** Names an endpoint that is so many blocks behind that it is not merely a moment late. */
+export function leaveOutBehind(endpoints: Endpoints, rpc: Rpc, height: bigint, newest: bigint, lag = MAX_LAG): void {
+  if (height + lag >= newest) return;
+  const text = `the chain at ${rpc.url} is behind, at block ${height} of ${newest}`;
+  endpoints.leaveOut(rpc, new PimsError("ledger-unverified", text));
+}
 
 /** Of one endpoint its own fault; of several how each stands. */
 export function nothingProved(endpoints: Endpoints, what: string): PimsError {

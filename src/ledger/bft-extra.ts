@@ -29,8 +29,7 @@ export function parseBftExtra(extraData: Hex): BftExtra | null {
   const [vanity, validators, vote, round, seals] = items as unknown[];
   if (!isBytes(vanity, 32, 32) || !isListOf(validators, 20, 20) || !isListOf(seals, 0, 65)) return null;
   const kind = kindOf(vote, round);
-  // One extra data has one form only, whatever the decoder lets pass.
-  if (kind === null || toRlp(items as RlpItem[]) !== extraData) return null;
+  if (kind === null) return null;
   const common = [vanity, validators, vote as RlpItem] as const;
   return {
     ...{ kind, validators, seals },

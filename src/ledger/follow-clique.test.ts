@@ -75,13 +75,13 @@ async function make(begun: Header[], from: readonly State[], by: readonly TestSi
 async function serve(
   t: Ending,
   headers: () => readonly Header[],
-  { url = node, onBlock = (_: number): void => {}, chainId = "" } = {},
+  { url = node, onBlock = (_: number): unknown => undefined, chainId = "" } = {},
 ) {
-  const lie = (method: string, result: unknown, params: unknown[]): unknown => {
+  const lie = async (method: string, result: unknown, params: unknown[]): Promise<unknown> => {
     if (method === "eth_chainId" && chainId !== "") return chainId;
     if (method !== "eth_getBlockByNumber") return result;
     const asked = params[0] === "latest" ? headers().length - 1 : Number(params[0]);
-    onBlock(asked);
+    await onBlock(asked);
     const header = headers()[asked];
     return header === undefined ? null : toBlock(header);
   };
@@ -211,6 +211,13 @@ test("an older block is not believed again, also not as another chain's", async 
   const reader = open([await serve(end, () => chain.slice(0, -20)), await serve(end, () => chain)], { heights });
   assert.deepEqual(await reader.all(), truth);
   assert.match(reader.said.join("\n"), /is behind, at block \d+ of \d+/);
+  // Who followed to the end himself says so, too.
+  let shown = chain;
+  const one = open([await serve(end, () => shown)]);
+  await one.all();
+  shown = chain.slice(0, -5);
+  one.clock.ms += 2000;
+  await assert.rejects(one.all(), /is behind, at block \d+ of \d+/);
 });
 
 test("a chain that stands still, or is of the future, proves nothing", async (t) => {
@@ -255,6 +262,32 @@ test("a long way is gone in several lookups, and not again after a restart", asy
   await writeFile(path, `clique 0 ${chain[0]!.hash} 30000\n{}\n`);
   reader = open([url], settings);
   await assert.rejects(reader.all(), /what was kept of the ledger's chain is damaged/);
+});
+
+test("an endpoint that keeps one waiting for blocks keeps nobody from reading", async (t) => {
+  const end = endingOf(t);
+  const isRead = Promise.withResolvers<void>();
+  const right = await serve(end, () => chain, {
+    onBlock: (number) => {
+      if (number === chain.length - 2) setTimeout(isRead.resolve, 300);
+    },
+  });
+  let reader: ReturnType<typeof open> | undefined;
+  const slow = await serve(end, () => chain, {
+    onBlock: async (number) => {
+      if (number !== 20) return;
+      await isRead.promise;
+      reader!.clock.ms += 5000;
+    },
+  });
+  for (const urls of [
+    [slow, right],
+    [right, slow],
+  ]) {
+    reader = open(urls);
+    assert.deepEqual(await reader.all(), truth);
+    assert.match(reader.said.join("\n"), new RegExp(`${slow} is left out: .* answers too slowly`));
+  }
 });
 
 test("a configuration follows a chain from an epoch's first block, or counts seals, or agreement", () => {

@@ -1,7 +1,7 @@
 import { numberToHex } from "viem";
 import type { Clock } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
-import { type AgreedHeader, MAX_LAG, nothingProved } from "./agree-on-header.ts";
+import { type AgreedHeader, leaveOutBehind, MAX_LAG, nothingProved } from "./agree-on-header.ts";
 import type { Header } from "./block-header.ts";
 import {
   type CliqueBlock,
@@ -24,6 +24,8 @@ const BATCH = 32n;
 /** Bounds of one lookup: so many headers of one endpoint, and so long. What is followed is kept for the next. */
 const MAX_HEADERS = 2048n;
 const FOLLOW_MS = 4000;
+/** Bound of blocks that are not settled and not checked again, of all endpoints. */
+const MAX_SEEN = 4 * 2048;
 /** How many blocks a restart follows again at most. */
 const KEEP_EVERY = 32n;
 
@@ -98,7 +100,10 @@ export class CliqueFollower {
     const walks = (await Promise.all(heads.map((head) => this.#walk(head, base, untilMs)))).filter(
       (walk) => walk !== null,
     );
-    if (walks.length === 0) return null;
+    if (walks.length === 0) {
+      for (const { rpc, value } of heads) leaveOutBehind(endpoints, rpc, value.header.number, base.number, 0n);
+      return null;
+    }
     const best = walks.reduce((a, b) => (b.difficulty > a.difficulty ? b : a));
     this.#refuseTwoSettled(walks, best);
     const other = best.blocks.find(({ header }) => header.number === known?.number);
@@ -109,9 +114,8 @@ export class CliqueFollower {
       );
     const header = await this.#settle(best);
     for (const { rpc } of walks) endpoints.isRight(rpc);
-    for (const { rpc, value } of heads)
-      if (value.header.number + MAX_LAG < header.number) endpoints.leaveOut(rpc, behind(rpc, value.header, header));
-    if (!best.isWhole) throw this.#underWay(best);
+    for (const { rpc, value } of heads) leaveOutBehind(endpoints, rpc, value.header.number, header.number);
+    this.#judgeEnd(walks, best);
     const by = walks.filter((walk) => blockAt(walk, header.number)?.hash === header.hash).map(({ rpc }) => rpc);
     return { header, chainId: heads[0]!.value.chainId, by };
   }
@@ -137,7 +141,7 @@ export class CliqueFollower {
   /** Null when the endpoint is left out for what it shows, or is behind. */
   async #walk({ rpc, value: { header } }: Told<Head>, base: CliqueSnapshot, untilMs: number): Promise<Walk | null> {
     if (header.number < base.number) {
-      if (header.number + MAX_LAG < base.number) this.#endpoints.leaveOut(rpc, behind(rpc, header, base));
+      leaveOutBehind(this.#endpoints, rpc, header.number, base.number);
       return null;
     }
     try {
@@ -181,7 +185,7 @@ export class CliqueFollower {
         last = block.after;
       }
     }
-    if (first === undefined) throw new PimsError("ledger-unreachable", `the chain at ${rpc.url} answers too slowly`);
+    if (first === undefined) throw tooSlow(rpc);
     const difficulty = blocks.reduce((sum, { header }) => sum + header.difficulty, 0n);
     return { rpc, head, base: first, blocks, difficulty, isWhole: last.number === head.number };
   }
@@ -211,11 +215,13 @@ export class CliqueFollower {
   async #settle(best: Walk): Promise<Header> {
     const index = Math.min(settledIn(best.blocks), best.blocks.length - 1 - this.#depth);
     const block = best.blocks[index];
+    const settled = block?.after.number ?? best.base.number;
+    for (const [hash, { header }] of this.#seen) if (header.number <= settled) this.#seen.delete(hash);
+    // With a stolen key one can make blocks without end.
+    if (this.#seen.size > MAX_SEEN) this.#seen.clear();
     if (block === undefined) return best.base;
     const { after, header } = block;
     this.#settled = after;
-    for (const [hash, seen] of this.#seen)
-      if (seen.header.number <= after.number || this.#seen.size > 2 * Number(MAX_HEADERS)) this.#seen.delete(hash);
     if (this.#keptAt === undefined || after.number >= this.#keptAt + KEEP_EVERY) {
       await this.#store.write(this.#name, writeSnapshot(after));
       this.#keptAt = after.number;
@@ -223,15 +229,25 @@ export class CliqueFollower {
     return header;
   }
 
-  #underWay({ blocks, head, base }: Walk): PimsError {
-    const reached = blocks.at(-1)?.header.number ?? base.number;
-    return new PimsError(
+  /** An endpoint that says there is more and does not show it keeps nobody waiting whom another one shows the end. */
+  #judgeEnd(walks: readonly Walk[], best: Walk): void {
+    const reached = lastOf(best).number;
+    if (walks.some((walk) => walk.isWhole && lastOf(walk).number + MAX_LAG >= reached)) {
+      for (const { rpc } of walks.filter((walk) => !walk.isWhole)) this.#endpoints.leaveOut(rpc, tooSlow(rpc));
+      return;
+    }
+    throw new PimsError(
       "ledger-unverified",
-      `the ledger's chain is followed from its checkpoint, so far to block ${reached} of ${head.number}`,
+      `the ledger's chain is followed from its checkpoint, so far to block ${reached} of ${best.head.number}`,
       { hint: "this goes on with each lookup; a newer 'ledger.clique.checkpoint' is reached sooner" },
     );
   }
 }
+
+const lastOf = ({ blocks, base }: Walk): Header => blocks.at(-1)?.header ?? base;
+
+const tooSlow = ({ url }: Rpc): PimsError =>
+  new PimsError("ledger-unreachable", `the chain at ${url} answers too slowly`);
 
 async function readHead(rpc: Rpc): Promise<Head> {
   const [chainId, header] = await Promise.all([callQuantity(rpc, "eth_chainId", []), readHeader(rpc, "latest")]);
@@ -265,6 +281,3 @@ function twoSettled(settled: Named, other: Named): PimsError {
     { hint: "signers built on two chains: ask them which one it is; a larger 'ledger.depth' waits longer" },
   );
 }
-
-const behind = (rpc: Rpc, { number }: Pick<Header, "number">, settled: Pick<Header, "number">): PimsError =>
-  new PimsError("ledger-unverified", `the chain at ${rpc.url} is behind, at block ${number} of ${settled.number}`);

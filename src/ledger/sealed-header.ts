@@ -1,5 +1,5 @@
 import { PimsError } from "../core/errors.ts";
-import { type AgreedHeader, nothingProved } from "./agree-on-header.ts";
+import { type AgreedHeader, leaveOutBehind, nothingProved } from "./agree-on-header.ts";
 import type { Header } from "./block-header.ts";
 import { type Validators, verifyCommitSeals } from "./commit-seals.ts";
 import type { Endpoints, Told } from "./endpoints.ts";
@@ -34,6 +34,7 @@ export async function readSealedHeader(endpoints: Endpoints, validators: Validat
   const same = ofOneChain(endpoints, told);
   const newest = same.reduce((a, b) => (b.value.header.number > a.value.header.number ? b : a)).value;
   const { chainId, header } = newest;
+  for (const { rpc, value } of same) leaveOutBehind(endpoints, rpc, value.header.number, header.number);
   const by = same.filter(({ value }) => value.header.number === header.number);
   const other = by.find(({ value }) => value.header.hash !== header.hash);
   if (other !== undefined)
