@@ -35,6 +35,8 @@ export interface Simulated {
   /** `words` is not: no method says how many a chain has. */
   readonly measured: Omit<Cost, "words"> & { readonly headerBytes: number };
   readonly registry: string;
+  /** Says one checkpoint more, so that there is a block in which nothing happens to the registry. */
+  readonly elsewhere: () => Promise<void>;
   readonly identities: readonly string[];
 }
 
@@ -134,7 +136,16 @@ export async function simulate(
     await sendCheckpoint(checkpoints, { key: verifier, number, root: `0x${sha256Hex(`checkpoint ${number}`)}` });
     computed = sum(computed, operations.checkpoint());
   }
-  return { computed, measured: await measureBlocks(url, first), registry, identities };
+  return {
+    computed,
+    measured: await measureBlocks(url, first),
+    registry,
+    elsewhere: async () => {
+      const number = BigInt(amounts.checkpoints);
+      await sendCheckpoint(checkpoints, { key: verifier, number, root: `0x${sha256Hex("elsewhere")}` });
+    },
+    identities,
+  };
 }
 
 /** All that the chain has from a block on. */
@@ -181,8 +192,10 @@ if (import.meta.main) {
     const seconds = Math.round((performance.now() - started) / 1000);
     process.stdout.write(`${JSON.stringify({ amounts, computed, measured, seconds, ...more }, null, 2)}\n`);
   };
-  const read = async (url: string, { registry, identities }: Simulated): Promise<void> =>
-    void process.stdout.write(`${JSON.stringify(await simulateReading(url, registry, identities), null, 2)}\n`);
+  const read = async (url: string, { registry, identities, elsewhere }: Simulated): Promise<void> => {
+    const reading = await simulateReading(url, registry, identities, elsewhere);
+    process.stdout.write(`${JSON.stringify(reading, null, 2)}\n`);
+  };
   if (geth === undefined) {
     const folder = await mkdtemp(join(tmpdir(), "pims-simulation-"));
     const chain = await startAnvil({ folder });

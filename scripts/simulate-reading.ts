@@ -15,14 +15,20 @@ export interface Reading {
   readonly images: number;
   /** Every image, by somebody who has no copy of any. */
   readonly first: Asked;
-  /** The same images again, when what is known of them is too old. */
+  /** The same images again at a later block, when what is known of them is too old. */
   readonly again: Asked;
 }
 
 /** How many lookups are under way at a time: those of as many hosts. */
 const TOGETHER = 16;
 
-export async function simulateReading(url: string, registry: string, identities: readonly string[]): Promise<Reading> {
+/** `between` makes a block in which nothing happens to the registry. */
+export async function simulateReading(
+  url: string,
+  registry: string,
+  identities: readonly string[],
+  between: () => Promise<void>,
+): Promise<Reading> {
   let [requests, proofs, bytes] = [0, 0, 0];
   const relay = createServer(async (request, response) => {
     const parts: Buffer[] = [];
@@ -56,6 +62,7 @@ export async function simulateReading(url: string, registry: string, identities:
       return { requests, proofs, bytes, seconds: (performance.now() - started) / 1000 };
     };
     const first = await round();
+    await between();
     await sleep(2100);
     return { images: identities.length, first, again: await round() };
   } finally {

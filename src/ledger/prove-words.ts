@@ -6,7 +6,7 @@ import { artifactOf, type ContractName } from "./artifact.ts";
 import type { Endpoints } from "./endpoints.ts";
 import { noContract } from "./no-contract.ts";
 import { garbage, type Rpc } from "./rpc.ts";
-import { type Account, verifyAccount, verifySlot } from "./state-proof.ts";
+import { verifyAccount, verifySlot } from "./state-proof.ts";
 import { maxNodeBytes, maxProofNodes } from "./trie-proof.ts";
 
 const nodesSchema = z
@@ -30,35 +30,72 @@ export interface ProvedWords {
   readonly nodes: readonly Hex[];
 }
 
+/** A word with the nodes from its storage's root to it. */
+export interface ProvedSlot {
+  readonly word: Hex;
+  readonly nodes: readonly Hex[];
+}
+
+/** What a contract's account holds at a block, with the nodes from the block's root to the account. */
+export interface ProvedSlots {
+  readonly storageRoot: Hex;
+  readonly accountNodes: readonly Hex[];
+  /** In the order in which they were asked for. */
+  readonly slots: readonly ProvedSlot[];
+}
+
+export interface ContractAddress {
+  readonly name: ContractName;
+  readonly address: Address;
+}
+
+/** Words of a contract's storage at an agreed block. Throws as `proveSlots`. */
+export async function proveWords(
+  endpoints: Endpoints,
+  agreed: AgreedHeader,
+  contract: ContractAddress,
+  slots: readonly Hex[],
+): Promise<ProvedWords> {
+  return wordsOf(await proveSlots(endpoints, agreed, contract, slots));
+}
+
+export function wordsOf({ accountNodes, slots }: ProvedSlots): ProvedWords {
+  return { words: slots.map(({ word }) => word), nodes: [accountNodes, ...slots.map(({ nodes }) => nodes)].flat() };
+}
+
 /**
  * Words of a contract's storage at an agreed block, each proved to be what the chain's state holds. The contract's code
  * is proved to be what this version compiles to, by its hash. Endpoints whose proofs prove nothing are left out.
  * Throws `ledger-no-registry`, `ledger-unverified`, `ledger-unreachable`, `ledger-refused`.
  */
-export async function proveWords(
+export async function proveSlots(
   endpoints: Endpoints,
   { header, by }: AgreedHeader,
-  { name, address }: { name: ContractName; address: Address },
+  { name, address }: ContractAddress,
   slots: readonly Hex[],
-): Promise<ProvedWords> {
+): Promise<ProvedSlots> {
   // By its hash, so that a node which has meanwhile gone over to another branch is not blamed for that.
   const block = { blockHash: header.hash };
-  const { account, words, nodes } = await endpoints.askInTurn(by, async (rpc) => {
+  const { account, accountProof, proofs } = await endpoints.askInTurn(by, async (rpc) => {
     const answer = proofSchema.safeParse(await rpc.call("eth_getProof", [address, slots, block]));
     if (!answer.success || answer.data.storageProof.length !== slots.length) throw garbage(rpc.url, "malformed proof");
     const { accountProof, storageProof } = answer.data;
     return proved(rpc, () => {
       const account = verifyAccount(header.stateRoot, address, accountProof);
-      const wordOf = ({ storageRoot }: Account, index: number) =>
-        verifySlot(storageRoot, slots[index]!, storageProof[index]!.proof);
-      const words = account === null ? [] : slots.map((_, index) => wordOf(account, index));
-      return { account, words, nodes: [accountProof, ...storageProof.map(({ proof }) => proof)].flat() };
+      const proofs =
+        account === null
+          ? []
+          : storageProof.map(({ proof: nodes }, index) => ({
+              word: verifySlot(account.storageRoot, slots[index]!, nodes),
+              nodes,
+            }));
+      return { account, accountProof, proofs };
     });
   });
   // That is no endpoint's fault: it is proved.
   if (account?.codeHash !== artifactOf(name).codeHash)
     throw noContract(name, by.map((rpc) => rpc.name).join(", "), address);
-  return { words, nodes };
+  return { storageRoot: account.storageRoot, accountNodes: accountProof, slots: proofs };
 }
 
 function proved<T>(rpc: Rpc, verify: () => T): T {

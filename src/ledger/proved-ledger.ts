@@ -15,6 +15,7 @@ import type { ProposalBody } from "./proposal.ts";
 import { proveWords } from "./prove-words.ts";
 import { type ProvedContract, provedContract } from "./proved-contract.ts";
 import type { ProvedState } from "./proved-state.ts";
+import { ProvedStorage } from "./proved-storage.ts";
 import { rebuildBaseline } from "./rebuild.ts";
 import { openRpc } from "./rpc.ts";
 import { AHEAD_MS, readSealedHeader } from "./sealed-header.ts";
@@ -45,6 +46,7 @@ export class ProvedLedger {
   readonly #modules: LedgerModules;
   readonly #endpoints: Endpoints;
   readonly #address: Address;
+  readonly #storage: ProvedStorage;
   #agreed: { readonly header: Promise<AgreedHeader>; readonly atMs: number } | undefined;
   #isAsking = false;
   /** The last one that was believed, and when, milliseconds since 1970 UTC. */
@@ -58,6 +60,7 @@ export class ProvedLedger {
     this.#modules = modules;
     this.#endpoints = new Endpoints([config.url, ...(config.witnesses ?? [])], modules);
     this.#address = config.registry.toLowerCase() as Address;
+    this.#storage = new ProvedStorage(this.#endpoints, { name: "BaselineRegistry", address: this.#address });
     const { clique, depth = 0 } = config;
     if (clique === undefined) return;
     const { clock, followed = followedInMemory() } = modules;
@@ -74,12 +77,12 @@ export class ProvedLedger {
   async standingOf(identity: string): Promise<Standing & { readonly proved: ProvedState }> {
     const hash = identityToHash(identity);
     const agreed = await this.#agreedHeader();
-    const place = { name: "BaselineRegistry", address: this.#address, chainId: agreed.chainId } as const;
+    const place = { address: this.#address, chainId: agreed.chainId };
     const nodes: Hex[] = [];
     const reading = readStanding(place, hash);
     let step = reading.next();
     while (!step.done) {
-      const proved = await proveWords(this.#endpoints, agreed, place, step.value);
+      const proved = await this.#storage.words(agreed, step.value);
       nodes.push(...proved.nodes);
       step = reading.next(proved.words);
     }
