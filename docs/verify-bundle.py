@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Checks a bundle of evidence (docs/bundle.md) with Python's standard library and openssl, and none of PIMS's code.
 
-usage: verify-bundle.py [--ak NAME]... [--baseline ROOT]... [--block HASH --registry ADDRESS]... [--verifier-key PIN]...
-                        [--block HASH --checkpoints ADDRESS --reporter ADDRESS] [--roots FILE] [--undated] BUNDLE
+usage: verify-bundle.py [--ak NAME]... [--baseline ROOT]... [--verifier-key PIN]... [--roots FILE] [--undated]
+                        [--block HASH | --validator ADDRESS]... [--registry ADDRESS]...
+                        [--checkpoints ADDRESS --reporter ADDRESS] BUNDLE
 
 It checks the quote's signature and fields, the log's replay to the quoted registers, the baselines' roots, what the
 state of the ledger's blocks says of them and of the host's log, and that the verifier's signed results are of this bundle. Of the containers it says itself what can be said in a few lines: a
@@ -442,7 +443,7 @@ def judge(events, images):
     return verdicts
 
 
-# --- the ledger (Ethereum's Yellow Paper, sections 4.1, 4.3, appendices B, C, D; Solidity's storage layout) ---
+# --- the ledger (Ethereum's Yellow Paper, appendix F, sections 4.1, 4.3, appendices B, C, D; Solidity's storage layout) ---
 
 def keccak_tables():
     """Round constants, and for each lane of the result of rho and pi: which lane it was, and how far it is turned."""
@@ -515,6 +516,108 @@ def rlp_first(data):
     return items, rest
 
 
+def to_rlp(item):
+    if isinstance(item, bytes) and len(item) == 1 and item[0] < 0x80:
+        return item
+    kind, content = (0x80, item) if isinstance(item, bytes) else (0xC0, b"".join(map(to_rlp, item)))
+    if len(content) < 56:
+        return bytes([kind + len(content)]) + content
+    size = len(content).to_bytes((len(content).bit_length() + 7) // 8, "big")
+    return bytes([kind + 55 + len(size)]) + size + content
+
+
+ISTANBUL = bytes.fromhex("63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365")
+
+
+def bft_extra(fields):
+    """The extra data of a QBFT or IBFT 2.0 header as its hash is over it, as its validators sign it, and their seals; None
+    of other headers (EEA QBFT specification; Besu's IBFT 2.0)."""
+    if not isinstance(fields, list) or len(fields) < 15 or fields[13] != ISTANBUL:
+        return None
+    try:
+        vanity, validators, vote, turn, seals = rlp(fields[12])
+    except (Bad, IndexError, TypeError, ValueError):
+        return None
+    lists = isinstance(validators, list) and isinstance(seals, list)
+    if not lists or not all(isinstance(one, bytes) for one in [vanity, turn, *validators, *seals]):
+        return None
+    if len(vanity) != 32 or any(len(one) != 20 for one in validators) or any(len(one) > 65 for one in seals):
+        return None
+    votes = isinstance(vote, list) and len(vote) == 2 and all(isinstance(one, bytes) for one in vote)
+    votes = votes and len(vote[0]) == 20 and len(vote[1]) <= 1
+    if (votes or vote == []) and len(turn) <= 3 and turn[:1] != b"\0":
+        return [vanity, validators, vote, b"", []], [vanity, validators, vote, turn, []], seals
+    if (votes or vote == b"") and len(turn) == 4:
+        return [vanity, validators, vote], [vanity, validators, vote, turn], seals
+    return None
+
+
+def with_extra(fields, extra):
+    return to_rlp([*fields[:12], to_rlp(extra), *fields[13:]])
+
+
+# secp256k1 (SEC 2): y² = x³ + 7 over this prime; order and generator of its group.
+PRIME = 2**256 - 2**32 - 977
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+BASE = (
+    0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798,
+    0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8,
+)
+
+
+def added(p, q):
+    if p is None or q is None:
+        return p or q
+    if p[0] == q[0] and (p[1] + q[1]) % PRIME == 0:
+        return None
+    if p == q:
+        slope = 3 * p[0] * p[0] * pow(2 * p[1], -1, PRIME)
+    else:
+        slope = (q[1] - p[1]) * pow(q[0] - p[0], -1, PRIME)
+    x = (slope * slope - p[0] - q[0]) % PRIME
+    return x, (slope * (p[0] - x) - p[1]) % PRIME
+
+
+def times(scalar, p):
+    product = None
+    while scalar:
+        product, p, scalar = added(product, p) if scalar & 1 else product, added(p, p), scalar >> 1
+    return product
+
+
+def signer_of(hashed, seal):
+    """Address whose signature (r, s, parity of y) this is (SEC 1, 4.1.6); None: nobody's, or the twin of a right one."""
+    r, s = int.from_bytes(seal[:32], "big"), int.from_bytes(seal[32:64], "big")
+    if len(seal) != 65 or seal[64] > 1 or not 0 < r < ORDER or not 0 < s <= ORDER // 2:
+        return None
+    y = pow(r**3 + 7, (PRIME + 1) // 4, PRIME)
+    if y * y % PRIME != (r**3 + 7) % PRIME:
+        return None
+    point, inverse = (r, y if y % 2 == seal[64] else PRIME - y), pow(r, -1, ORDER)
+    public = added(
+        times(-int.from_bytes(hashed, "big") * inverse % ORDER, BASE),
+        times(s * inverse % ORDER, point),
+    )
+    if public is None:
+        return None
+    return "0x" + keccak(b"".join(part.to_bytes(32, "big") for part in public))[12:].hex()
+
+
+def sealed_blocks(bundle, validators):
+    """Hashes of the blocks that two thirds of these validators have sealed."""
+    known, hashes = {address.lower() for address in validators}, []
+    # A seal takes a twentieth of a second; a bundle has a few blocks.
+    for header in bundle["ledger"]["blocks"][:16] if known else ():
+        fields = rlp(base64.b64decode(header))
+        extra = bft_extra(fields)
+        if extra is not None and len(extra[2]) <= 256:
+            signed = keccak(with_extra(fields, extra[1]))
+            signers = {signer_of(signed, seal) for seal in extra[2]}
+            if 3 * len(signers & known) >= 2 * len(known):
+                hashes.append("0x" + keccak(with_extra(fields, extra[0])).hex())
+    return hashes
+
+
 def number(data, size=32):
     if not isinstance(data, bytes) or len(data) > size or data[:1] == b"\0":
         raise Bad("ledger", "a number in it has another form than expected")
@@ -550,9 +653,10 @@ class State:
             if len(self.blocks) == len(self.headers):
                 raise Bad("ledger", f"the header of block {said['block']} is missing")
             header = self.headers[len(self.blocks)]
-            if keccak(header) != hashed:
-                raise Bad("ledger", f"the header that stands for block {said['block']} has another hash")
             fields = rlp(header)
+            extra = bft_extra(fields)
+            if keccak(header if extra is None else with_extra(fields, extra[0])) != hashed:
+                raise Bad("ledger", f"the header that stands for block {said['block']} has another hash")
             if not 15 <= len(fields) <= len(HEADER):
                 raise Bad("ledger", "a header has more or fewer fields than expected")
             for field, size in zip(fields, HEADER):
@@ -840,6 +944,7 @@ def main():
     parser.add_argument("--ak", **many, help="Name of an attestation key that you know to be in a TPM")
     parser.add_argument("--baseline", **many, help="root of a baseline that you know to be good")
     parser.add_argument("--block", **many, help="hash of a block that you know to be the ledger's")
+    parser.add_argument("--validator", **many, help="give all validators of the ledger instead of --block")
     parser.add_argument("--registry", **many, help="registry whose baselines you take, with --block")
     parser.add_argument("--checkpoints", help="ask for a checkpoint in this contract, with --block and --reporter")
     parser.add_argument("--reporter", help="the verifier's address there")
@@ -847,8 +952,8 @@ def main():
     parser.add_argument("--roots", help="certificates of TPM makers, PEM: the TPM must be of one of them")
     parser.add_argument("--undated", action="store_true", help="do not ask when it was")
     options = parser.parse_args()
-    if bool(options.checkpoints) != bool(options.reporter) or bool(options.block) != bool(options.registry or options.reporter):
-        parser.error("--block goes with --registry, or with --checkpoints and --reporter, and these go with it")
+    if bool(options.checkpoints) != bool(options.reporter) or bool(options.block or options.validator) != bool(options.registry or options.reporter):
+        parser.error("--block and --validator go with --registry, or with --checkpoints and --reporter, and these go with it")
     bundle, policy = read_bundle(options.bundle)
     quoted, key = check_quote(bundle, policy)
     events = whole("log", check_log, bundle, quoted)
@@ -859,11 +964,12 @@ def main():
     said, pin = whole("results", check_results, bundle, key, verdicts)
     if options.roots:
         check_endorsement(bundle, options.roots)
+    blocks = options.block + whole("ledger", sealed_blocks, bundle, options.validator)
     said_by = pin in options.verifier_key
     below = policy["platform"]
     lenient = policy["starts"] or any(one["allow"] for one in policy["listeners"]) or policy["maxPauseMs"] is not None
     unnamed = [one for one in bundle["baselines"] if one["root"] not in options.baseline]
-    strange = [one for one in unnamed if not is_known(one["registry"], options.block, contract=options.registry)]
+    strange = [one for one in unnamed if not is_known(one["registry"], blocks, contract=options.registry)]
     missing = []
     # A verifier's word stands for what is not named at all, not against what is named.
     if key not in options.ak and (options.ak or not said_by):
@@ -871,7 +977,7 @@ def main():
     if strange and (options.baseline or options.registry or not said_by):
         missing.append("baselines: nobody whom you know has approved them (--baseline, --block and --registry, --verifier-key)")
     place = {"contract": [options.checkpoints or ""], "reporter": [options.reporter or ""]}
-    if options.reporter and not is_known(bundle["checkpoint"], options.block, **place):
+    if options.reporter and not is_known(bundle["checkpoint"], blocks, **place):
         missing.append("checkpoint: none is shown for a block, a contract and a reporter that you name")
     if (lenient or (below and below["manifests"])) and not said_by:
         missing.append("policy: it makes exceptions, and nobody whom you know stands for them (--verifier-key)")

@@ -2,15 +2,17 @@
 // bundles whose maker signs whatever he likes.
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { type Address, type Hex, keccak256 } from "viem";
+import { type Address, type Hex, keccak256, numberToHex } from "viem";
 import { type Bundle, bundleDigest } from "../src/attest/bundle.ts";
 import type { Ear } from "../src/attest/ear.ts";
 import { jwkOf, keyOfJwk, signJwt, verifyJwt } from "../src/attest/jwt.ts";
 import { systemClock } from "../src/core/clock.ts";
 import { BaselineCache } from "../src/ledger/baseline-cache.ts";
+import type { BftKind } from "../src/ledger/bft-extra.ts";
+import { verifyHeader } from "../src/ledger/block-header.ts";
 import { checkpointRoot, proveLine, sendCheckpoint } from "../src/ledger/checkpoints.ts";
 import { rootSlot } from "../src/ledger/checkpoints-storage.ts";
 import { deployContract, deployRegistry } from "../src/ledger/deploy.ts";
@@ -18,7 +20,9 @@ import { createKey } from "../src/ledger/keys.ts";
 import { heightsInMemory } from "../src/ledger/ledger-height.ts";
 import { ProvedLedger } from "../src/ledger/proved-ledger.ts";
 import { revokeBaseline, supersedeBaseline } from "../src/ledger/revoke.ts";
+import { openRpc } from "../src/ledger/rpc.ts";
 import { ending, testActions, testIdentity, testLines } from "../src/ledger/testing.ts";
+import { commitBlock, testSigner } from "../src/ledger/testing-sealed-headers.ts";
 import { type ApprovedBaseline, bundleProofs, type ProvedCheckpoint } from "../src/verifier/bundle-proofs.ts";
 import { bundleBaseline } from "../src/verifier/bundle-sources.ts";
 import { CHECKPOINT_FOLDER } from "../src/verifier/config.ts";
@@ -191,6 +195,42 @@ test("a proof of the ledger that was altered is refused, whoever signs the rest"
   const tooMuch = { ledger: { ...ledger, nodes: Array<string>(65_537).fill("AAAA") } };
   const [none] = await at.checkAll({ tooMuch: forged(tooMuch) }, anchors);
   assert.deepEqual(none!.statuses, [1, 1]);
+});
+
+test("who knows the chain's validators needs no block's hash: two thirds of them have sealed it", async () => {
+  const validators = [1, 2, 3, 4].map(testSigner);
+  const all = validators.map(({ address }) => `--validator=${address}`);
+  const others = [5, 6, 7, 8].map((number) => `--validator=${testSigner(number).address}`);
+  const known = [...anchors.slice(0, 2), anchors[3]!];
+  const approved = await approvedNow();
+  const rpc = openRpc(at.ledger.chain.url);
+  const block = await rpc.call("eth_getBlockByNumber", [numberToHex(approved.approval!.header.number), false]);
+  const sealed = async (kind: BftKind, by: number) => {
+    const header = verifyHeader(await commitBlock(block as object, kind, validators, validators.slice(0, by), 7));
+    return forged(bundleProofs([{ ...approved, approval: { ...approved.approval!, header } }], null));
+  };
+  const three = await sealed("qbft", 3);
+  const hash = three.baselines[0]!.registry!.blockHash;
+  const cases: [string, Bundle, string[], number][] = [
+    ["three of four", three, all, 0],
+    ["three of four by IBFT 2.0", await sealed("ibft2", 3), all, 0],
+    ["two of four", await sealed("qbft", 2), all, 3],
+    ["other validators", three, others, 3],
+    ["half of them others", three, [...all.slice(2), ...others], 3],
+    ["the chain's hash, which leaves out the seals", three, [`--block=${hash}`], 0],
+    ["no validators' chain", forged(bundleProofs([approved], null)), all, 3],
+  ];
+  for (const [name, bundle, given, status] of cases) {
+    const { statuses, ours, theirs } = await at.check(bundle, [...known, ...given]);
+    assert.deepEqual(statuses, [status, status], `${name}: ${ours} ${theirs}`);
+  }
+  await writeFile(at.file, JSON.stringify(await sealed("qbft", 2)));
+  const shown = await pimsMeanwhile(["verify", at.file, ...known, ...all]);
+  assert.equal(shown.status, 3);
+  assert.match(
+    shown.stderr,
+    /^pims: block \d+ \(0x[0-9a-f]{64}\) is not proved by seals: 2 of 4 validators sealed it, 3 must$/m,
+  );
 });
 
 test("a true proof of something else is worth nothing to who knows block and contract", async () => {

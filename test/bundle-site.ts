@@ -9,6 +9,7 @@ import { VerifierClient } from "../src/agent/verifier-client.ts";
 import { type Bundle, parseBundle } from "../src/attest/bundle.ts";
 import { collectEvidence } from "../src/attest/collect.ts";
 import { codeEvent, containerOf, startEvent, sweepEvent } from "../src/attest/sample-events.ts";
+import { sealedBlocks } from "../src/attest/sealed-blocks.ts";
 import { TestHost } from "../src/attest/testing.ts";
 import { verifyBundle } from "../src/attest/verify-bundle.ts";
 import { fromHex } from "../src/core/bytes.ts";
@@ -85,7 +86,10 @@ async function verdictOf(path: string, anchors: readonly string[]): Promise<{ st
     undated: anchors.includes("--undated"),
   };
   try {
-    const report = verifyBundle(parseBundle(new Uint8Array(await readFile(path))), known);
+    const bundle = parseBundle(new Uint8Array(await readFile(path)));
+    const validators = given("--validator=");
+    const { hashes } = validators.length === 0 ? { hashes: [] } : await sealedBlocks(bundle, validators);
+    const report = verifyBundle(bundle, { ...known, blocks: [...known.blocks, ...hashes] });
     return { status: STATUS[report.verdict], text: JSON.stringify(report) };
   } catch (error) {
     assert.equal((error as PimsError).code, "bundle-malformed");

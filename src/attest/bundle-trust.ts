@@ -118,7 +118,7 @@ function approvedBy(
   if (anchors.baselines.length + anchors.registries.length > 0)
     return { by: "nobody", text: `you do not name ${roots}${lookUp}` };
   if (isSaid) return { by: "verifier", text: `the verifier says that ${roots} was approved${lookUp}` };
-  const ways = "--baseline, --block with --registry, --verifier-key";
+  const ways = "--baseline, --block or --validator with --registry, --verifier-key";
   return { by: "nobody", text: `nobody whom you know has approved ${roots}${lookUp} (${ways})` };
 }
 

@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
 import type { Command } from "commander";
 import { MAX_BUNDLE_BYTES, parseBundle } from "../attest/bundle.ts";
+import { sealedBlocks } from "../attest/sealed-blocks.ts";
 import { pinSchema } from "../attest/verifier-address.ts";
 import { type BundleReport, verifyBundle } from "../attest/verify-bundle.ts";
 import { printable } from "../core/bytes.ts";
@@ -8,12 +9,13 @@ import { errorCode, PimsError } from "../core/errors.ts";
 import { readRoots } from "../tpm/certificate/roots.ts";
 import { action, append } from "./command.ts";
 import { describeFinding, shortDigest, shortId } from "./describe.ts";
-import { colourStatus, EXIT, printJson, printLine, table } from "./output.ts";
+import { colourStatus, EXIT, printJson, printLine, say, table } from "./output.ts";
 
 interface VerifyOptions {
   readonly ak: string[];
   readonly baseline: string[];
   readonly block: string[];
+  readonly validator: string[];
   readonly registry: string[];
   readonly checkpoints?: string;
   readonly reporter?: string;
@@ -31,6 +33,7 @@ export function addVerify(program: Command): void {
     .option("--ak <name>", "Name of an attestation key that you know to be in a TPM; may be given again", append, [])
     .option("--baseline <root>", "root of a baseline that you know to be good; may be given again", append, [])
     .option("--block <hash>", "hash of a block that you know to be the ledger's; may be given again", append, [])
+    .option("--validator <address>", "give all validators of the ledger instead of --block", append, [])
     .option("--registry <address>", "registry whose baselines you take, with --block; may be given again", append, [])
     .option("--checkpoints <address>", "ask for a checkpoint in this contract, with --block and --reporter")
     .option("--reporter <address>", "the verifier's address there")
@@ -44,11 +47,16 @@ export function addVerify(program: Command): void {
     )
     .action(
       action(async (file: string, options: VerifyOptions) => {
+        const ledger = ledgerAnchors(options);
         const bundle = parseBundle(await readBundle(file));
+        const sealed =
+          options.validator.length === 0 ? null : await sealedBlocks(bundle, options.validator.map(address));
+        for (const text of sealed?.refusals ?? []) say(`pims: ${printable(text)}`);
         const report = verifyBundle(bundle, {
           keys: options.ak.map((name) => hexOf(name, /^([0-9a-f]{2}){34,66}$/, "the Name of a key")),
           baselines: options.baseline.map((root) => hexOf(root, /^[0-9a-f]{64}$/, "a Merkle root")),
-          ...ledgerAnchors(options),
+          ...ledger,
+          blocks: [...ledger.blocks, ...(sealed?.hashes ?? [])],
           verifiers: options.verifierKey.map(pin),
           roots: options.roots === undefined ? null : await readRoots(options.roots),
           undated: options.undated === true,
@@ -61,15 +69,14 @@ export function addVerify(program: Command): void {
 }
 
 /** A block is worth nothing without the contract's address, since anybody can deploy another, and the other way round. */
-function ledgerAnchors({ block, registry, checkpoints, reporter }: VerifyOptions) {
+function ledgerAnchors({ block, validator, registry, checkpoints, reporter }: VerifyOptions) {
   if ((checkpoints === undefined) !== (reporter === undefined))
     throw new PimsError("usage", "'--checkpoints' and '--reporter' are given together");
-  if (block.length > 0 !== (registry.length > 0 || reporter !== undefined))
+  if (block.length + validator.length > 0 !== (registry.length > 0 || reporter !== undefined))
     throw new PimsError(
       "usage",
-      "'--block' is given together with '--registry', or with '--checkpoints' and '--reporter'",
+      "a block ('--block', '--validator') is given together with '--registry', or with '--checkpoints' and '--reporter'",
     );
-  const address = (value: string) => `0x${hexOf(value, /^[0-9a-f]{40}$/, "an address")}`;
   return {
     blocks: block.map((hash) => `0x${hexOf(hash, /^[0-9a-f]{64}$/, "the hash of a block")}`),
     registries: registry.map(address),
@@ -79,6 +86,8 @@ function ledgerAnchors({ block, registry, checkpoints, reporter }: VerifyOptions
         : { contract: address(checkpoints), reporter: address(reporter) },
   };
 }
+
+const address = (value: string): string => `0x${hexOf(value, /^[0-9a-f]{40}$/, "an address")}`;
 
 function pin(value: string): string {
   if (pinSchema.safeParse(value).success) return value;
