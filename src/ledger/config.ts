@@ -13,6 +13,8 @@ export const SEALED_MAX_AGE_MS = 300_000;
 const validatorsSchema = z.strictObject({
   /** `ibft2`: Besu's IBFT 2.0. */
   kind: z.enum(["qbft", "ibft2"]),
+  /** The chain's number: headers do not hold it, and the same validators may keep another chain. */
+  chainId: z.int().min(1),
   addresses: z
     .array(z.string().regex(/^0x[0-9a-fA-F]{40}$/, "not a validator's address"))
     .min(1)

@@ -300,7 +300,7 @@ test("a configuration follows a chain from an epoch's first block, or counts sea
   assert.match(problem({ clique: { checkpoint: { number: 60_001, hash } } })!, /an epoch's first block/);
   assert.match(problem({ clique, agree: 1 })!, /'agree' does not go with them/);
   assert.match(problem({ clique, depth: "finalized" })!, /'depth' is a number there/);
-  const validators = { kind: "qbft", addresses: [`0x${"22".repeat(20)}`] };
+  const validators = { kind: "qbft", chainId: 7077, addresses: [`0x${"22".repeat(20)}`] };
   assert.match(problem({ clique, validators })!, /not both/);
   for (const bad of [{}, { checkpoint: { number: 0 } }, { ...clique, periodMs: 1500 }, { ...clique, epoch: 0 }])
     assert.ok(problem({ clique: bad }), JSON.stringify(bad));

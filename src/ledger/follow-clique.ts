@@ -17,7 +17,7 @@ import type { LedgerHeight } from "./ledger-height.ts";
 import { readHeader } from "./read-header.ts";
 import { garbage, type Rpc } from "./rpc.ts";
 import { callQuantity } from "./rpc-values.ts";
-import { AHEAD_MS, ofOneChain } from "./sealed-header.ts";
+import { AHEAD_MS } from "./sealed-header.ts";
 
 /** Headers that are asked for at the same time. */
 const BATCH = 32n;
@@ -252,6 +252,21 @@ const tooSlow = ({ url }: Rpc): PimsError =>
 async function readHead(rpc: Rpc): Promise<Head> {
   const [chainId, header] = await Promise.all([callQuantity(rpc, "eth_chainId", []), readHeader(rpc, "latest")]);
   return { chainId, header };
+}
+
+/**
+ * Headers do not say which chain they are of, endpoints do, and what is read later must fit (a proposal's id is made over
+ * it). The word of most counts; the others are named and left out.
+ */
+function ofOneChain(endpoints: Endpoints, told: Told<Head>[]): Told<Head>[] {
+  const chains = [...Map.groupBy(told, ({ value }) => value.chainId).values()];
+  const most = chains.reduce((a, b) => (b.length > a.length ? b : a));
+  for (const { rpc, value } of told)
+    if (value.chainId !== most[0]!.value.chainId) {
+      const text = `the chain at ${rpc.name} has number ${value.chainId}, not ${most[0]!.value.chainId} as the others`;
+      endpoints.leaveOut(rpc, new PimsError("ledger-unverified", text));
+    }
+  return most;
 }
 
 function settledOf({ base, blocks }: Walk): Header {

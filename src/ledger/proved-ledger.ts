@@ -202,7 +202,7 @@ export class ProvedLedger {
   async #believe(): Promise<AgreedHeader> {
     const { depth = 0, validators } = this.#config;
     if (validators !== undefined) return readSealedHeader(this.#endpoints, validators);
-    if (this.#follower !== undefined) return this.#follower.newest(await this.#known(this.#nameOn("sealed")));
+    if (this.#follower !== undefined) return this.#follower.newest(await this.#known(this.#nameOn("followed")));
     return agreeOnHeader(this.#endpoints, { agree: this.#needed(), depth });
   }
 
@@ -223,8 +223,8 @@ export class ProvedLedger {
   }
 
   async #neverBack({ header: { number, hash }, chainId }: AgreedHeader): Promise<void> {
-    // A sealed header does not say which chain it is of, and a number that one endpoint gives could be another each time.
-    const ledger = this.#nameOn(isSealed(this.#config) ? "sealed" : chainId);
+    // A followed chain is known by its checkpoint; its number, which one endpoint gives, could be another each time.
+    const ledger = this.#nameOn(this.#follower === undefined ? chainId : "followed");
     const known = await this.#known(ledger);
     if (known !== null && number < known.number)
       throw unverified(
@@ -241,7 +241,7 @@ export class ProvedLedger {
       await this.#kept(() => this.#modules.heights.write(ledger, { number, hash }));
   }
 
-  readonly #nameOn = (chain: bigint | "sealed"): string => ledgerName(chain, this.#address);
+  readonly #nameOn = (chain: bigint | "followed"): string => ledgerName(chain, this.#address);
 
   async #known(ledger: string): Promise<LedgerHeight | null> {
     return this.#heights.get(ledger) ?? (await this.#kept(() => this.#modules.heights.read(ledger)));
