@@ -5,8 +5,10 @@ import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Address } from "viem";
+import { manyHosts } from "../../scripts/simulate-checkpoint.ts";
 import { codeEvent, startEvent } from "../attest/sample-events.ts";
 import { TestHost, temporaryFolder } from "../attest/testing.ts";
+import { systemClock } from "../core/clock.ts";
 import { checkpointRoot, isInCheckpoint, nextCheckpoint, proveLine, readCheckpoint } from "../ledger/checkpoints.ts";
 import { deployContract } from "../ledger/deploy.ts";
 import { readHosts } from "../ledger/host-registry.ts";
@@ -39,6 +41,39 @@ async function until(what: string, isSo: () => Promise<boolean> | boolean): Prom
     await sleep(20);
   }
 }
+
+test("many new hosts at once keep no checkpoint waiting, and a revoked key waits for none of theirs", async (t) => {
+  const { rows } = manyHosts(450, 0);
+  const gone = rows.at(-1)!;
+  const key = createKey();
+  const checkpointing = new Checkpointing(
+    { contract, hosts, key, folder: await temporaryFolder(t), intervalMs: 100, keep: 100 },
+    {
+      ledger: openLedger(ledger.place),
+      clock: systemClock,
+      hosts: () => rows,
+      report: async () => [],
+      isRevoked: (host) => host === gone.name,
+      say: assert.fail,
+    },
+  );
+  t.after(() => checkpointing.close());
+  /** How many are recorded when there are so many checkpoints. */
+  const recorded = async (checkpoint: bigint) => {
+    await until(
+      `checkpoint ${checkpoint}`,
+      async () => (await nextCheckpoint(await checkpoints(), key.address)) > checkpoint,
+    );
+    const at = await openLedger(ledger.place).contract("HostRegistry", hosts);
+    const known = await readHosts(at, key.address, rows.map(akNameOf));
+    assert.notEqual(known.at(-1)!.revokedAt, null, "the revoked one is among the first");
+    return known.filter(({ enrolledAt, revokedAt }) => (enrolledAt ?? revokedAt) !== null).length;
+  };
+  const first = await recorded(0n);
+  // The next turn may have begun meanwhile.
+  assert.ok(first === 200 || first === 400, `${first}`);
+  assert.equal(await recorded(2n), 450);
+});
 
 async function start(t: TestContext, { keep = 100, url = ledger.chain.url } = {}) {
   const bench = await Bench.open(t);

@@ -40,6 +40,8 @@ export interface CheckpointingModules {
 }
 
 const CLOSE_MS = 3000;
+/** Most keys that are recorded before a checkpoint, one or two transactions: it must not wait for ten thousand. */
+const KEYS_A_TURN = 200;
 
 /**
  * Puts a root over all hosts' log heads and verdicts on the ledger at each interval. What cannot be sent is not made up
@@ -138,14 +140,17 @@ export class Checkpointing {
       }
     };
     await look(contract, open);
-    const missing = open.filter((name) => !isDone(this.#recorded.get(name), wanted.get(name)!));
-    if (missing.length === 0) return;
-    const names = (state: Recorded) => missing.filter((name) => wanted.get(name) === state);
-    await recordEnrolled(contract, { key, names: names("enrolled") });
-    await recordRevoked(contract, { key, names: names("revoked") });
+    const isMissing = (name: string): boolean => !isDone(this.#recorded.get(name), wanted.get(name)!);
+    const missing = (state: Recorded) => open.filter((name) => wanted.get(name) === state && isMissing(name));
+    const revoked = missing("revoked").slice(0, KEYS_A_TURN);
+    const enrolled = missing("enrolled").slice(0, KEYS_A_TURN - revoked.length);
+    const names = [...revoked, ...enrolled];
+    if (names.length === 0) return;
+    await recordRevoked(contract, { key, names: revoked });
+    await recordEnrolled(contract, { key, names: enrolled });
     await this.#settled("which keys are enrolled and revoked", "HostRegistry", address, async (now) => {
-      await look(now, missing);
-      return missing.every((name) => isDone(this.#recorded.get(name), wanted.get(name)!));
+      await look(now, names);
+      return !names.some(isMissing);
     });
   }
 }
