@@ -9,12 +9,14 @@ const endpointSchema = z.url({ protocol: /^https?$/ });
 /** Age of the newest block, milliseconds, where seals prove it: then nothing else tells an old block from the newest one. */
 export const SEALED_MAX_AGE_MS = 300_000;
 
+/** The chain's number: headers do not hold it, and what an endpoint says could make it another ledger each time. */
+const chainId = z.int().min(1);
+
 /** Whose commit seals prove a block, besides whom nobody's word on it counts. */
 const validatorsSchema = z.strictObject({
   /** `ibft2`: Besu's IBFT 2.0. */
   kind: z.enum(["qbft", "ibft2"]),
-  /** The chain's number: headers do not hold it, and the same validators may keep another chain. */
-  chainId: z.int().min(1),
+  chainId,
   addresses: z
     .array(z.string().regex(/^0x[0-9a-fA-F]{40}$/, "not a validator's address"))
     .min(1)
@@ -33,6 +35,7 @@ export const CLIQUE_PERIOD_MS = 1000;
 /** Where a Clique chain is followed from, and what its genesis file says. */
 const cliqueSchema = z
   .strictObject({
+    chainId,
     /** An epoch's first block, or block 0. */
     checkpoint: z.strictObject({
       number: z.int().min(0),

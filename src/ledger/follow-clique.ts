@@ -14,9 +14,8 @@ import {
 import type { Endpoints, Told } from "./endpoints.ts";
 import { type FollowedStore, readSnapshot, writeSnapshot } from "./followed-chain.ts";
 import type { LedgerHeight } from "./ledger-height.ts";
-import { readHeader } from "./read-header.ts";
+import { accuse, readHead, readHeader } from "./read-header.ts";
 import { garbage, type Rpc } from "./rpc.ts";
-import { callQuantity } from "./rpc-values.ts";
 import { AHEAD_MS } from "./sealed-header.ts";
 
 /** Headers that are asked for at the same time. */
@@ -28,11 +27,6 @@ const FOLLOW_MS = 4000;
 const MAX_SEEN = 4 * 2048;
 /** How many blocks a restart follows again at most. */
 const KEEP_EVERY = 32n;
-
-interface Head {
-  readonly chainId: bigint;
-  readonly header: Header;
-}
 
 /** What an endpoint has above the settled block. */
 interface Walk {
@@ -50,6 +44,7 @@ interface Walk {
  */
 export class CliqueFollower {
   readonly #endpoints: Endpoints;
+  readonly #chainId: bigint;
   readonly #rules: CliqueRules;
   readonly #depth: number;
   readonly #clock: Clock;
@@ -63,10 +58,12 @@ export class CliqueFollower {
 
   constructor(
     endpoints: Endpoints,
+    chainId: bigint,
     rules: CliqueRules,
     { depth, clock, store }: { depth: number; clock: Clock; store: FollowedStore },
   ) {
     this.#endpoints = endpoints;
+    this.#chainId = chainId;
     this.#rules = rules;
     this.#depth = depth;
     this.#clock = clock;
@@ -91,9 +88,8 @@ export class CliqueFollower {
 
   async #walkAll(rpcs: readonly Rpc[], known: LedgerHeight | null): Promise<AgreedHeader | null> {
     const endpoints = this.#endpoints;
-    const told = await endpoints.ask(rpcs, 1, (rpc) => readHead(rpc));
-    if (told.length === 0) return null;
-    const heads = ofOneChain(endpoints, told);
+    const heads = await endpoints.ask(rpcs, 1, (rpc) => readHead(rpc, this.#chainId));
+    if (heads.length === 0) return null;
     const base = await this.#start(heads.map(({ rpc }) => rpc));
     if (base === null) return null;
     const untilMs = this.#clock.monotonicMs() + FOLLOW_MS;
@@ -101,7 +97,7 @@ export class CliqueFollower {
       (walk) => walk !== null,
     );
     if (walks.length === 0) {
-      for (const { rpc, value } of heads) leaveOutBehind(endpoints, rpc, value.header.number, base.number, 0n);
+      for (const { rpc, value } of heads) leaveOutBehind(endpoints, rpc, value.number, base.number, 0n);
       return null;
     }
     const best = walks.reduce((a, b) => (b.difficulty > a.difficulty ? b : a));
@@ -109,15 +105,15 @@ export class CliqueFollower {
     const other = best.blocks.find(({ header }) => header.number === known?.number);
     if (known !== null && other !== undefined && other.header.hash !== known.hash)
       throw twoSettled(
-        { number: known.number, hash: known.hash, url: "before" },
-        { ...other.header, url: best.rpc.url },
+        { number: known.number, hash: known.hash, at: "before" },
+        { ...other.header, at: best.rpc.name },
       );
     const header = await this.#settle(best);
     for (const { rpc } of walks) endpoints.isRight(rpc);
-    for (const { rpc, value } of heads) leaveOutBehind(endpoints, rpc, value.header.number, header.number);
+    for (const { rpc, value } of heads) leaveOutBehind(endpoints, rpc, value.number, header.number);
     this.#judgeEnd(walks, best);
     const by = walks.filter((walk) => blockAt(walk, header.number)?.hash === header.hash).map(({ rpc }) => rpc);
-    return { header, chainId: heads[0]!.value.chainId, by };
+    return { header, chainId: this.#chainId, by };
   }
 
   /** The settled block that is gone on from: the last one, the kept one, or the checkpoint. */
@@ -139,7 +135,7 @@ export class CliqueFollower {
   }
 
   /** Null when the endpoint is left out for what it shows, or is behind. */
-  async #walk({ rpc, value: { header } }: Told<Head>, base: CliqueSnapshot, untilMs: number): Promise<Walk | null> {
+  async #walk({ rpc, value: header }: Told<Header>, base: CliqueSnapshot, untilMs: number): Promise<Walk | null> {
     if (header.number < base.number) {
       leaveOutBehind(this.#endpoints, rpc, header.number, base.number);
       return null;
@@ -174,7 +170,7 @@ export class CliqueFollower {
       );
       for (const header of headers) {
         if (first === undefined) {
-          if (header.hash !== base.hash) throw twoSettled({ ...base, url: "before" }, { ...header, url: rpc.url });
+          if (header.hash !== base.hash) throw twoSettled({ ...base, at: "before" }, { ...header, at: rpc.name });
           first = header;
           continue;
         }
@@ -207,7 +203,7 @@ export class CliqueFollower {
       const number = ends.find((end) => ends.every((other) => end <= other))!;
       const [mine, theirs] = [blockAt(best, number), blockAt(walk, number)];
       if (mine !== undefined && theirs !== undefined && mine.hash !== theirs.hash)
-        throw twoSettled({ ...mine, url: best.rpc.url }, { ...theirs, url: walk.rpc.url });
+        throw twoSettled({ ...mine, at: best.rpc.name }, { ...theirs, at: walk.rpc.name });
     }
   }
 
@@ -246,28 +242,8 @@ export class CliqueFollower {
 
 const lastOf = ({ blocks, base }: Walk): Header => blocks.at(-1)?.header ?? base;
 
-const tooSlow = ({ url }: Rpc): PimsError =>
-  new PimsError("ledger-unreachable", `the chain at ${url} answers too slowly`);
-
-async function readHead(rpc: Rpc): Promise<Head> {
-  const [chainId, header] = await Promise.all([callQuantity(rpc, "eth_chainId", []), readHeader(rpc, "latest")]);
-  return { chainId, header };
-}
-
-/**
- * Headers do not say which chain they are of, endpoints do, and what is read later must fit (a proposal's id is made over
- * it). The word of most counts; the others are named and left out.
- */
-function ofOneChain(endpoints: Endpoints, told: Told<Head>[]): Told<Head>[] {
-  const chains = [...Map.groupBy(told, ({ value }) => value.chainId).values()];
-  const most = chains.reduce((a, b) => (b.length > a.length ? b : a));
-  for (const { rpc, value } of told)
-    if (value.chainId !== most[0]!.value.chainId) {
-      const text = `the chain at ${rpc.name} has number ${value.chainId}, not ${most[0]!.value.chainId} as the others`;
-      endpoints.leaveOut(rpc, new PimsError("ledger-unverified", text));
-    }
-  return most;
-}
+const tooSlow = ({ name }: Rpc): PimsError =>
+  new PimsError("ledger-unreachable", `the chain at ${name} answers too slowly`);
 
 function settledOf({ base, blocks }: Walk): Header {
   return blocks[settledIn(blocks)]?.header ?? base;
@@ -277,22 +253,14 @@ function blockAt({ base, blocks }: Walk, number: bigint): Header | undefined {
   return number === base.number ? base : blocks[Number(number - base.number) - 1]?.header;
 }
 
-function accuse<T>(rpc: Rpc, verify: () => T): T {
-  try {
-    return verify();
-  } catch (error) {
-    throw error instanceof PimsError ? garbage(rpc.url, error.message, error) : error;
-  }
-}
-
-type Named = Pick<Header, "number" | "hash"> & { readonly url: string };
+type Named = Pick<Header, "number" | "hash"> & { readonly at: string };
 
 /** Both are named, since their signers signed on two chains. */
 function twoSettled(settled: Named, other: Named): PimsError {
-  const where = settled.url === "before" ? "was settled before" : `is settled at ${settled.url}`;
+  const where = settled.at === "before" ? "was settled before" : `is settled at ${settled.at}`;
   return new PimsError(
     "ledger-unverified",
-    `block ${settled.number} (${settled.hash}) ${where}, and ${other.url} has another one (${other.hash})`,
+    `block ${settled.number} (${settled.hash}) ${where}, and ${other.at} has another one (${other.hash})`,
     { hint: "signers built on two chains: ask them which one it is; a larger 'ledger.depth' waits longer" },
   );
 }

@@ -15,8 +15,8 @@ export interface HeightStore {
   write(ledger: string, height: LedgerHeight): void | Promise<void>;
 }
 
-/** One ledger is one contract on one chain: of this number, or the one that is followed from a checkpoint. */
-export function ledgerName(chainId: bigint | "followed", contract: string): string {
+/** One ledger is one contract on one chain. */
+export function ledgerName(chainId: bigint, contract: string): string {
   return `${chainId} ${contract.toLowerCase()}`;
 }
 

@@ -68,9 +68,13 @@ export class ProvedLedger {
       read: (chain) => this.#kept(() => followed.read(chain)),
       write: (chain, text) => this.#kept(() => followed.write(chain, text)),
     };
-    const { checkpoint, epoch = CLIQUE_EPOCH, periodMs = CLIQUE_PERIOD_MS } = clique;
+    const { chainId, checkpoint, epoch = CLIQUE_EPOCH, periodMs = CLIQUE_PERIOD_MS } = clique;
     const rules = { checkpoint, epoch, periodMs };
-    this.#follower = new CliqueFollower(this.#endpoints, rules, { clock, store, depth: Number(depth) });
+    this.#follower = new CliqueFollower(this.#endpoints, BigInt(chainId), rules, {
+      clock,
+      store,
+      depth: Number(depth),
+    });
   }
 
   /** What stands for an image, and what proves it. Throws `ledger-unreachable`, `ledger-unverified`, `ledger-no-registry`, `ledger-refused`. */
@@ -200,9 +204,10 @@ export class ProvedLedger {
   }
 
   async #believe(): Promise<AgreedHeader> {
-    const { depth = 0, validators } = this.#config;
+    const { depth = 0, validators, clique } = this.#config;
     if (validators !== undefined) return readSealedHeader(this.#endpoints, validators);
-    if (this.#follower !== undefined) return this.#follower.newest(await this.#known(this.#nameOn("followed")));
+    if (clique !== undefined)
+      return this.#follower!.newest(await this.#known(ledgerName(BigInt(clique.chainId), this.#address)));
     return agreeOnHeader(this.#endpoints, { agree: this.#needed(), depth });
   }
 
@@ -223,8 +228,7 @@ export class ProvedLedger {
   }
 
   async #neverBack({ header: { number, hash }, chainId }: AgreedHeader): Promise<void> {
-    // A followed chain is known by its checkpoint; its number, which one endpoint gives, could be another each time.
-    const ledger = this.#nameOn(this.#follower === undefined ? chainId : "followed");
+    const ledger = ledgerName(chainId, this.#address);
     const known = await this.#known(ledger);
     if (known !== null && number < known.number)
       throw unverified(
@@ -240,8 +244,6 @@ export class ProvedLedger {
     if (known === null || number > known.number)
       await this.#kept(() => this.#modules.heights.write(ledger, { number, hash }));
   }
-
-  readonly #nameOn = (chain: bigint | "followed"): string => ledgerName(chain, this.#address);
 
   async #known(ledger: string): Promise<LedgerHeight | null> {
     return this.#heights.get(ledger) ?? (await this.#kept(() => this.#modules.heights.read(ledger)));

@@ -1,6 +1,7 @@
 import { PimsError } from "../core/errors.ts";
 import { type Header, verifyHeader } from "./block-header.ts";
 import { garbage, type Rpc } from "./rpc.ts";
+import { callQuantity } from "./rpc-values.ts";
 
 /** A block's header from an endpoint, hashed anew. `block`: its number in hexadecimal, or a word of eth_getBlockByNumber. */
 export async function readHeader(rpc: Rpc, block: string): Promise<Header> {
@@ -11,7 +12,17 @@ export async function readHeader(rpc: Rpc, block: string): Promise<Header> {
   return header;
 }
 
-function accuse<T>(rpc: Rpc, verify: () => T): T {
+/** The newest block's header of an endpoint of this chain. Headers do not say which chain they are of, endpoints do. */
+export async function readHead(rpc: Rpc, chainId: bigint): Promise<Header> {
+  const [said, header] = await Promise.all([callQuantity(rpc, "eth_chainId", []), readHeader(rpc, "latest")]);
+  if (said === chainId) return header;
+  throw new PimsError("ledger-unverified", `the chain at ${rpc.name} has number ${said}, not ${chainId}`, {
+    hint: "see the configured 'chainId', and the endpoint's address",
+  });
+}
+
+/** What is wrong with an answer is its endpoint's fault. */
+export function accuse<T>(rpc: Rpc, verify: () => T): T {
   try {
     return verify();
   } catch (error) {

@@ -3,9 +3,8 @@ import { type AgreedHeader, leaveOutBehind, nothingProved } from "./agree-on-hea
 import type { Header } from "./block-header.ts";
 import { type Validators, verifyCommitSeals } from "./commit-seals.ts";
 import type { Endpoints } from "./endpoints.ts";
-import { readHeader } from "./read-header.ts";
+import { readHead } from "./read-header.ts";
 import type { Rpc } from "./rpc.ts";
-import { callQuantity } from "./rpc-values.ts";
 
 /** How far the clocks of validators may be ahead of ours: what is of later than that was made to look new. */
 export const AHEAD_MS = 60_000;
@@ -24,11 +23,7 @@ export interface ChainValidators extends Validators {
 export async function readSealedHeader(endpoints: Endpoints, validators: ChainValidators): Promise<AgreedHeader> {
   const chainId = BigInt(validators.chainId);
   const question = async (rpc: Rpc): Promise<Header> => {
-    const [said, header] = await Promise.all([callQuantity(rpc, "eth_chainId", []), readHeader(rpc, "latest")]);
-    if (said !== chainId)
-      throw new PimsError("ledger-unverified", `the chain at ${rpc.name} has number ${said}, not ${chainId}`, {
-        hint: "see 'ledger.validators.chainId', and the endpoint's address",
-      });
+    const header = await readHead(rpc, chainId);
     await verifyCommitSeals(header, validators);
     return header;
   };
