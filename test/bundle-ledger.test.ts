@@ -1,32 +1,27 @@
 // What bundles prove of the ledger: with real chains and a verifier that sends checkpoints, and both checkers against
 // bundles whose maker signs whatever he likes.
 import assert from "node:assert/strict";
-import { generateKeyPairSync } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type Address, type Hex, keccak256, numberToHex } from "viem";
-import { type Bundle, bundleDigest } from "../src/attest/bundle.ts";
-import type { Ear } from "../src/attest/ear.ts";
-import { jwkOf, keyOfJwk, signJwt, verifyJwt } from "../src/attest/jwt.ts";
-import { systemClock } from "../src/core/clock.ts";
-import { BaselineCache } from "../src/ledger/baseline-cache.ts";
+import type { Bundle } from "../src/attest/bundle.ts";
+import { parseBaseline } from "../src/baseline/format.ts";
+import { toHex } from "../src/core/bytes.ts";
 import type { BftKind } from "../src/ledger/bft-extra.ts";
 import { verifyHeader } from "../src/ledger/block-header.ts";
-import { checkpointRoot, proveLine, sendCheckpoint } from "../src/ledger/checkpoints.ts";
-import { rootSlot } from "../src/ledger/checkpoints-storage.ts";
-import { deployContract, deployRegistry } from "../src/ledger/deploy.ts";
-import { createKey } from "../src/ledger/keys.ts";
-import { heightsInMemory } from "../src/ledger/ledger-height.ts";
-import { ProvedLedger } from "../src/ledger/proved-ledger.ts";
+import { deployRegistry } from "../src/ledger/deploy.ts";
 import { revokeBaseline, supersedeBaseline } from "../src/ledger/revoke.ts";
 import { openRpc } from "../src/ledger/rpc.ts";
 import { ending, testActions, testIdentity, testLines } from "../src/ledger/testing.ts";
 import { commitBlock, testSigner } from "../src/ledger/testing-sealed-headers.ts";
-import { type ApprovedBaseline, bundleProofs, type ProvedCheckpoint } from "../src/verifier/bundle-proofs.ts";
-import { bundleBaseline } from "../src/verifier/bundle-sources.ts";
+import { parseRecord } from "../src/log/record.ts";
+import { replay } from "../src/log/replay.ts";
+import { type ApprovedBaseline, bundleProofs } from "../src/verifier/bundle-proofs.ts";
 import { CHECKPOINT_FOLDER } from "../src/verifier/config.ts";
+import { approvedIn, forgedBundle, openLedger, saidCheckpoint } from "./bundle-forging.ts";
 import { site } from "./bundle-site.ts";
+import { sentencesOf } from "./evidence/sentences.ts";
 import { pimsMeanwhile } from "./pims.ts";
 
 const file = ending();
@@ -35,45 +30,29 @@ let at: Awaited<ReturnType<typeof site>>;
 /** Evidence whose whole log is in a checkpoint, and what makes its bundle trusted. */
 let good: Bundle;
 let anchors: string[];
+/** Its baseline, with what proves that it is approved. */
+let was: ApprovedBaseline;
 before(async () => {
   at = await site(file, "pcr", { checkpoints: true });
   await at.attest();
   do good = await at.take();
   while (good.checkpoint === null || JSON.parse(good.checkpoint.line).log.records !== good.log.records.length);
   anchors = [`--ak=${at.key}`, "--undated", `--block=${registry().blockHash}`, `--registry=${registry().contract}`];
+  was = await approvedNow();
 });
 
 const registry = () => good.baselines[0]!.registry!;
-const strange = generateKeyPairSync("ec", { namedCurve: "P-256" });
-
-/** The bundle with these parts instead, and results by whoever made it. */
-function forged(change: Partial<Bundle>, from = good): Bundle {
-  const bundle = { ...from, ...change };
-  const claims = structuredClone(verifyJwt(from.results.ear, keyOfJwk(from.results.key))) as Ear;
-  const { pims } = claims.submods.host!.ear_verifier_claims;
-  (pims as { bundle: string }).bundle = bundleDigest(bundle);
-  return { ...bundle, results: { key: jwkOf(strange.publicKey), ear: signJwt(claims, strange.privateKey) } };
-}
-
-const openLedger = () =>
-  new ProvedLedger(at.ledger.place, {
-    ...{ clock: systemClock, heights: heightsInMemory(), timeoutMs: 10_000, report: () => {} },
-  });
-const approvedNow = async (place = at.ledger.place): Promise<ApprovedBaseline> =>
-  (await bundleBaseline(new BaselineCache(place), testIdentity("web")))!;
-
-/** A checkpoint that somebody says of these lines. */
-async function said(lines: readonly string[], index: number): Promise<ProvedCheckpoint> {
-  const { chain, deployer } = at.ledger;
-  const { address } = await deployContract("Checkpoints", { url: chain.url, deployerKey: deployer });
-  const [contract, key] = [address.toLowerCase() as Address, createKey()];
-  const checkpoints = await openLedger().contract("Checkpoints", contract);
-  await sendCheckpoint(checkpoints, { key, number: 0n, root: checkpointRoot(lines) });
-  const reporter = key.address.toLowerCase() as Address;
-  const { proved } = await openLedger().wordsOf({ name: "Checkpoints", address: contract }, [rootSlot(reporter, 0n)]);
-  const { nodes, ...inclusion } = proveLine(lines, index);
-  return { checkpoint: { contract, reporter, number: "0", ...inclusion, path: [...nodes] }, proved };
-}
+/** What our checker has said. */
+const heard: string[] = [];
+const checkAll = async (...given: Parameters<typeof at.checkAll>) => {
+  const checked = await at.checkAll(...given);
+  heard.push(...checked.map(({ ours }) => ours));
+  return checked;
+};
+const check = async (bundle: Bundle, given: readonly string[]) => (await checkAll({ bundle }, given))[0]!;
+const forged = (change: Partial<Bundle>) => forgedBundle({ ...good, ...change });
+const said = (lines: readonly string[], number?: bigint) => saidCheckpoint(at.ledger, lines, number);
+const approvedNow = (place = at.ledger.place) => approvedIn(place, "web");
 
 test("who knows a block and the contracts needs nobody's word that baselines were approved, and sees what was fixed", async () => {
   const { checkpoint } = good;
@@ -81,7 +60,7 @@ test("who knows a block and the contracts needs nobody's word that baselines wer
   const asked = [`--checkpoints=${checkpoint!.contract}`, `--reporter=${checkpoint!.reporter}`];
   // The checkpoint may be proved for a later block than the baseline.
   const both = [...anchors, `--block=${checkpoint!.blockHash}`];
-  const shown = await at.check(good, [...both, ...asked]);
+  const shown = await check(good, [...both, ...asked]);
   assert.deepEqual(shown.statuses, [0, 0], shown.ours + shown.theirs);
   assert.match(shown.ours, /1 of 1 baselines approved and checkpoint \d+ said in the state of /);
   assert.match(
@@ -99,7 +78,7 @@ test("who knows a block and the contracts needs nobody's word that baselines wer
     nothing: anchors.slice(0, 2),
   };
   for (const [name, given] of Object.entries(less)) {
-    const { statuses, ours, theirs } = await at.check(good, given);
+    const { statuses, ours, theirs } = await check(good, given);
     assert.deepEqual(statuses, [3, 3], `${name}: ${ours} ${theirs}`);
   }
   const alone = await pimsMeanwhile(["verify", at.file]);
@@ -144,6 +123,7 @@ test("a proof of the ledger that was altered is refused, whoever signs the rest"
   // Of the header's RLP: 3 bytes, then hashes of parent (33) and uncles (33), address (21), one byte, the state's root.
   const lie = flip(ledger.blocks[0]!, 3 + 33 + 33 + 21 + 1 + 5);
   const lieHash = keccak256(new Uint8Array(Buffer.from(lie, "base64")));
+  const others = testLines("web", 4);
   const other = `0x${"12".repeat(20)}` as Address;
   const hash = `0x${"34".repeat(32)}` as Hex;
   const bad: Record<string, Partial<Bundle>> = {
@@ -167,6 +147,9 @@ test("a proof of the ledger that was altered is refused, whoever signs the rest"
     "another block's hash": ofRegistry({ blockHash: hash }),
     "another proposal": ofRegistry({ proposal: hash }),
     "more approvals": ofRegistry({ approvals: 3 }),
+    "of another baseline": {
+      baselines: [{ ...web!, root: toHex(parseBaseline(others).root), lines: others }],
+    },
     "not said where": { baselines: [{ ...web!, registry: null }] },
     "not said when": ofCheckpoint({ blockHash: hash }),
     "another contract for checkpoints": ofCheckpoint({ contract: registry().contract }),
@@ -185,15 +168,15 @@ test("a proof of the ledger that was altered is refused, whoever signs the rest"
     if (index % 5 === 0 || index === ledger.nodes.length - 1)
       bad[`node ${index}`] = ofLedger({ nodes: ledger.nodes.with(index, flip(node, 7 * index)) });
   const bundles = Object.fromEntries(Object.entries(bad).map(([name, change]) => [name, forged(change)]));
-  const { statuses } = await at.check(forged({}), anchors);
+  const { statuses } = await check(forged({}), anchors);
   assert.deepEqual(statuses, [0, 0], "what is forged but true");
-  for (const { name, statuses, ours, theirs } of await at.checkAll(bundles, anchors)) {
+  for (const { name, statuses, ours, theirs } of await checkAll(bundles, anchors)) {
     assert.deepEqual(statuses, [2, 2], `${name}: ${ours} ${theirs}`);
     assert.match(theirs, /^(ledger|checkpoint): FAILED/m, name);
     assert.match(ours, /"check":"(ledger|checkpoint)","outcome":"failed"/, name);
   }
   const tooMuch = { ledger: { ...ledger, nodes: Array<string>(65_537).fill("AAAA") } };
-  const [none] = await at.checkAll({ tooMuch: forged(tooMuch) }, anchors);
+  const [none] = await checkAll({ tooMuch: forged(tooMuch) }, anchors);
   assert.deepEqual(none!.statuses, [1, 1]);
 });
 
@@ -221,7 +204,7 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
     ["no validators' chain", forged(bundleProofs([approved], null)), all, 3],
   ];
   for (const [name, bundle, given, status] of cases) {
-    const { statuses, ours, theirs } = await at.check(bundle, [...known, ...given]);
+    const { statuses, ours, theirs } = await check(bundle, [...known, ...given]);
     assert.deepEqual(statuses, [status, status], `${name}: ${ours} ${theirs}`);
   }
   await writeFile(at.file, JSON.stringify(await sealed("qbft", 2)));
@@ -245,9 +228,9 @@ test("a true proof of something else is worth nothing to who knows block and con
   await actions.approve(publishers[1], id);
   const elsewhere = forged(bundleProofs([await approvedNow({ ...place, registry: own.address })], null));
   const block = `--block=${elsewhere.baselines[0]!.registry!.blockHash}`;
-  assert.deepEqual((await at.check(elsewhere, [...anchors, block])).statuses, [3, 3], "another registry");
+  assert.deepEqual((await check(elsewhere, [...anchors, block])).statuses, [3, 3], "another registry");
   const named = [...anchors, block, `--registry=${own.address.toLowerCase()}`];
-  assert.deepEqual((await at.check(elsewhere, named)).statuses, [0, 0], "to who names it, it is as good");
+  assert.deepEqual((await check(elsewhere, named)).statuses, [0, 0], "to who names it, it is as good");
 
   // One that ends holds for evidence from before its end.
   const next = await testActions(place).propose(publishers[0], testLines("next", 1));
@@ -255,24 +238,24 @@ test("a true proof of something else is worth nothing to who knows block and con
   await supersedeBaseline({ ...place, key: publishers[0], id: at.id, by: next.id, overlapSeconds: 3600 });
   const ending = bundleProofs([await approvedNow()], null);
   const seen = [...anchors, `--block=${ending.baselines[0]!.registry!.blockHash}`];
-  assert.deepEqual((await at.check(forged(ending), seen)).statuses, [0, 0]);
+  assert.deepEqual((await check(forged(ending), seen)).statuses, [0, 0]);
   const acceptedAt = new Date(Date.now() + 7_200_000).toISOString();
-  const late = await at.check(forged({ ...ending, evidence: { ...good.evidence, acceptedAt } }), seen);
+  const late = await check(forged({ ...ending, evidence: { ...good.evidence, acceptedAt } }), seen);
   assert.deepEqual(late.statuses, [2, 2]);
   assert.match(late.ours, /it ended before the evidence was accepted/);
 
   // The block before the revocation shows what was so; the one after it does not show it any more.
-  const was = await approvedNow();
+  const before = await approvedNow();
   await revokeBaseline({ ...place, key: publishers[0], id: at.id });
-  const now = await openLedger().standingOf(testIdentity("web"));
+  const now = await openLedger(at.ledger.place).standingOf(testIdentity("web"));
   assert.ok(now.status === "revoked");
-  const revoked = { ...was, approval: { ...now.proved, proposal: now.proposal } };
-  const [refused] = await at.checkAll({ revoked: forged(bundleProofs([revoked], null)) }, anchors);
+  const revoked = { ...before, approval: { ...now.proved, proposal: now.proposal } };
+  const [refused] = await checkAll({ revoked: forged(bundleProofs([revoked], null)) }, anchors);
   assert.deepEqual(refused!.statuses, [2, 2]);
   assert.match(refused!.ours, /it is revoked in block \d+/);
-  const old = forged(bundleProofs([was], null));
+  const old = forged(bundleProofs([before], null));
   const after = [...anchors.slice(0, 2), `--block=${now.proved.header.hash}`, anchors[3]!];
-  const shown = await at.check(old, after);
+  const shown = await check(old, after);
   assert.deepEqual(shown.statuses, [3, 3], "who looks up a newer block");
   assert.match(
     shown.ours,
@@ -281,12 +264,20 @@ test("a true proof of something else is worth nothing to who knows block and con
 });
 
 test("a log that is another than a checkpoint has fixed is refused, whatever else the checkpoint says is told", async () => {
-  const { identity, root, lines: own } = good.baselines[0]!;
-  const baseline: ApprovedBaseline = { identity, root, lines: own, approval: null };
+  const { root } = was;
   const header = '{"format":"pims.checkpoint/v1"}';
   const line = JSON.parse(good.checkpoint!.line);
+  const headOf = (count: number) => {
+    const digests = good.log.records.slice(0, count).map((one, index) => parseRecord(one, index).digest);
+    return { digest: digests.at(-1), value: toHex(replay(digests)) };
+  };
   const cases: Record<string, [unknown, number, RegExp]> = {
     "the same": [line, 0, /fixes all \d+ records/],
+    "its beginning": [
+      { ...line, log: { ...line.log, records: 2, ...headOf(2) } },
+      0,
+      /fixes the first 2 of \d+ records/,
+    ],
     "another value": [{ ...line, log: { ...line.log, value: "00".repeat(32) } }, 2, /has fixed another log/],
     "another digest": [{ ...line, log: { ...line.log, digest: "00".repeat(32) } }, 2, /has fixed another log/],
     "fewer records to the same value": [{ ...line, log: { ...line.log, records: 2 } }, 2, /has fixed another log/],
@@ -302,11 +293,14 @@ test("a log that is another than a checkpoint has fixed is refused, whatever els
   const known = [`--ak=${at.key}`, `--baseline=${root}`, "--undated"];
   for (const [name, [content, status, text]] of Object.entries(cases)) {
     const lines = [header, typeof content === "string" ? content : JSON.stringify(content)];
-    const bundle = forged(bundleProofs([baseline], await said(lines, 1)));
-    const { statuses, ours, theirs } = await at.check(bundle, known);
+    const bundle = forged(bundleProofs([was], await said(lines)));
+    const { statuses, ours, theirs } = await check(bundle, known);
     assert.deepEqual(statuses, [status, status], `${name}: ${ours} ${theirs}`);
     assert.match(ours, text, name);
   }
+  const none = await check(forged(bundleProofs([was], await said([header, good.checkpoint!.line], 1n))), known);
+  assert.deepEqual(none.statuses, [2, 2]);
+  assert.match(none.ours, /checkpoint 1: its reporter has said none of this number by block \d+/);
   // What the verifier keeps is what it said: the command compares a file with the ledger.
   const folder = join(at.state, CHECKPOINT_FOLDER);
   const name = (await readdir(folder)).find((one) => one.startsWith(good.checkpoint!.number.padStart(10, "0")))!;
@@ -316,4 +310,13 @@ test("a log that is another than a checkpoint has fixed is refused, whatever els
   const compared = await pimsMeanwhile(["ledger", "checkpoint", join(folder, name), ...place, "--host", "node1"]);
   assert.equal(compared.status, 0, compared.stderr);
   assert.ok(compared.stdout.includes(good.checkpoint!.line));
+});
+
+test("no check of the ledger is without a bundle that it refuses", () => {
+  for (const source of ["src/attest/check-ledger.ts", "src/attest/check-checkpoint.ts"])
+    for (const { text, said } of sentencesOf(source))
+      assert.ok(
+        heard.some((one) => said.test(one)),
+        `${source}: ${text}`,
+      );
 });
