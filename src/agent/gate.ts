@@ -5,7 +5,7 @@ import { printable, toHex } from "../core/bytes.ts";
 import { describeError } from "../core/errors.ts";
 import type { BaselineState } from "../ledger/baseline-cache.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
-import type { GateState, Refusal, Settings } from "../measure/gate/protocol.ts";
+import type { GateState, Refusal, Settings, Unanswered } from "../measure/gate/protocol.ts";
 import { GateSupervisor, type NamedFiles } from "../measure/gate/supervisor.ts";
 import { type GatePolicy, gateModeOf, usesMode } from "../respond/gate-policy.ts";
 import type { RuntimeAnswer } from "./container-names.ts";
@@ -59,7 +59,7 @@ export class AgentGate {
     this.#policy = policy;
     this.#modules = modules;
     const fail = (error: unknown): void => modules.report(`the gate: ${describeError(error)}`);
-    this.#supervisor = new GateSupervisor(usesMode(policy, "enforce") ? policy.unanswered : "allow", {
+    this.#supervisor = new GateSupervisor(unansweredOf(policy), {
       onAsk: (container) => void this.#meet(container).catch(fail),
       onRefused: (refusal) => void this.#tell(refusal, listener).catch(fail),
       onUnjudged: (container) => {
@@ -171,7 +171,7 @@ export class AgentGate {
 
   #unjudged(container: ContainerRef): string {
     const known = this.#known.get(containerKey(container));
-    const what = this.#policy.unanswered === "allow" ? "allowed" : "refused";
+    const what = unansweredOf(this.#policy) === "allow" ? "allowed" : "refused";
     const name = printable((known?.info.name || container.id).slice(0, 64));
     const why = known?.doubt || "nothing is known of it yet";
     return `what is executed in ${name} is ${what} unjudged: ${why}`.slice(0, MAX_GAP_TEXT);
@@ -191,6 +191,11 @@ export class AgentGate {
         : undefined;
     listener.onRefused(refusal.container, (name) => refusedFinding(refusal, name, listed));
   }
+}
+
+/** Where nobody is held to anything, nobody is refused. */
+function unansweredOf(policy: GatePolicy): Unanswered {
+  return usesMode(policy, "enforce") ? policy.unanswered : "allow";
 }
 
 /** There may be a baseline, and nothing can be proved of it: the cache has held an approved one as long as it may. */

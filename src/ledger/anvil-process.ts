@@ -19,6 +19,8 @@ export interface AnvilGenesis {
 }
 
 const startDeadlineMs = 15_000;
+/** Who was killed before its wish to be followed into death was heard is not the parent any more. */
+const IF_NOT_ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"';
 
 /**
  * Starts anvil where nobody can reach its cheat methods: it insists on a TCP port, so it gets a network namespace that
@@ -36,7 +38,7 @@ export async function launchAnvil(folder: string, genesis: AnvilGenesis): Promis
     "unshare",
     [
       ...separateNetwork(),
-      ...["--", "setpriv", "--pdeathsig", "KILL", "--", binary],
+      ...["--", "setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", IF_NOT_ORPHANED, `${process.pid}`, binary],
       ...["--ipc", socket, "--cache-path", join(folder, "cache"), "--quiet"],
       ...["--hardfork", "london", "--chain-id", `${genesis.chainId}`, "--timestamp", `${genesis.time}`],
       ...["--accounts", "0", "--no-mining", "--disable-default-create2-deployer"],

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { maxValidators } from "./commit-seals.ts";
+import { endpointName } from "./rpc.ts";
 
 const addressSchema = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "not a contract address");
 
@@ -131,7 +132,7 @@ export const checkpointsSchema = z
 export function singleEndpointNotice(config: LedgerConfig): string | undefined {
   const { url, witnesses = [] } = config;
   if (witnesses.length > 0 || isSealed(config)) return undefined;
-  return `the ledger is what ${url} says it is: 'ledger.witnesses' names more endpoints that must agree`;
+  return `the ledger is what ${endpointName(url)} says it is: 'ledger.witnesses' names more endpoints that must agree`;
 }
 
 export type LedgerConfig = z.input<typeof ledgerSchema>;

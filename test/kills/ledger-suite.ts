@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -123,6 +124,12 @@ class Chain {
     await this.#process?.kill();
   }
 
+  /** Comes back when no process of the chain is left. The kernel ends it, soon after. */
+  async ended(): Promise<void> {
+    for (const deadline = performance.now() + READY_MS; processesOf(this.folder) > 0; await sleep(50))
+      assert.ok(performance.now() < deadline, "anvil outlives whom it was started by");
+  }
+
   /** Whether the journal ends in the middle of a line, as it stands after a kill. */
   async isTorn(): Promise<boolean> {
     const bytes = await readFile(join(this.folder, "journal.jsonl")).catch(() => Buffer.alloc(0));
@@ -149,6 +156,17 @@ class Chain {
     assert.equal(await this.isTorn(), false, "the torn end is cut off");
     await this.#look();
   }
+}
+
+/** How many name the chain's folder in their arguments: anvil, and what starts it. */
+function processesOf(folder: string): number {
+  return readdirSync("/proc").filter((name) => {
+    try {
+      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, "latin1").includes(`${folder}/run`);
+    } catch {
+      return false;
+    }
+  }).length;
 }
 
 /** Kills the embedded chain at random and again and again, and looks after each start whether anything was lost. */
@@ -191,6 +209,7 @@ export class LedgerKillSuite {
         }
         await chain.kill();
         if (await chain.isTorn()) counts.torn++;
+        await chain.ended();
         chain.begin();
         await chain.ready();
         await chain.judge();

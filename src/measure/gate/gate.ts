@@ -213,12 +213,12 @@ export class Gate {
     else this.#wantDigest(held, guarded);
   }
 
-  /** It is nobody's finding: the container may be in perfect order. */
+  /** It is nobody's finding: the container may be in perfect order. Whose settings are not known yet may be enforced. */
   #answerUnjudged(held: HeldExec, guarded: Guarded): void {
-    const enforced = guarded.settings?.mode === "enforce";
-    if (enforced && !guarded.toldUnjudged) this.#send({ type: "unjudged", container: guarded.container });
+    const mayBeEnforced = guarded.settings === null || guarded.settings.mode === "enforce";
+    if (mayBeEnforced && !guarded.toldUnjudged) this.#send({ type: "unjudged", container: guarded.container });
     guarded.toldUnjudged = true;
-    this.#answer(held, !enforced || this.#unanswered === "allow");
+    this.#answer(held, !mayBeEnforced || this.#unanswered === "allow");
   }
 
   #carryOut(held: HeldExec, guarded: Guarded, decision: Exclude<Decision, "read" | "unjudged">): void {
@@ -316,8 +316,10 @@ export class Gate {
       const waitedMs = nowMs - held.atMs;
       const settled = guarded !== null && guarded.settings !== null;
       if (settled && waitedMs > READ_DEADLINE_MS) this.#refuse(held, guarded, { sha256: null, late: true });
-      else if (!settled && waitedMs > SETTINGS_DEADLINE_MS) this.#answer(held, this.#unanswered === "allow");
-      else oldestMs = Math.max(oldestMs, waitedMs);
+      else if (!settled && waitedMs > SETTINGS_DEADLINE_MS) {
+        if (guarded === null) this.#answer(held, this.#unanswered === "allow");
+        else this.#answerUnjudged(held, guarded);
+      } else oldestMs = Math.max(oldestMs, waitedMs);
     }
     this.#send({ type: "beat", turns: this.#reader.turns, oldestMs });
     const states = this.#states();
