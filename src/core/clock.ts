@@ -6,6 +6,21 @@ export interface Clock {
   monotonicMs(): number;
 }
 
+/** An instant by both clocks: the monotonic one stands still while a machine sleeps, the other one can be set back. */
+export interface Instant {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
+export function instant(clock: Clock): Instant {
+  return { monotonicMs: clock.monotonicMs(), wallMs: clock.now() };
+}
+
+/** How long ago it was, by whichever clock says more. */
+export function ageMs(clock: Clock, { monotonicMs, wallMs }: Instant): number {
+  return Math.max(clock.monotonicMs() - monotonicMs, clock.now() - wallMs);
+}
+
 export const systemClock: Clock = { now: () => Date.now(), monotonicMs: () => performance.now() };
 
 /** RFC 3339 UTC with milliseconds. */

@@ -1,6 +1,6 @@
 import { type Baseline, parseBaseline } from "../baseline/format.ts";
 import { bytesEqual, fromHex, toHex } from "../core/bytes.ts";
-import { type Clock, rfc3339, systemClock } from "../core/clock.ts";
+import { ageMs, type Clock, type Instant, instant, rfc3339, systemClock } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import { Recent } from "../core/recent.ts";
 import { hasEnded } from "./baseline-end.ts";
@@ -36,12 +36,6 @@ export type BaselineState =
   | { readonly status: "approved"; readonly baseline: Baseline; readonly approval: Approval }
   | { readonly status: "proposed" | "none" }
   | { readonly status: "revoked" | "altered" | "unverified"; readonly text: string };
-
-/** An instant by both clocks: the monotonic one stands still while a machine sleeps, the other one can be set back. */
-interface Instant {
-  readonly monotonicMs: number;
-  readonly wallMs: number;
-}
 
 interface Answer {
   readonly state: BaselineState;
@@ -139,27 +133,17 @@ export class BaselineCache {
     return this.#ledger.view();
   }
 
-  #now(): Instant {
-    return { monotonicMs: this.#clock.monotonicMs(), wallMs: this.#clock.now() };
-  }
-
-  /** The longer of what both clocks say. */
-  #ageMs({ asked }: Answer): number {
-    const { monotonicMs, wallMs } = this.#now();
-    return Math.max(monotonicMs - asked.monotonicMs, wallMs - asked.wallMs);
-  }
-
   #isFresh(answer: Answer): boolean {
     const { state, writes, until } = answer;
     if (hasEnded(until, this.#clock.now())) return false;
-    const age = this.#ageMs(answer);
+    const age = ageMs(this.#clock, answer.asked);
     if (state.status === "altered") return age < ALTERED_MS;
     return age < FRESH_MS && writes === this.#store.foreignWrites();
   }
 
   async #refresh(identity: string, known: Answer | undefined): Promise<BaselineState> {
     const writes = this.#store.foreignWrites();
-    const asked = this.#now();
+    const asked = instant(this.#clock);
     if (asked.monotonicMs < this.#silentUntilMs) return this.#withoutChain(identity, this.#silence);
     let read: { state: BaselineState; until: bigint };
     try {
@@ -190,7 +174,8 @@ export class BaselineCache {
   /** An approval that was read a short time ago outlives a ledger of which nothing can be proved, but not for ever. */
   #withoutChain(identity: string, text: string): BaselineState {
     const known = this.#answers.get(identity, this.#clock.monotonicMs());
-    if (known?.state.status !== "approved" || this.#ageMs(known) >= this.#holdMs) return { status: "unverified", text };
+    if (known?.state.status !== "approved" || ageMs(this.#clock, known.asked) >= this.#holdMs)
+      return { status: "unverified", text };
     return hasEnded(known.until, this.#clock.now()) ? superseded(known.until) : known.state;
   }
 

@@ -1,6 +1,6 @@
 import type { Address, Hex } from "viem";
 import type { Baseline } from "../baseline/format.ts";
-import { type Clock, rfc3339 } from "../core/clock.ts";
+import { ageMs, type Clock, type Instant, instant, rfc3339 } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import { type AgreedHeader, agreeOnHeader } from "./agree-on-header.ts";
 import type { ContractName } from "./artifact.ts";
@@ -47,7 +47,7 @@ export class ProvedLedger {
   readonly #endpoints: Endpoints;
   readonly #address: Address;
   readonly #storage: ProvedStorage;
-  #agreed: { readonly header: Promise<AgreedHeader>; readonly atMs: number } | undefined;
+  #agreed: { readonly header: Promise<AgreedHeader>; readonly at: Instant } | undefined;
   #isAsking = false;
   /** The last one that was believed, and when, milliseconds since 1970 UTC. */
   #believed: { readonly agreed: AgreedHeader; readonly readAt: number } | undefined;
@@ -134,14 +134,15 @@ export class ProvedLedger {
 
   /** For all that is asked within a second the same block. */
   #agreedHeader(): Promise<AgreedHeader> {
-    const nowMs = this.#modules.clock.monotonicMs();
-    if (this.#agreed !== undefined && (this.#isAsking || nowMs - this.#agreed.atMs < AGREED_MS))
+    const { clock } = this.#modules;
+    const at = instant(clock);
+    if (this.#agreed !== undefined && (this.#isAsking || ageMs(clock, this.#agreed.at) < AGREED_MS))
       return this.#agreed.header;
     this.#isAsking = true;
     const header = this.#agree().finally(() => {
       this.#isAsking = false;
     });
-    this.#agreed = { header, atMs: nowMs };
+    this.#agreed = { header, at };
     return header;
   }
 
