@@ -2,18 +2,17 @@ import type { Address, Hex } from "viem";
 import type { AgreedHeader } from "./agree-on-header.ts";
 import type { ContractName } from "./artifact.ts";
 import type { Header } from "./block-header.ts";
+import { chooseSender, type Intent } from "./choose-sender.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { LedgerKey } from "./keys.ts";
 import { proveWords } from "./prove-words.ts";
-import { openRpc, type Rpc } from "./rpc.ts";
+import type { Rpc } from "./rpc.ts";
 import type { Receipt } from "./rpc-values.ts";
 import { type Depth, sendTransaction } from "./send.ts";
 
 /** As many slots as one request asks for, and as many requests as are under way at a time. */
 const SLOTS = 16;
 const REQUESTS = 4;
-/** Bound of a request to whom transactions are sent. */
-const SEND_TIMEOUT_MS = 10_000;
 
 /** At which block something was read, and how many of how many endpoints have that block. */
 export interface ReadAt {
@@ -28,8 +27,10 @@ export interface ReadAt {
 export interface ProvedContract extends ReadAt {
   readonly chainId: bigint;
   readonly address: Address;
-  /** Whom to send transactions to: the first of the endpoints that has the block and has done nothing wrong since. */
+  /** An endpoint that has the block and has done nothing wrong since. */
   readonly rpc: Rpc;
+  /** Whom to send a transaction to. */
+  sender(intent: Intent): Promise<Rpc>;
   /** How many blocks must stand above a transaction's until it counts. */
   readonly depth: Depth;
   /** Words of its storage, however many, each proved. Throws as `proveWords`. */
@@ -48,8 +49,9 @@ export function provedContract(
     ...{ agreed: by.length, endpoints: endpoints.all.length, isSealed, depth },
     get rpc() {
       const first = endpoints.withoutFault().find((rpc) => by.includes(rpc));
-      return openRpc((first ?? by[0]!).url, SEND_TIMEOUT_MS);
+      return first ?? by[0]!;
     },
+    sender: (intent) => chooseSender(endpoints, by, intent),
     async words(slots) {
       const parts: (readonly Hex[])[] = [];
       for (let at = 0; at < slots.length; at += SLOTS) parts.push(slots.slice(at, at + SLOTS));
@@ -64,7 +66,8 @@ export function provedContract(
 }
 
 /** Calls a contract by a transaction. Throws as `sendTransaction`. */
-export function sendTo(contract: ProvedContract, key: LedgerKey, data: Hex): Promise<Receipt> {
-  const { rpc, chainId, address, depth } = contract;
+export async function sendTo(contract: ProvedContract, key: LedgerKey, data: Hex): Promise<Receipt> {
+  const { chainId, address, depth } = contract;
+  const rpc = await contract.sender({ from: key.address, to: address, data });
   return sendTransaction(rpc, chainId, key, { to: address, data }, depth);
 }

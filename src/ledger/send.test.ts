@@ -23,7 +23,10 @@ before(async () => {
 /** A checkpoint by way of this endpoint, whatever it is that it says. */
 async function sayOne(url: string, address: Address, key: LedgerKey) {
   const contract = await openLedger(ledger.place).contract("Checkpoints", address);
-  return sendCheckpoint({ ...contract, rpc: openRpc(url) }, { key, number: 0n, root: `0x${"1".repeat(64)}` });
+  return sendCheckpoint(
+    { ...contract, sender: async () => openRpc(url) },
+    { key, number: 0n, root: `0x${"1".repeat(64)}` },
+  );
 }
 
 test("a transaction that was sent is waited for also while its node cannot say what became of it", async () => {
