@@ -4,7 +4,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startAnvil } from "../src/ledger/anvil.ts";
+import { nextCheckpoint } from "../src/ledger/checkpoints.ts";
 import { createKey, generateKeyFile } from "../src/ledger/keys.ts";
+import { openLedger } from "../src/ledger/registry.ts";
+import { startSigner } from "../src/ledger/testing-signer.ts";
 import { verifierConfigSchema } from "../src/verifier/config.ts";
 import { runVerifier } from "../src/verifier/run.ts";
 import { pimsMeanwhile, temporaryFolder } from "./pims.ts";
@@ -55,6 +58,23 @@ test("a verifier's checkpoints are on the ledger, and a file that was changed is
   for (const deadline = performance.now() + 20_000; files().length < 2; await sleep(50))
     assert.ok(performance.now() < deadline, "no two checkpoints");
   await close();
+
+  const remoteKey = createKey();
+  const signer = await startSigner(t, remoteKey);
+  const other = { contract, signer: signer.url, from: remoteKey.address.toLowerCase(), intervalMs: 1000 };
+  const signed = await runVerifier(
+    verifierConfigSchema.parse({ ...config, state: join(folder, "other"), checkpoints: other }),
+  );
+  t.after(() => signed.close());
+  const place = { url: chain.url, registry: contract! };
+  const said = async () => {
+    const checkpoints = await openLedger(place).contract("Checkpoints");
+    return nextCheckpoint(checkpoints, remoteKey.address);
+  };
+  for (const deadline = performance.now() + 20_000; (await said()) === 0n; await sleep(50))
+    assert.ok(performance.now() < deadline, "no checkpoint by a remote signer");
+  for (const wrong of [{ contract }, { ...other, key }, { contract, key, from: other.from }, { contract, key }])
+    assert.throws(() => verifierConfigSchema.parse({ ...config, checkpoints: wrong }), /who signs is/);
 
   const file = join(kept, files()[0]!);
   const check = async (path: string, who: string, more: readonly string[] = []) => {

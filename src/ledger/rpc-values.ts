@@ -56,11 +56,6 @@ export async function callData(rpc: Rpc, method: string, params: readonly unknow
   return parse(rpc, method, dataSchema, await rpc.call(method, params));
 }
 
-/** Bytes in hexadecimal, from an answer that is at hand already. */
-export function parseData(rpc: Rpc, what: string, value: unknown): Hex {
-  return parse(rpc, what, dataSchema, value);
-}
-
 /** The newest block that the endpoint knows, or the newest of those that its chain calls final. */
 export async function latestBlock(rpc: Rpc, of: "latest" | "finalized" = "latest"): Promise<Block> {
   return parse(rpc, "block", blockSchema, await rpc.call("eth_getBlockByNumber", [of, false]));

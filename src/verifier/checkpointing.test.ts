@@ -10,13 +10,14 @@ import { codeEvent, startEvent } from "../attest/sample-events.ts";
 import { TestHost, temporaryFolder } from "../attest/testing.ts";
 import { systemClock } from "../core/clock.ts";
 import { checkpointRoot, isInCheckpoint, nextCheckpoint, proveLine, readCheckpoint } from "../ledger/checkpoints.ts";
+import { countSlot } from "../ledger/checkpoints-storage.ts";
 import { deployContract } from "../ledger/deploy.ts";
 import { readHosts } from "../ledger/host-registry.ts";
 import { createKey } from "../ledger/keys.ts";
 import { openLedger } from "../ledger/registry.ts";
 import { openRpc } from "../ledger/rpc.ts";
 import { ending, startTestLedger, type TestLedger } from "../ledger/testing.ts";
-import { serve } from "../ledger/testing-endpoints.ts";
+import { lieAbout, serve, startNode } from "../ledger/testing-endpoints.ts";
 import { akNameOf } from "./checkpoint-lines.ts";
 import { Checkpointing } from "./checkpointing.ts";
 import { Bench, listed, TPM, web } from "./testing.ts";
@@ -75,15 +76,17 @@ test("many new hosts at once keep no checkpoint waiting, and a revoked key waits
   assert.equal(await recorded(2n), 450);
 });
 
-async function start(t: TestContext, { keep = 100, url = ledger.chain.url } = {}) {
+async function start(
+  t: TestContext,
+  { keep = 100, url = ledger.chain.url, witnesses = [] as string[], key = createKey() } = {},
+) {
   const bench = await Bench.open(t);
   const folder = join(await temporaryFolder(t), "checkpoints");
-  const key = createKey();
   const said: string[] = [];
   const checkpointing = new Checkpointing(
     { contract, hosts, key, folder, intervalMs: 100, keep },
     {
-      ledger: openLedger({ ...ledger.place, url, timeoutMs: 2000 }),
+      ledger: openLedger({ ...ledger.place, url, witnesses, timeoutMs: 2000, report: (text) => void said.push(text) }),
       clock: bench.clock,
       hosts: () => bench.store.hosts(),
       report: () => bench.verifier.report(),
@@ -176,4 +179,17 @@ test("a chain that does not take them is said once, and again when it does", asy
   chain.isSilent = false;
   await reaches(1n);
   assert.deepEqual(said.slice(1), ["checkpoints reach the ledger again"]);
+});
+
+test("what one of three endpoints says of earlier checkpoints is not believed", async (t) => {
+  const key = createKey();
+  const liar = await startNode(file, ledger.folder);
+  await liar.cheat("anvil_rollback", [1]);
+  await liar.cheat("anvil_setStorageAt", [contract, countSlot(key.address), `0x${"7".padStart(64, "0")}`]);
+  await liar.cheat("evm_mine", []);
+  const mirror = await lieAbout(file, ledger.chain.url, (_, result) => result);
+  const { said, linesOf, reaches } = await start(t, { key, url: liar.url, witnesses: [ledger.chain.url, mirror] });
+  await reaches(1n);
+  assert.equal(JSON.parse((await linesOf(1n))[0]!).number, "1");
+  assert.ok(said.length > 0 && said.every((text) => text.startsWith(`the ledger's endpoint ${liar.url} is left out`)));
 });
