@@ -19,6 +19,15 @@ export interface Geth {
 /** `rich` have more than they can spend: on this chain gas has a price. */
 export async function startGeth(binary: string, rich: readonly Address[]): Promise<Geth> {
   const folder = await mkdtemp(join(tmpdir(), "pims-geth-"));
+  try {
+    return await startIn(folder, binary, rich);
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function startIn(folder: string, binary: string, rich: readonly Address[]): Promise<Geth> {
   await mkdir(join(folder, "keystore"), { mode: 0o700 });
   const password = join(folder, "password");
   await writeFile(password, "of a simulation", { mode: 0o600 });
@@ -80,7 +89,6 @@ export async function startGeth(binary: string, rich: readonly Address[]): Promi
     await answers();
   } catch (error) {
     await end();
-    await rm(folder, { recursive: true, force: true });
     throw error;
   }
   return {
