@@ -8,8 +8,16 @@ import { MUTANTS, type Mutant } from "./contract-mutants.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 /** Fuzzing first: that it can fail is to be seen, too. */
-const REGISTRY = ["registry-fuzz", "registry", "governance", "revoke", "registry-data", "registry-storage"];
-const WRITERS = ["writers-fuzz", "checkpoints"];
+const REGISTRY = [
+  "registry-fuzz",
+  "registry",
+  "governance",
+  "revoke",
+  "registry-data",
+  "registry-storage",
+  "contract-reads",
+];
+const WRITERS = ["writers-fuzz", "checkpoints", "contract-reads"];
 const TESTS: Record<Mutant["file"], readonly string[]> = {
   "BaselineRegistry.sol": REGISTRY,
   "Publishers.sol": REGISTRY,
