@@ -88,7 +88,7 @@ test("a lying endpoint is named and left out: show, list and approve say what is
   for (const [args, message] of [
     [["--config", config, "--witness", url], /--config says where the ledger is/],
     [["--ledger", url], /give --registry/],
-    [["--ledger", url, "--witness", url, ...registry], /an endpoint stands twice/],
+    [["--ledger", url, "--witness", `${url}/`, ...registry], /an endpoint stands twice/],
     [["--config", join(config, "none")], /cannot be read/],
   ] as const) {
     const ended = await pimsMeanwhile(["baseline", "list", ...args]);

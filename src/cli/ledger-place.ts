@@ -40,6 +40,9 @@ export function withLedger(command: Command): Command {
   return withChain(command).option("--registry <address>", "address of the registry, unless the configuration has it");
 }
 
+/** For commands that need none. */
+const NO_REGISTRY = `0x${"0".repeat(40)}`;
+
 /** What a command needs of a configuration; the rest is not its business. */
 const configSchema = z.object({ ledger: ledgerSchema });
 
@@ -66,6 +69,8 @@ export async function chainPlace({
     path === undefined
       ? { url: ledger ?? DEFAULT_LEDGER, witnesses: witness }
       : (await readConfig(path, configSchema)).ledger;
+  // Deploying names no registry yet; an endpoint that stands twice would be a majority by itself.
+  checked({ ...chain, registry: "registry" in chain ? chain.registry : NO_REGISTRY });
   return { ...chain, report: (text: string) => say(`pims: ${text}`) };
 }
 

@@ -7,6 +7,9 @@ const addressSchema = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "not a contract ad
 /** How a party reaches the chain that keeps the baselines. */
 const endpointSchema = z.url({ protocol: /^https?$/ });
 
+/** The same endpoint is the same however its address is written. */
+const normalized = (url: string): string => (URL.canParse(url) ? new URL(url).href : url);
+
 /** Age of the newest block, milliseconds, where seals prove it: then nothing else tells an old block from the newest one. */
 export const SEALED_MAX_AGE_MS = 300_000;
 
@@ -73,7 +76,7 @@ export const ledgerSchema = z
     registry: addressSchema,
   })
   .refine(
-    ({ url, witnesses }) => new Set([url, ...witnesses]).size === 1 + witnesses.length,
+    ({ url, witnesses }) => new Set([url, ...witnesses].map(normalized)).size === 1 + witnesses.length,
     "an endpoint stands twice",
   )
   .refine(

@@ -74,16 +74,26 @@ export function proposalId(place: { chainId: bigint; address: Address }, parts: 
 
 const WORDS = ["identity", "root", "dataHash", "parts", "blocks", "standing"] as const;
 
+/** The slots of what the registry keeps of a proposal, in the order in which `parseKept` takes their words. */
+export function keptSlots(id: Hex): Hex[] {
+  return WORDS.map((word) => proposalSlot(id, word));
+}
+
 /**
  * What the registry keeps of proposals, in the order of their ids; null for those that it does not have. Throws
  * `ledger-unverified` when the parts of one do not make its id: whatever keeps it elsewhere is another contract.
  */
 export async function readKept(registry: Registry, ids: readonly Hex[]): Promise<(KeptProposal | null)[]> {
-  const words = await registry.words(ids.flatMap((id) => WORDS.map((word) => proposalSlot(id, word))));
+  const words = await registry.words(ids.flatMap(keptSlots));
   return ids.map((id, index) => parseKept(registry, id, words.slice(index * WORDS.length, (index + 1) * WORDS.length)));
 }
 
-function parseKept(registry: Registry, id: Hex, words: readonly Hex[]): KeptProposal | null {
+/** A proposal from its words, null when there is none. Throws as `readKept`. */
+export function parseKept(
+  place: { chainId: bigint; address: Address },
+  id: Hex,
+  words: readonly Hex[],
+): KeptProposal | null {
   const [identity, root, dataHash, parts, blocks, standing] = words as [Hex, Hex, Hex, Hex, Hex, Hex];
   if (parts === zeroHash) return null;
   const kept = {
@@ -93,7 +103,7 @@ function parseKept(registry: Registry, id: Hex, words: readonly Hex[]): KeptProp
     ...parseStanding(standing),
   };
   const { delivered, chunks, until } = kept;
-  if (proposalId(registry, kept) !== id || delivered > chunks || chunks > maxChunks || until > LAST_SECOND)
+  if (proposalId(place, kept) !== id || delivered > chunks || chunks > maxChunks || until > LAST_SECOND)
     throw new PimsError("ledger-unverified", `what the registry's state says of proposal ${id} cannot be right`);
   return kept;
 }

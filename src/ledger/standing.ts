@@ -1,20 +1,9 @@
 import type { Address, Hex } from "viem";
 import { PimsError } from "../core/errors.ts";
-import { LAST_SECOND } from "./baseline-end.ts";
-import { maxChunks } from "./entry-data.ts";
 import { zeroHash } from "./identity.ts";
-import { type Proposal, proposalId } from "./proposal.ts";
+import { keptSlots, type Proposal, parseKept } from "./proposal.ts";
 import type { ReadWords } from "./read-contract.ts";
-import {
-  currentSlot,
-  governanceSlot,
-  latestSlot,
-  parseBlocks,
-  parseGovernance,
-  parseParts,
-  parseStanding,
-  proposalSlot,
-} from "./registry-storage.ts";
+import { currentSlot, governanceSlot, latestSlot, parseGovernance } from "./registry-storage.ts";
 
 /**
  * What stands for an image on the ledger, of words that are proved. `until`: seconds since 1970 UTC, zero: no end.
@@ -23,8 +12,6 @@ import {
 export type Standing =
   | { readonly status: "none" | "proposed" }
   | { readonly status: "approved" | "revoked"; readonly proposal: Proposal; readonly quorum: number | null };
-
-const WORDS = ["identity", "root", "dataHash", "parts", "blocks", "standing"] as const;
 
 /** Asks for slots of the registry's storage, is given the words in them, and returns what stands. */
 export type StandingReader = Generator<readonly Hex[], Standing, readonly Hex[]>;
@@ -36,27 +23,14 @@ export type StandingReader = Generator<readonly Hex[], Standing, readonly Hex[]>
 export function* readStanding(place: { chainId: bigint; address: Address }, identity: Hex): StandingReader {
   const [id, latest, governance] = yield [currentSlot(identity), latestSlot(identity), governanceSlot];
   if (id === undefined || id === zeroHash) return { status: latest === zeroHash ? "none" : "proposed" };
-  const words = yield WORDS.map((word) => proposalSlot(id, word));
-  const [ofIdentity, root, dataHash, parts, blocks, standing] = words as [Hex, Hex, Hex, Hex, Hex, Hex];
-  const { approved, revoked, until } = parseStanding(standing);
-  const status = revoked ? "revoked" : "approved";
-  const proposal = {
-    identity,
-    root,
-    dataHash,
-    ...parseParts(parts),
-    ...parseBlocks(blocks),
-    id,
-    until,
-    status,
-  } as const;
-  const { chunks, delivered, approvals } = proposal;
+  const kept = parseKept(place, id, yield keptSlots(id));
+  if (kept?.identity !== identity) throw wrong(identity);
+  const { approved, revoked, ...body } = kept;
   const { quorum, epoch } = parseGovernance(governance!);
-  const isSame = epoch === proposal.epoch;
-  if (ofIdentity !== identity || !approved || delivered !== chunks || chunks > maxChunks || until > LAST_SECOND)
-    throw wrong(identity);
-  if (proposalId(place, proposal) !== id || (isSame && approvals < quorum)) throw wrong(identity);
-  return { status, proposal, quorum: isSame ? quorum : null };
+  const isSame = epoch === body.epoch;
+  if (!approved || body.delivered !== body.chunks || (isSame && body.approvals < quorum)) throw wrong(identity);
+  const status = revoked ? "revoked" : "approved";
+  return { status, proposal: { ...body, status }, quorum: isSame ? quorum : null };
 }
 
 /** The same with words that are at hand. Throws `ledger-unverified` and what `words` throws. */
