@@ -26,7 +26,7 @@ let checkpoints: () => Promise<ProvedContract>;
 let hosts: () => Promise<ProvedContract>;
 before(async () => {
   ledger = await startTestLedger(file);
-  const payer = { url: ledger.chain.url, deployerKey: ledger.deployer };
+  const payer = { ...ledger.place, deployerKey: ledger.deployer };
   const [roots, keys] = [await deployContract("Checkpoints", payer), await deployContract("HostRegistry", payer)];
   checkpoints = () => openLedger(ledger.place).contract("Checkpoints", roots.address);
   hosts = () => openLedger(ledger.place).contract("HostRegistry", keys.address);

@@ -80,13 +80,13 @@ test("no motion leaves less than two of at least two, a stranger twice, or nobod
 });
 
 test("a registry gives way to a successor by quorum, once; then nothing is approved in it, and revoked it can be", async (t) => {
-  const { chain, place, deployer, publishers, actions } = await start(t);
+  const { place, deployer, publishers, actions } = await start(t);
   const [a, b, c] = publishers;
   const kept = await actions.propose(a, testLines("kept", 1));
   await actions.approve(b, kept.id);
   const open = await actions.propose(a, testLines("open", 1));
   const next = await deployRegistry({
-    url: chain.url,
+    ...place,
     deployerKey: deployer,
     publishers: [a, b].map((key) => key.address),
     quorum: 2,
@@ -97,7 +97,7 @@ test("a registry gives way to a successor by quorum, once; then nothing is appro
   await assert.rejects(retire(deployer, next.address), reverts("AccessControlUnauthorizedAccount"));
   await retire(a, next.address);
   await assert.rejects(retire(a, next.address), reverts("AlreadySigned"));
-  const { address: other } = await deployContract("Checkpoints", { url: chain.url, deployerKey: deployer });
+  const { address: other } = await deployContract("Checkpoints", { ...place, deployerKey: deployer });
   await retire(b, other); // another successor is another motion
   assert.equal((await readGovernance(await openRegistry(place))).successor, null);
   assert.equal((await approveBaseline({ ...place, key: c, id: open.id })).status, "approved", "it is not retired yet");

@@ -68,12 +68,12 @@ test("a proposer's second signature does not count, nor any after the decision",
 test("three of three means three different publishers", async () => {
   const keys = (await ledger.newKeys(3)) as [LedgerKey, LedgerKey, LedgerKey];
   const { address } = await deployRegistry({
-    url: ledger.place.url,
+    ...ledger.place,
     deployerKey: ledger.deployer,
     publishers: keys.map((key) => key.address),
     quorum: 3,
   });
-  const place = { url: ledger.place.url, registry: address };
+  const place = { ...ledger.place, registry: address };
   const lines = testLines("three", 1);
   const { id } = await proposeBaseline({ ...place, key: keys[0], lines });
   assert.equal((await approveBaseline({ ...place, key: keys[1], id })).status, "proposed");
@@ -110,7 +110,7 @@ test("the deployer and strangers can do nothing, and nobody can change who publi
 
 test("a registry with the deployer as publisher, a publisher twice, or a quorum of one is not deployed", async () => {
   const deploy = (publishers: readonly string[], quorum: number) =>
-    deployRegistry({ url: ledger.place.url, deployerKey: ledger.deployer, publishers, quorum });
+    deployRegistry({ ...ledger.place, deployerKey: ledger.deployer, publishers, quorum });
   const zero = `0x${"0".repeat(40)}` as Address;
   await assert.rejects(deploy([a.address, ledger.deployer.address], 2), reverts("BadPublisher"));
   await assert.rejects(deploy([a.address, a.address], 2), reverts("BadPublisher"));
@@ -186,12 +186,12 @@ test("an approver who expects another baseline does not sign, and one who only c
 
 test("the list has every image once, with what stands for it", async () => {
   const { address } = await deployRegistry({
-    url: ledger.place.url,
+    ...ledger.place,
     deployerKey: ledger.deployer,
     publishers: [a.address, b.address],
     quorum: 2,
   });
-  const place = { url: ledger.place.url, registry: address };
+  const place = { ...ledger.place, registry: address };
   assert.deepEqual((await listBaselines(place)).baselines, []);
   const one = await proposeBaseline({ ...place, key: a, lines: testLines("list one", 1) });
   await approveBaseline({ ...place, key: b, id: one.id });

@@ -98,10 +98,17 @@ function laterPerhaps(error: unknown): null {
   throw error;
 }
 
+function succeeded(receipt: Receipt): Receipt {
+  if (receipt.status === 1n) return receipt;
+  throw new PimsError("ledger-refused", `the registry refused transaction ${receipt.transactionHash}`, {
+    hint: "another publisher may have been faster: look at pims baseline list and try again",
+  });
+}
+
 async function waitForReceipt(rpc: Rpc, raw: Hex, hash: Hex, depth: Depth): Promise<Receipt> {
   let [deadline, resendAt] = [performance.now() + PATIENCE_MS, performance.now() + RESEND_MS];
   let last: bigint | null = null;
-  for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 1000)) {
+  for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 250)) {
     // Before the receipt: else its block could be gone, and those that were counted above another one.
     const before = depth === 0 ? null : await heightOf(rpc, depth);
     const receipt = await receiptOf(rpc, hash).catch(laterPerhaps);
@@ -109,24 +116,20 @@ async function waitForReceipt(rpc: Rpc, raw: Hex, hash: Hex, depth: Depth): Prom
     const now = performance.now();
     if (receipt !== null) {
       if (receipt.transactionHash !== hash) throw garbage(rpc.url, "another transaction's receipt");
-      if (receipt.status !== 1n)
-        throw new PimsError("ledger-refused", `the registry refused transaction ${hash}`, {
-          hint: "another publisher may have been faster: look at pims baseline list and try again",
-        });
-      if (height !== null && height >= receipt.blockNumber) return receipt;
+      if (height !== null && height >= receipt.blockNumber) return succeeded(receipt);
       resendAt = now + RESEND_MS;
     } else if (now > resendAt) {
       // An answer is no news: mostly that the node knows it already.
       await rpc.request("eth_sendRawTransaction", [raw]).catch(laterPerhaps);
       resendAt = performance.now() + RESEND_MS;
     }
-    if (height !== null && height !== last) {
-      deadline = now + PATIENCE_MS;
-      last = height;
-    }
+    // What is in a block is waited for as long as blocks come.
+    if (receipt !== null && height !== last) deadline = now + PATIENCE_MS;
+    last = height;
     if (now > deadline) {
-      throw new PimsError("ledger-unreachable", `the chain at ${rpc.name} took no block within a minute`, {
-        hint: "its validators may be down or cut off; sending again is safe",
+      const text = `no block of the chain at ${rpc.name} holds transaction ${hash} after a minute, or none came above it`;
+      throw new PimsError("ledger-unreachable", text, {
+        hint: "its validators may be down or cut off, or another transaction took its place; sending again is safe",
       });
     }
     await sleep(waitMs);

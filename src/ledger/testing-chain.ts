@@ -18,10 +18,14 @@ const FAUCET_SETTING = "PIMS_TEST_FAUCET";
 /** 10 of the chain's coins: gas for hundreds of transactions. */
 const GIFT = 10n ** 19n;
 
+const NETWORK_DEPTH = 2;
+
 export interface TestChain {
   chain: RunningChain;
   /** Where the embedded chain keeps its journal; what a network keeps is elsewhere. */
   folder: string;
+  /** How many blocks the chain may take back, in tests at least. */
+  depth: number;
   /** Keys of accounts that can pay for transactions. */
   newKeys(count: number): Promise<LedgerKey[]>;
 }
@@ -40,7 +44,7 @@ export async function startTestChain(t: Ending): Promise<TestChain> {
     await chain.stop();
     await remove();
   });
-  return { chain, folder, newKeys: async (count) => Array.from({ length: count }, createKey) };
+  return { chain, folder, depth: 0, newKeys: async (count) => Array.from({ length: count }, createKey) };
 }
 
 async function onNetwork(rpc: Rpc, secret: string): Promise<TestChain> {
@@ -57,6 +61,7 @@ async function onNetwork(rpc: Rpc, secret: string): Promise<TestChain> {
   return {
     chain: { url: rpc.url, chainId, stop: async () => {} },
     folder: "",
+    depth: NETWORK_DEPTH,
     async newKeys(count) {
       const keys = Array.from({ length: count }, createKey);
       const sent: Awaited<ReturnType<typeof give>>[] = [];

@@ -12,10 +12,10 @@ import { identityToHash } from "./identity.ts";
 import type { LedgerKey } from "./keys.ts";
 import { type ProposalParts, proposalId } from "./proposal.ts";
 import { proposeBaseline } from "./propose.ts";
+import { sendTo } from "./proved-contract.ts";
 import { readBaseline } from "./read-baseline.ts";
-import { openRegistry } from "./registry.ts";
+import { openRegistry, type RegistryPlace } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
-import { sendTransaction } from "./send.ts";
 import { startTestChain, type TestChain } from "./testing-chain.ts";
 
 /** What has to happen at the end: a test's context, or the suite's (`ending`). */
@@ -41,7 +41,7 @@ export function ending(): Ending & { end(): Promise<void> } {
 }
 
 export interface TestLedger extends TestChain {
-  place: { url: string; registry: Address };
+  place: { url: string; registry: Address; depth: number };
   deployer: LedgerKey;
   publishers: [LedgerKey, LedgerKey, LedgerKey];
 }
@@ -50,14 +50,16 @@ export interface TestLedger extends TestChain {
 export async function startTestLedger(t: Ending): Promise<TestLedger> {
   const test = await startTestChain(t);
   const [deployer, ...publishers] = (await test.newKeys(4)) as [LedgerKey, LedgerKey, LedgerKey, LedgerKey];
+  const { depth } = test;
   const { url } = test.chain;
   const { address } = await deployRegistry({
     url,
     deployerKey: deployer,
     publishers: publishers.map((key) => key.address),
     quorum: 2,
+    depth,
   });
-  return { ...test, place: { url, registry: address }, deployer, publishers };
+  return { ...test, place: { url, registry: address, depth }, deployer, publishers };
 }
 
 export function testIdentity(name: string): string {
@@ -88,10 +90,9 @@ export function testLines(name: string, count: number, variant = ""): string[] {
 }
 
 /** Short ways to do what a test does often, and transactions that the client itself would never send. */
-export function testActions(place: TestLedger["place"]) {
+export function testActions(place: RegistryPlace) {
   const send = async (key: LedgerKey, data: Hex): Promise<void> => {
-    const { rpc, chainId, address } = await openRegistry(place);
-    await sendTransaction(rpc, chainId, key, { to: address, data });
+    await sendTo(await openRegistry(place), key, data);
   };
   return {
     send,

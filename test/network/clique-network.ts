@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Address } from "viem";
+import { type Address, numberToHex } from "viem";
 import { cliqueGenesis } from "./clique-genesis.ts";
 import { GethNode } from "./geth-node.ts";
 import type { Host, Wire } from "./wire.ts";
 
 export const CHAIN_ID = 7_701;
-const PERIOD_S = 1;
+export const PERIOD_S = 1;
 const WAIT_MS = 60_000;
 
 /** A proof-of-authority chain of some signers, one a host, all of them each other's peers. */
@@ -71,6 +71,40 @@ export class CliqueNetwork {
     return height;
   }
 
+  /** Until none of these nodes has signed one of the two newest blocks, so that each may sign the next one. */
+  async rested(nodes: readonly GethNode[]): Promise<void> {
+    const { rpc } = this.nodes[0]!;
+    const own = nodes.map(({ account }) => account.toLowerCase());
+    await waitFor("two blocks by other signers", async () => {
+      const { number } = await this.nodes[0]!.head();
+      const numbers = [number, number - 1].map((block) => numberToHex(block));
+      const signers = await Promise.all(numbers.map((block) => rpc.call("clique_getSigner", [block])));
+      return !signers.some((signer) => own.includes(String(signer).toLowerCase()));
+    });
+  }
+
+  /** Lets all nodes forget their blocks above a number, and go on from there; which number they were at. */
+  async takeBack(to: number): Promise<number> {
+    const each = (method: string, ...params: unknown[]) =>
+      Promise.all(this.nodes.map(({ rpc }) => rpc.call(method, params)));
+    await each("miner_stop");
+    const heads = await Promise.all(this.nodes.map((node) => node.head()));
+    await each("debug_setHead", numberToHex(to));
+    await each("miner_start");
+    return Math.max(...heads.map(({ number }) => number));
+  }
+
+  /** Lets so many signers vote a signer out, or in, and waits until the chain has it so. */
+  async vote(account: Address, isIn: boolean, by: readonly GethNode[]): Promise<void> {
+    for (const { rpc } of by) await rpc.call("clique_propose", [account, isIn]);
+    const { rpc } = this.nodes[0]!;
+    await waitFor("the vote is over", async () => {
+      const signers = (await rpc.call("clique_getSigners", [])) as string[];
+      return signers.map((signer) => signer.toLowerCase()).includes(account.toLowerCase()) === isIn;
+    });
+    for (const { rpc } of by) await rpc.call("clique_discard", [account]);
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.kill()));
   }
@@ -83,6 +117,6 @@ export async function waitFor(what: string, isTrue: () => Promise<boolean>, time
   const deadline = performance.now() + timeoutMs;
   while (!(await isTrue())) {
     if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs / 1000} s`);
-    await sleep(200);
+    await sleep(100);
   }
 }

@@ -76,7 +76,7 @@ export class GethNode {
         ...["--nodiscover", "--netrestrict", this.#range, "--nat", `extip:${this.host.address}`],
         ...["--port", `${PEER_PORT}`, "--nodekeyhex", this.#nodeKey.slice(2), "--maxpeers", "50"],
         ...["--http", "--http.addr", "0.0.0.0", "--http.port", `${RPC_PORT}`, "--http.vhosts", "*"],
-        ...["--http.api", "eth,net,admin,clique,debug,txpool"],
+        ...["--http.api", "eth,net,admin,clique,debug,miner"],
         ...["--unlock", this.account, "--password", join(this.#folder, "password"), "--allow-insecure-unlock"],
         ...["--mine", "--miner.etherbase", this.account, "--miner.gasprice", "1", "--miner.recommit", "500ms"],
       ],
