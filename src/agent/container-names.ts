@@ -4,7 +4,7 @@ import { inspectContainer } from "../container/docker.ts";
 import { identifyDockerImage } from "../container/docker-image.ts";
 import { orUnresolved } from "../container/image-identity.ts";
 import { inspectRuncContainer } from "../container/runc.ts";
-import { type ContainerInfo, type ContainerRef, containerKey } from "../container/types.ts";
+import { type ContainerInfo, type ContainerRef, containerKey, type Runtime } from "../container/types.ts";
 import { printable } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
 import { Recent } from "../core/recent.ts";
@@ -37,6 +37,13 @@ export async function askRuntime(container: ContainerRef, problem: PimsError | n
   }
 }
 
+/** Whether its whole runtime is silent, so that others of it need not be asked about now: each would be waited for. */
+export function isSilence(problem: PimsError | null): problem is PimsError {
+  return problem !== null && ["docker-unreachable", "containerd-silent"].includes(problem.code);
+}
+
+/** How long a runtime that was silent is not asked about another container. */
+const SILENT_MS = 2000;
 /** A container that could not be named is not asked about again at once: each time may start a program. */
 const AGAIN_MS = 10_000;
 
@@ -52,6 +59,8 @@ export class ContainerNames {
     idleMs: AGAIN_MS,
   });
 
+  readonly #silent = new Map<Runtime, { readonly problem: PimsError; readonly untilMs: number }>();
+
   constructor(report: (text: string) => void) {
     this.#report = report;
   }
@@ -61,7 +70,11 @@ export class ContainerNames {
     const nowMs = performance.now();
     const before = this.#unnamed.get(key, nowMs);
     if (before !== undefined && nowMs < before.untilMs) return before.answer;
-    const answer = await this.#identify(await askRuntime(container));
+    const silent = this.#silent.get(container.runtime);
+    const problem = silent !== undefined && nowMs < silent.untilMs ? silent.problem : null;
+    const answer = await this.#identify(await askRuntime(container, problem));
+    if (problem === null && isSilence(answer.problem))
+      this.#silent.set(container.runtime, { problem: answer.problem, untilMs: performance.now() + SILENT_MS });
     const { unresolved } = answer.info;
     if (unresolved === undefined) return answer;
     this.#unnamed.set(key, { answer, untilMs: nowMs + AGAIN_MS }, nowMs);

@@ -7,7 +7,7 @@ import { referenceValues } from "../attest/reference-values.ts";
 import { BaselineFolder } from "../baseline/baseline-folder.ts";
 import { isJitRuntime } from "../baseline/jit.ts";
 import { pathKey } from "../baseline/lookup.ts";
-import { type ContainerRef, containerKey } from "../container/types.ts";
+import { type ContainerRef, containerKey, type Runtime } from "../container/types.ts";
 import { type JsonText, printable, toHex } from "../core/bytes.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import type { ContainerName, Finding } from "../log/finding.ts";
@@ -15,7 +15,7 @@ import type { ContainerStart } from "../log/start.ts";
 import type { Fact } from "../measure/facts.ts";
 import type { Coverage } from "../measure/gathering.ts";
 import { Sweeper, type SweepOptions, type SweepResult } from "../measure/sweep.ts";
-import { askRuntime, type RuntimeAnswer } from "./container-names.ts";
+import { askRuntime, isSilence, type RuntimeAnswer } from "./container-names.ts";
 import { containerStart } from "./container-start.ts";
 import { codeFields, findingOf, isWrongInItself, listenerFields, startFields } from "./events.ts";
 import { type ImageBaseline, ImageBaselines } from "./image-baselines.ts";
@@ -183,13 +183,14 @@ async function meet(
   { report, step }: ScanOptions,
 ): Promise<Map<string, Subject>> {
   const subjects = new Map<string, Subject>();
-  let silence: PimsError | null = null;
+  const silences = new Map<Runtime, PimsError>();
   for (const [key, ref] of containers) {
     step(`asking ${ref.runtime} about its containers`);
-    const answer = await askRuntime(ref, ref.runtime === "docker" ? silence : null);
-    if (silence === null && answer.problem?.code === "docker-unreachable") {
-      silence = answer.problem;
-      report(describeError(silence));
+    const silence = silences.get(ref.runtime);
+    const answer = await askRuntime(ref, silence);
+    if (silence === undefined && isSilence(answer.problem)) {
+      silences.set(ref.runtime, answer.problem);
+      report(describeError(answer.problem));
     }
     const { runtime, id, name, image } = answer.info;
     const own = facts.filter(({ process: { container } }) => container !== null && containerKey(container) === key);

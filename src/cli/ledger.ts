@@ -38,6 +38,7 @@ export function addLedger(program: Command): void {
         const stop = untilSignal();
         const chain = await startAnvil({ folder: options.state, port });
         say(`pims: the chain ${chain.chainId} answers on ${chain.url}`);
+        say("pims: it protects against nobody who is root on this machine");
         if (!stop.signal.aborted)
           await new Promise((resolve) => stop.signal.addEventListener("abort", resolve, { once: true }));
         await chain.stop();

@@ -19,7 +19,7 @@ const snapshotShape = z.object({ Parent: z.string().nullish() });
 /**
  * A container as containerd itself has it. Its image is what its name leads to now, and only if the container stands on
  * just that image's layers: names are given to other images. `places` are asked one after the other. Throws
- * `containerd-failed` where one does not answer.
+ * `containerd-silent` and `containerd-failed` where one does not answer or not in order.
  */
 export async function inspectContainerdContainer(
   id: string,

@@ -31,7 +31,7 @@ export async function containerdAddresses(): Promise<string[]> {
   return there.filter((path) => path !== null);
 }
 
-/** What ctr prints. Throws `tool-missing`, and `containerd-failed` with its last line. */
+/** What ctr prints. Throws `tool-missing`, `containerd-silent`, and `containerd-failed` with its last line. */
 export function ctr({ address, namespace }: ContainerdPlace, args: readonly string[]): Promise<Buffer> {
   const settings = {
     timeout: TIMEOUT_MS,
@@ -47,6 +47,12 @@ export function ctr({ address, namespace }: ContainerdPlace, args: readonly stri
         return reject(
           new PimsError("tool-missing", "ctr is not installed", {
             hint: "it comes with containerd, whose content it reads",
+          }),
+        );
+      if (error.killed && error.code !== "ERR_CHILD_PROCESS_STDIO_MAXBUFFER")
+        return reject(
+          new PimsError("containerd-silent", `containerd at ${address} does not answer within ${TIMEOUT_MS / 1000} s`, {
+            hint: "see whether it runs",
           }),
         );
       const last = stderr.toString("utf8").trim().split("\n").at(-1)?.slice(0, 300) || "it ended without a word";
