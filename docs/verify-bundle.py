@@ -16,7 +16,7 @@ import argparse, base64, datetime, hashlib, json, os, re, struct, subprocess, sy
 
 MAX_BUNDLE_BYTES = 256 << 20
 MAX_STRUCTURE_BYTES = 8 << 20
-MAX_BLOCKS, MAX_HEADER_BYTES, MAX_NODES, MAX_NODE_BYTES = 1025, 34 << 10, 65536, 1024
+MAX_BLOCKS, MAX_ABOVE, MAX_HEADER_BYTES, MAX_NODES, MAX_NODE_BYTES = 1025, 256, 34 << 10, 65536, 1024
 SHA256 = 0x000B
 HASHES = {SHA256: "sha256", 0x000C: "sha384", 0x000D: "sha512"}
 
@@ -120,7 +120,7 @@ FORM = {
         },
         None,
     ),
-    "ledger": {"blocks": [BASE64], "nodes": [BASE64]},
+    "ledger": {"blocks": [{"header": BASE64, "above": [BASE64]}], "nodes": [BASE64]},
     "policy": str,
     "results": {"key": {"kty": "EC", "crv": "P-256", "x": COORDINATE, "y": COORDINATE}, "ear": str},
 }
@@ -150,9 +150,11 @@ def read_bundle(path):
     # Exactly one way to write it, so that no two readers understand it differently.
     if canonical(bundle) != text:
         raise Malformed("it is not in the form that bundles are written in")
-    for name, most, size in ("blocks", MAX_BLOCKS, MAX_HEADER_BYTES), ("nodes", MAX_NODES, MAX_NODE_BYTES):
-        parts = bundle["ledger"][name]
-        if len(parts) > most or any(len(part) > (size + 2) // 3 * 4 for part in parts):
+    blocks, nodes = bundle["ledger"]["blocks"], bundle["ledger"]["nodes"]
+    headers = [header for block in blocks for header in [block["header"], *block["above"]]]
+    too_many = len(blocks) > MAX_BLOCKS or len(nodes) > MAX_NODES or any(len(one["above"]) > MAX_ABOVE for one in blocks)
+    for parts, size in (headers, MAX_HEADER_BYTES), (nodes, MAX_NODE_BYTES):
+        if too_many or any(len(part) > (size + 2) // 3 * 4 for part in parts):
             raise Malformed("it has more of the ledger than a bundle can have")
     policy = parse_json(bundle["policy"], "its policy")
     if not isinstance(policy, dict) or list(policy) != ["starts", "listeners", "maxPauseMs", "platform"]:
@@ -553,7 +555,7 @@ def bft_extra(fields):
 
 
 def with_extra(fields, extra):
-    return to_rlp([*fields[:12], to_rlp(extra), *fields[13:]])
+    return to_rlp([*fields[:12], extra, *fields[13:]])
 
 
 # secp256k1 (SEC 2): y² = x³ + 7 over this prime; order and generator of its group.
@@ -604,18 +606,37 @@ def signer_of(hashed, seal):
 
 
 def sealed_blocks(bundle, validators):
-    """Hashes of the blocks that two thirds of these validators have sealed."""
+    """Hashes of the blocks that two thirds of these validators have sealed (QBFT, IBFT 2.0), or that more than half have
+    signed, them or a block above (Clique, EIP-225)."""
     known, hashes = {address.lower() for address in validators}, []
     # A seal takes a twentieth of a second; a bundle has a few blocks.
-    for header in bundle["ledger"]["blocks"][:16] if known else ():
-        fields = rlp(base64.b64decode(header))
+    for block in bundle["ledger"]["blocks"][:16] if known else ():
+        chain = [parse_header(base64.b64decode(header)) for header in [block["header"], *block["above"]]]
+        hashed, fields = chain[0]
         extra = bft_extra(fields)
-        if extra is not None and len(extra[2]) <= 256:
-            signed = keccak(with_extra(fields, extra[1]))
-            signers = {signer_of(signed, seal) for seal in extra[2]}
-            if 3 * len(signers & known) >= 2 * len(known):
-                hashes.append("0x" + keccak(with_extra(fields, extra[0])).hex())
+        if extra is None:
+            is_sealed = follows_on(chain) and is_signed([fields for _, fields in chain], known)
+        else:
+            signed = keccak(with_extra(fields, to_rlp(extra[1])))
+            signers = {signer_of(signed, seal) for seal in extra[2][:256]}
+            is_sealed = 3 * len(signers & known) >= 2 * len(known)
+        if is_sealed:
+            hashes.append("0x" + hashed.hex())
     return hashes
+
+
+def is_signed(chain, known):
+    signers = set()
+    for fields in chain:
+        if len(fields[12]) < 97:
+            return False
+        signer = signer_of(keccak(with_extra(fields, fields[12][:-65])), fields[12][-65:])
+        if signer not in known:
+            return False
+        signers.add(signer)
+        if 2 * len(signers) > len(known):
+            return True
+    return False
 
 
 def number(data, size=32):
@@ -638,12 +659,33 @@ CODE = {
 MAX_CHUNKS, LAST_SECOND = 256, 253402300799
 
 
+def parse_header(header):
+    """A header's hash, and its fields."""
+    fields = rlp(header)
+    if not isinstance(fields, list) or not 15 <= len(fields) <= len(HEADER):
+        raise Bad("ledger", "a header has more or fewer fields than expected")
+    for field, size in zip(fields, HEADER):
+        least, most = size if isinstance(size, tuple) else (size, size)
+        if size is None:
+            number(field)
+        elif not isinstance(field, bytes) or not least <= len(field) <= most:
+            raise Bad("ledger", "a field of a header has another length than expected")
+    number(fields[8], 8), number(fields[11], 8)
+    extra = bft_extra(fields)
+    return keccak(header if extra is None else with_extra(fields, to_rlp(extra[0]))), fields
+
+
+def follows_on(chain):
+    pairs = zip(chain, chain[1:])
+    return all(fields[0] == hashed and number(fields[8]) == number(before[8]) + 1 for (hashed, before), (_, fields) in pairs)
+
+
 class State:
     """State of the ledger's blocks. Headers and nodes stand in the order in which they are needed, each once."""
 
     def __init__(self, ledger):
         self.given = [base64.b64decode(node) for node in ledger["nodes"]]
-        self.headers = [base64.b64decode(header) for header in ledger["blocks"]]
+        self.headers = ledger["blocks"]
         self.nodes, self.blocks = {}, {}
 
     def block(self, said):
@@ -652,19 +694,13 @@ class State:
         if hashed not in self.blocks:
             if len(self.blocks) == len(self.headers):
                 raise Bad("ledger", f"the header of block {said['block']} is missing")
-            header = self.headers[len(self.blocks)]
-            fields = rlp(header)
-            extra = bft_extra(fields)
-            if keccak(header if extra is None else with_extra(fields, extra[0])) != hashed:
+            given = self.headers[len(self.blocks)]
+            chain = [parse_header(base64.b64decode(header)) for header in [given["header"], *given["above"]]]
+            if chain[0][0] != hashed:
                 raise Bad("ledger", f"the header that stands for block {said['block']} has another hash")
-            if not 15 <= len(fields) <= len(HEADER):
-                raise Bad("ledger", "a header has more or fewer fields than expected")
-            for field, size in zip(fields, HEADER):
-                least, most = size if isinstance(size, tuple) else (size, size)
-                if size is None:
-                    number(field)
-                elif not isinstance(field, bytes) or not least <= len(field) <= most:
-                    raise Bad("ledger", "a field of a header has another length than expected")
+            if not follows_on(chain):
+                raise Bad("ledger", f"the headers above block {said['block']} do not follow on it")
+            fields = chain[0][1]
             self.blocks[hashed] = (number(fields[8], 8), fields[3], number(fields[11], 8))
         height, root, time = self.blocks[hashed]
         if str(height) != said["block"]:

@@ -9,11 +9,12 @@ import type { Bundle } from "../src/attest/bundle.ts";
 import { parseBaseline } from "../src/baseline/format.ts";
 import { toHex } from "../src/core/bytes.ts";
 import type { BftKind } from "../src/ledger/bft-extra.ts";
-import { verifyHeader } from "../src/ledger/block-header.ts";
+import { type Header, verifyHeader } from "../src/ledger/block-header.ts";
 import { deployRegistry } from "../src/ledger/deploy.ts";
 import { revokeBaseline, supersedeBaseline } from "../src/ledger/revoke.ts";
 import { openRpc } from "../src/ledger/rpc.ts";
 import { ending, testActions, testIdentity, testLines } from "../src/ledger/testing.ts";
+import { cliqueGenesis, nextClique } from "../src/ledger/testing-clique.ts";
 import { commitBlock, testSigner } from "../src/ledger/testing-sealed-headers.ts";
 import { parseRecord } from "../src/log/record.ts";
 import { replay } from "../src/log/replay.ts";
@@ -121,21 +122,28 @@ test("a proof of the ledger that was altered is refused, whoever signs the rest"
     return bytes.toString("base64");
   };
   // Of the header's RLP: 3 bytes, then hashes of parent (33) and uncles (33), address (21), one byte, the state's root.
-  const lie = flip(ledger.blocks[0]!, 3 + 33 + 33 + 21 + 1 + 5);
+  const lie = flip(ledger.blocks[0]!.header, 3 + 33 + 33 + 21 + 1 + 5);
   const lieHash = keccak256(new Uint8Array(Buffer.from(lie, "base64")));
   const others = testLines("web", 4);
+  const headed = (header: string, ...above: string[]) => ({ header, above });
   const other = `0x${"12".repeat(20)}` as Address;
   const hash = `0x${"34".repeat(32)}` as Hex;
   const bad: Record<string, Partial<Bundle>> = {
-    "a state's root that is another": ofLedger({ blocks: [lie, ...ledger.blocks.slice(1)] }),
+    "a state's root that is another": ofLedger({ blocks: [headed(lie), ...ledger.blocks.slice(1)] }),
     "the same with its own hash": {
       ...ofRegistry({ blockHash: lieHash }),
-      ...ofLedger({ blocks: [lie, ...ledger.blocks] }),
+      ...ofLedger({ blocks: [headed(lie), ...ledger.blocks] }),
     },
     "no header": ofLedger({ blocks: [] }),
     "no nodes": ofLedger({ nodes: [] }),
     "a header more": ofLedger({ blocks: [...ledger.blocks, ledger.blocks[0]!] }),
-    "a header of no form": ofLedger({ blocks: [Buffer.from("c0", "hex").toString("base64")] }),
+    "a header of no form": ofLedger({ blocks: [headed("wA==")] }),
+    "a header above that is none": ofLedger({
+      blocks: [headed(ledger.blocks[0]!.header, "wA=="), ...ledger.blocks.slice(1)],
+    }),
+    "a header above that is another": ofLedger({
+      blocks: [headed(ledger.blocks[0]!.header, ledger.blocks[0]!.header), ...ledger.blocks.slice(1)],
+    }),
     "a node more": ofLedger({ nodes: [...ledger.nodes, ledger.nodes[0]!] }),
     "a node less": ofLedger({ nodes: ledger.nodes.slice(0, -1) }),
     "nodes in another order": ofLedger({ nodes: ledger.nodes.toReversed() }),
@@ -186,11 +194,23 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
   const others = [5, 6, 7, 8].map((number) => `--validator=${testSigner(number).address}`);
   const known = [...anchors.slice(0, 2), anchors[3]!];
   const approved = await approvedNow();
+  const { stateRoot } = approved.approval!.header;
+  const timestamp = Number(approved.approval!.header.timestamp);
   const rpc = openRpc(at.ledger.chain.url);
   const block = await rpc.call("eth_getBlockByNumber", [numberToHex(approved.approval!.header.number), false]);
   const sealed = async (kind: BftKind, by: number) => {
     const header = verifyHeader(await commitBlock(block as object, kind, validators, validators.slice(0, by), 7));
     return forged(bundleProofs([{ ...approved, approval: { ...approved.approval!, header } }], null));
+  };
+  /** As if Clique's signers had made the block, and others above it. */
+  const signed = async (by: readonly number[]) => {
+    const made = [cliqueGenesis(validators)];
+    for (const [index, signer] of by.entries())
+      made.push(
+        await nextClique(made.at(-1)!, testSigner(signer + 1), validators, index === 0 ? { stateRoot, timestamp } : {}),
+      );
+    const [, header, ...above] = made as [Header, Header, ...Header[]];
+    return forged(bundleProofs([{ ...approved, approval: { ...approved.approval!, header, above } }], null));
   };
   const three = await sealed("qbft", 3);
   const hash = three.baselines[0]!.registry!.blockHash;
@@ -201,6 +221,11 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
     ["other validators", three, others, 3],
     ["half of them others", three, [...all.slice(2), ...others], 3],
     ["the chain's hash, which leaves out the seals", three, [`--block=${hash}`], 0],
+    ["a Clique chain's block, with two above", await signed([0, 1, 2]), all, 0],
+    ["with one above, of four signers", await signed([0, 1]), all, 3],
+    ["that some other signed", await signed([0, 4, 1, 2]), all, 3],
+    ["with blocks above by one", await signed([0, 0, 0]), all, 3],
+    ["of other signers", await signed([0, 1, 2]), others, 3],
     ["no validators' chain", forged(bundleProofs([approved], null)), all, 3],
   ];
   for (const [name, bundle, given, status] of cases) {

@@ -6,6 +6,8 @@ import { digestSchema } from "../log/finding.ts";
 const MAX_NODES = 65_536;
 const MAX_NODE_BYTES = 1024;
 const MAX_BLOCKS = 1025;
+/** More than half of 255 signers, and some that are there twice. */
+const MAX_ABOVE = 256;
 const MAX_HEADER_BYTES = 34 * 1024;
 /** A tree's size is a safe integer. */
 const MAX_PATH = 53;
@@ -56,8 +58,17 @@ export type BundledCheckpoint = z.infer<typeof bundledCheckpointSchema>;
 
 /** What of a chain's state leads to the baselines' approvals, then to the checkpoint. */
 export const bundledLedgerSchema = z.strictObject({
-  /** RLP of the headers of blocks, in the order in which they are first named. */
-  blocks: z.array(base64(MAX_HEADER_BYTES)).max(MAX_BLOCKS),
+  /** In the order in which they are first named. */
+  blocks: z
+    .array(
+      z.strictObject({
+        /** RLP of the block's header. */
+        header: base64(MAX_HEADER_BYTES),
+        /** RLP of those that follow on it, where their seals are what proves it (Clique). */
+        above: z.array(base64(MAX_HEADER_BYTES)).max(MAX_ABOVE),
+      }),
+    )
+    .max(MAX_BLOCKS),
   /** RLP of the nodes of the tries of accounts and storage, in the order in which a check first takes them. */
   nodes: z.array(base64(MAX_NODE_BYTES)).max(MAX_NODES),
 });

@@ -4,6 +4,7 @@ import { hasEnded } from "../ledger/baseline-end.ts";
 import { type Header, parseHeader } from "../ledger/block-header.ts";
 import { isInCheckpoint } from "../ledger/checkpoints.ts";
 import { rootSlot } from "../ledger/checkpoints-storage.ts";
+import { followsOn } from "../ledger/clique-seals.ts";
 import { identityToHash } from "../ledger/identity.ts";
 import { readContract } from "../ledger/read-contract.ts";
 import { SharedNodes } from "../ledger/shared-nodes.ts";
@@ -11,7 +12,7 @@ import { standingIn } from "../ledger/standing.ts";
 import { describeBlock } from "./block-text.ts";
 import type { Bundle } from "./bundle.ts";
 import type { Check } from "./bundle-check.ts";
-import type { BundledCheckpoint, BundledRegistry } from "./bundle-ledger.ts";
+import type { BundledCheckpoint, BundledLedger, BundledRegistry } from "./bundle-ledger.ts";
 
 /** What a bundle proves of a chain's state, if its blocks are that chain's. */
 export interface ProvedByLedger {
@@ -80,22 +81,27 @@ function follow({ baselines, checkpoint, ledger, evidence }: Bundle): ProvedByLe
 
 /** Headers in the order in which they are first named. */
 class Blocks {
-  readonly #given: readonly string[];
+  readonly #given: BundledLedger["blocks"];
   readonly #taken = new Map<Hex, Header>();
 
-  constructor(given: readonly string[]) {
+  constructor(given: BundledLedger["blocks"]) {
     this.#given = given;
   }
 
   take({ block, blockHash }: { block: string; blockHash: Hex }): Header {
     const known = this.#taken.get(blockHash);
-    const rlp = this.#given[this.#taken.size];
-    if (known === undefined && rlp === undefined) throw wrong(`the header of block ${block} is missing`);
-    const header = known ?? parseHeader(hexOf(rlp!));
+    const given = this.#given[this.#taken.size];
+    if (known === undefined && given === undefined) throw wrong(`the header of block ${block} is missing`);
+    const header = known ?? parseHeader(hexOf(given!.header));
     if (header.hash !== blockHash || `${header.number}` !== block)
       throw wrong(
         `the header that stands for block ${block} ${blockHash} is that of block ${header.number} ${header.hash}`,
       );
+    if (known === undefined) {
+      const chain = [header, ...given!.above.map((one) => parseHeader(hexOf(one)))];
+      if (!chain.every((one, index) => index === 0 || followsOn(chain[index - 1]!, one)))
+        throw wrong(`the headers above block ${block} do not follow on it`);
+    }
     this.#taken.set(blockHash, header);
     return header;
   }

@@ -20,6 +20,8 @@ export interface AgreedHeader {
   readonly chainId: bigint;
   /** Who has it: whom to ask for proofs. */
   readonly by: readonly Rpc[];
+  /** Those above it whose seals prove it, where that takes others than its own (Clique). */
+  readonly above?: readonly Header[];
 }
 
 export const MAX_LAG = 8n;

@@ -82,7 +82,7 @@ export async function follow(last: CliqueSnapshot, header: Header, rules: Clique
     if (miner !== nobody || nonce !== AGAINST) throw refuse("a vote in an epoch's first block");
     if (listedIn(header).join() !== last.signers.join()) throw refuse("it lists other signers than those followed");
   } else if (extraData.length !== 2 + 2 * (VANITY + SEAL)) throw refuse("its extra data is of another length");
-  const signer = await signerOf(hashWithExtra(header, withoutSeal(extraData)), sealIn(extraData));
+  const signer = await cliqueSigner(header);
   if (signer === null) throw refuse("its seal is no signature");
   const turn = last.signers.indexOf(signer);
   if (turn < 0) throw refuse(`${signer} is none of its signers`);
@@ -93,6 +93,13 @@ export async function follow(last: CliqueSnapshot, header: Header, rules: Clique
   const recent = newest([...last.recent, signer], counted.signers);
   const after = { ...counted, number, hash: header.hash, timestamp, recent };
   return { header, signer, signers: last.signers, after };
+}
+
+/** Who signed a header of a Clique chain; null for what has no such seal. */
+export async function cliqueSigner(header: Header): Promise<Hex | null> {
+  const { extraData } = header;
+  if (extraData.length < 2 + 2 * (VANITY + SEAL)) return null;
+  return signerOf(hashWithExtra(header, withoutSeal(extraData)), sealIn(extraData));
 }
 
 /** Who may not sign the next block: a signer leaves half of the blocks, rounded down, between two of his own. */

@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Hex } from "viem";
 import type { Header } from "./block-header.ts";
+import { verifyCliqueSeals } from "./clique-seals.ts";
 import { ledgerSchema, SEALED_MAX_AGE_MS, singleEndpointNotice } from "./config.ts";
 import { followedFile, followedInMemory } from "./followed-chain.ts";
 import { heightsInMemory, type LedgerHeight } from "./ledger-height.ts";
 import { openRpc } from "./rpc.ts";
-import { type Ending, ending } from "./testing.ts";
+import { type Ending, ending, testIdentity } from "./testing.ts";
 import { cliqueGenesis, nextClique } from "./testing-clique.ts";
 import { lieAbout, startNode } from "./testing-endpoints.ts";
 import { endingOf, openReader, type Settings, startTruth, truth } from "./testing-proved-ledger.ts";
@@ -119,8 +120,17 @@ test("one endpoint is enough to read what the chain's signers settled", async (t
   // Two of three signers: the newest block and the one below.
   assert.deepEqual(seen.at(-1), { number: BigInt(chain.length - 2), hash: chain.at(-2)!.hash });
   const deep = watched();
-  await open([url], { heights: deep.heights, depth: 12 }).all();
+  const below = open([url], { heights: deep.heights, depth: 12 });
+  await below.all();
   assert.equal(deep.seen.at(-1)!.number, BigInt(chain.length - 13));
+  // Whoever knows the signers is shown by some headers what following the chain has shown.
+  const addresses = signers.map(({ address }) => address);
+  for (const one of [reader, below]) {
+    const { header, above } = (await one.reader.standingOf(testIdentity("web"))).proved;
+    await verifyCliqueSeals(header, above, addresses);
+    assert.ok(above.length <= 2);
+    await assert.rejects(verifyCliqueSeals(header, [], addresses), /1 of 3 signers signed it or a block above/);
+  }
   assert.deepEqual(reader.said, []);
 });
 

@@ -113,7 +113,7 @@ export class CliqueFollower {
     for (const { rpc, value } of heads) leaveOutBehind(endpoints, rpc, value.number, header.number);
     this.#judgeEnd(walks, best);
     const by = walks.filter((walk) => blockAt(walk, header.number)?.hash === header.hash).map(({ rpc }) => rpc);
-    return { header, chainId: this.#chainId, by };
+    return { header, chainId: this.#chainId, by, above: settling(best, header) };
   }
 
   /** The settled block that is gone on from: the last one, the kept one, or the checkpoint. */
@@ -244,6 +244,14 @@ const lastOf = ({ blocks, base }: Walk): Header => blocks.at(-1)?.header ?? base
 
 const tooSlow = ({ name }: Rpc): PimsError =>
   new PimsError("ledger-unreachable", `the chain at ${name} answers too slowly`);
+
+/** The blocks above one by more than half of the signers, or as many as there are. */
+function settling({ blocks }: Walk, { number }: Header): Header[] {
+  const above = blocks.filter(({ header }) => header.number > number);
+  const signers = new Set<string>();
+  const enough = above.findIndex((block) => 2 * signers.add(block.signer).size > block.signers.length);
+  return above.slice(0, enough < 0 ? above.length : enough + 1).map(({ header }) => header);
+}
 
 function settledOf({ base, blocks }: Walk): Header {
   return blocks[settledIn(blocks)]?.header ?? base;

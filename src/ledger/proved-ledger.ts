@@ -90,8 +90,8 @@ export class ProvedLedger {
       nodes.push(...proved.nodes);
       step = reading.next(proved.words);
     }
-    const { chainId, header } = agreed;
-    return { ...step.value, proved: { chainId, contract: this.#address, header, nodes } };
+    const { chainId, header, above = [] } = agreed;
+    return { ...step.value, proved: { chainId, contract: this.#address, header, above, nodes } };
   }
 
   /** Words of another contract on the registry's chain, and what proves them. Throws as `proveWords`. */
@@ -101,8 +101,8 @@ export class ProvedLedger {
   ): Promise<{ readonly words: readonly Hex[]; readonly proved: ProvedState }> {
     const agreed = await this.#agreedHeader();
     const { words, nodes } = await proveWords(this.#endpoints, agreed, { name, address }, slots);
-    const { chainId, header } = agreed;
-    return { words, proved: { chainId, contract: address, header, nodes } };
+    const { chainId, header, above = [] } = agreed;
+    return { words, proved: { chainId, contract: address, header, above, nodes } };
   }
 
   /**

@@ -6,6 +6,8 @@ export interface ProvedState {
   readonly chainId: bigint;
   readonly contract: Address;
   readonly header: Header;
+  /** Headers of the blocks above it, as `AgreedHeader.above`. */
+  readonly above: readonly Header[];
   /** RLP. In no order, and one may be there several times. */
   readonly nodes: readonly Hex[];
 }

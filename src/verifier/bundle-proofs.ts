@@ -47,7 +47,11 @@ export function bundleProofs(
     const { reporter, number } = checkpoint.checkpoint;
     readContract(header.stateRoot, { name: "Checkpoints", address }, nodes.take)([rootSlot(reporter, BigInt(number))]);
   }
-  const headers = new Map(proofs.map(({ header }) => [header.hash, header.rlp]));
+  const blocks = new Map(
+    proofs.map(({ header, above }) => {
+      return [header.hash, { header: base64(header.rlp), above: above.map(({ rlp }) => base64(rlp)) }];
+    }),
+  );
   return {
     baselines: baselines.map(
       ({ identity, root, lines, approval }): BundledBaseline => ({
@@ -56,7 +60,7 @@ export function bundleProofs(
       }),
     ),
     checkpoint: checkpoint && withBlock(checkpoint),
-    ledger: { blocks: [...headers.values()].map(base64), nodes: nodes.taken.map(base64) },
+    ledger: { blocks: [...blocks.values()], nodes: nodes.taken.map(base64) },
   };
 }
 

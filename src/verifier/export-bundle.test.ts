@@ -181,7 +181,7 @@ test("whatever is altered in a bundle is refused", async (t) => {
     ["baseline", { baselines: [{ ...image!, identity: containerOf("x").image! }] }],
     ["baseline", { baselines: [image!, image!] }],
     ["results", { baselines: [] }],
-    ["ledger", { ledger: { blocks: ["AAAA"], nodes: [] } }],
+    ["ledger", { ledger: { blocks: [{ header: "AAAA", above: [] }], nodes: [] } }],
     ["ledger", { ledger: { blocks: [], nodes: ["AAAA"] } }],
     ["results", { host: "node2" }],
     ["results", { policy: STRICTEST.replace("null", "60000") }],
