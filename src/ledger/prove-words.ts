@@ -18,10 +18,16 @@ const nodesSchema = z
       .transform((text) => text as Hex),
   )
   .max(maxProofNodes);
+/**
+ * As many slots as one request asks for: with a million words in a storage a proof has some six nodes, and those of so many
+ * slots below half of what an answer may have.
+ */
+export const maxSlots = 64;
+
 /** What else eth_getProof says follows from the proofs (EIP-1186). */
 const proofSchema = z.object({
   accountProof: nodesSchema,
-  storageProof: z.array(z.object({ proof: nodesSchema })).max(16),
+  storageProof: z.array(z.object({ proof: nodesSchema })).max(maxSlots),
 });
 
 /** Words that were proved, and the nodes of the tries that prove them to anybody. */

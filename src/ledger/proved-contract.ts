@@ -5,13 +5,12 @@ import type { Header } from "./block-header.ts";
 import { chooseSender, type Intent } from "./choose-sender.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { LedgerKey } from "./keys.ts";
-import { proveWords } from "./prove-words.ts";
+import { maxSlots, proveWords } from "./prove-words.ts";
 import type { Rpc } from "./rpc.ts";
 import type { Receipt } from "./rpc-values.ts";
 import { type Depth, sendTransaction } from "./send.ts";
 
-/** As many slots as one request asks for, and as many requests as are under way at a time. */
-const SLOTS = 16;
+/** As many requests as are under way at a time. */
 const REQUESTS = 4;
 
 /** At which block something was read, and how many of how many endpoints have that block. */
@@ -54,7 +53,7 @@ export function provedContract(
     sender: (intent) => chooseSender(endpoints, by, intent),
     async words(slots) {
       const parts: (readonly Hex[])[] = [];
-      for (let at = 0; at < slots.length; at += SLOTS) parts.push(slots.slice(at, at + SLOTS));
+      for (let at = 0; at < slots.length; at += maxSlots) parts.push(slots.slice(at, at + maxSlots));
       const words: Hex[] = [];
       while (parts.length > 0) {
         const asked = parts.splice(0, REQUESTS).map((part) => proveWords(endpoints, agreed, place, part));
