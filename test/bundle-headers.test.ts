@@ -1,20 +1,37 @@
-// Headers of every form, each with the hash that it has: both checkers of bundles take the same ones.
+// Headers of every form, each with the hash that it has, and a contract of other code: what both checkers of bundles take.
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
-import { fromRlp, type Hex, keccak256, toRlp } from "viem";
+import { after, before, test } from "node:test";
+import { fromRlp, type Hex, keccak256, padHex, toRlp } from "viem";
+import { z } from "zod";
+import { artifactOf } from "../src/ledger/artifact.ts";
 import { istanbulDigest } from "../src/ledger/bft-extra.ts";
-import { parseHeader } from "../src/ledger/block-header.ts";
+import { parseHeader, verifyHeader } from "../src/ledger/block-header.ts";
+import { openRpc } from "../src/ledger/rpc.ts";
+import { NodeCollector } from "../src/ledger/shared-nodes.ts";
+import { readStanding, standingIn } from "../src/ledger/standing.ts";
+import { readAccount, readSlot } from "../src/ledger/state-proof.ts";
 import { ending } from "../src/ledger/testing.ts";
-import { bundleProofs } from "../src/verifier/bundle-proofs.ts";
+import { startNode } from "../src/ledger/testing-endpoints.ts";
+import { bundleProofs, registryOf } from "../src/verifier/bundle-proofs.ts";
 import { approvedIn, forgedBundle } from "./bundle-forging.ts";
 import { site } from "./bundle-site.ts";
 
 const file = ending();
 after(() => file.end());
+let at: Awaited<ReturnType<typeof site>>;
+before(async () => {
+  at = await site(file);
+});
 
 const zeros = (bytes: number): Hex => `0x${"00".repeat(bytes)}`;
 type Items = readonly (Hex | readonly unknown[])[];
 const rlpOf = (items: Items): Hex => toRlp(items as Hex[]);
+
+const hex = z.string().transform((text) => text as Hex);
+const proofSchema = z.object({
+  accountProof: z.array(hex),
+  storageProof: z.array(z.object({ value: hex, proof: z.array(hex) })),
+});
 
 /** Forms of a header, and whether it is one. */
 function forms(rlp: Hex): Record<string, [Hex, boolean]> {
@@ -66,7 +83,6 @@ const hashOf = (header: Hex): Hex => {
 };
 
 test("both checkers take the same headers, by the same hashes", async () => {
-  const at = await site(file);
   const was = await approvedIn(at.ledger.place, "web");
   const good = { ...(await at.take()), ...bundleProofs([was], null) };
   const [web] = good.baselines;
@@ -91,4 +107,49 @@ test("both checkers take the same headers, by the same hashes", async () => {
     const status = made[index]!.isOne ? 0 : 2;
     assert.deepEqual(statuses, [status, status], `${name}: ${ours} ${theirs}`);
   }
+});
+
+test("a contract that says the same by other code proves nothing", async () => {
+  const { place, folder } = at.ledger;
+  const node = await startNode(file, folder);
+  const rpc = openRpc(node.url);
+  const { deployedBytecode } = artifactOf("BaselineRegistry");
+  const was = await approvedIn(place, "web");
+  const identity = was.approval!.proposal.identity;
+  const attempt = async (code: Hex) => {
+    await node.cheat("anvil_setCode", [place.registry, code]);
+    await node.cheat("evm_mine", []);
+    const header = verifyHeader(await rpc.call("eth_getBlockByNumber", ["latest", false]));
+    const nodes: Hex[] = [];
+    const reading = readStanding({ chainId: was.approval!.chainId, address: was.approval!.contract }, identity);
+    for (let step = reading.next(); !step.done; ) {
+      const slots = step.value;
+      const proof = proofSchema.parse(
+        await rpc.call("eth_getProof", [place.registry, slots, { blockHash: header.hash }]),
+      );
+      nodes.push(...proof.accountProof, ...proof.storageProof.flatMap((one) => one.proof));
+      step = reading.next(proof.storageProof.map(({ value }) => padHex(value, { size: 32 })));
+    }
+    // As `bundleProofs`, which would notice it itself.
+    const collector = new NodeCollector(nodes);
+    const { storageRoot } = readAccount(header.stateRoot, was.approval!.contract, collector.take)!;
+    const words = (slots: readonly Hex[]) => slots.map((slot) => readSlot(storageRoot, slot, collector.take));
+    standingIn({ chainId: was.approval!.chainId, address: was.approval!.contract }, identity, words);
+    const base64 = (hex: Hex) => Buffer.from(hex.slice(2), "hex").toString("base64");
+    const { identity: image, root, lines } = was;
+    const registry = { ...registryOf(was.approval!), block: `${header.number}`, blockHash: header.hash };
+    const bundle = forgedBundle({
+      ...(await at.take()),
+      baselines: [{ identity: image, root, lines: [...lines], registry }],
+      ledger: { blocks: [{ header: base64(header.rlp), above: [] }], nodes: collector.taken.map(base64) },
+    });
+    const known = [`--ak=${at.key}`, `--block=${header.hash}`, `--registry=${was.approval!.contract}`, "--undated"];
+    return (await at.checkAll({ bundle }, known))[0]!;
+  };
+  const same = await attempt(deployedBytecode);
+  assert.deepEqual(same.statuses, [0, 0], same.ours + same.theirs);
+  const other = await attempt(`${deployedBytecode}00`);
+  assert.deepEqual(other.statuses, [2, 2]);
+  assert.match(other.ours, /the contract at 0x[0-9a-f]{40} is no BaselineRegistry of this version/);
+  assert.match(other.theirs, /^ledger: FAILED, 0x[0-9a-f]{40} is no contract of this version for registry$/m);
 });
