@@ -19,5 +19,5 @@ const UNITS = [
 /** In the largest unit of which there are two. */
 function lengthOf(seconds: number): string {
   const [size, unit] = UNITS.find(([length]) => seconds >= 2 * length) ?? [1, "seconds"];
-  return `${Math.floor(seconds / size)} ${unit}`;
+  return seconds === 1 ? "1 second" : `${Math.floor(seconds / size)} ${unit}`;
 }
