@@ -1,7 +1,7 @@
 // The ledger on a real network: geth nodes, each in a network namespace of its own, that sign a proof-of-authority chain.
 // Ends with `N passed, N failed`.
 import { rmSync } from "node:fs";
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
@@ -12,16 +12,23 @@ import { runScenarios } from "./scenarios.ts";
 import { runSharedTests, SHARED_TESTS } from "./shared-tests.ts";
 import { Site } from "./site.ts";
 import { Tally } from "./tally.ts";
-import { Wire } from "./wire.ts";
+import { killAll, Wire } from "./wire.ts";
 
 const SIGNERS = 5;
+const NAME = "pims-network";
 /** Without an argument both. */
 const parts = process.argv.length > 2 ? process.argv.slice(2) : ["tests", "scenarios"];
 const ending: (() => Promise<void>)[] = [];
 const tally = new Tally();
-const folder = await mkdtemp(join(tmpdir(), "pims-network-"));
+await removeLeftovers();
+const folder = await mkdtemp(join(tmpdir(), `${NAME}-${process.pid}-`));
+// Whatever is made below for a while goes with it.
+process.env.TMPDIR = folder;
 // What was started ends with this process, in whatever way; the folder does not.
-process.once("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+process.once("exit", () => {
+  killAll();
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
+});
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 try {
   const faucets = SHARED_TESTS.map(() => generatePrivateKey());
@@ -43,3 +50,15 @@ try {
 for (const undo of ending.toReversed()) await undo().catch((error) => console.log(describeError(error)));
 console.log(`${tally.passed} passed, ${tally.failed} failed`);
 process.exit(tally.failed > 0 ? 1 : 0);
+
+/** Folders of runs that were killed. */
+async function removeLeftovers(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const [, pid] = new RegExp(`^${NAME}-(\\d+)-\\w+$`).exec(name) ?? [];
+    if (pid === undefined) continue;
+    const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    if (command.includes("test/network/run.ts")) continue;
+    console.log(`removing what a run left that was killed: ${name}`);
+    await rm(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}

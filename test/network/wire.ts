@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -6,6 +6,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** Whom the hosts of the network talk to each other by, and by what the test talks to them: two nets of 253 addresses. */
 const WIRE = "10.77.0";
 const CONTROL = "10.78.0";
+
+const children = new Set<ChildProcess>();
+
+/** Kills all that hosts run, and the hosts, for an end without waiting. They would die with this process, but later than it. */
+export function killAll(): void {
+  for (const child of children) child.kill("SIGKILL");
+}
 
 /** A program that runs on a host, and ends with this process in whatever way that ends. */
 export type Running = ReturnType<Host["start"]>;
@@ -35,7 +42,9 @@ export class Host {
 
   start(command: readonly string[], stderr: number | "inherit" = "inherit") {
     const [program, ...args] = [...this.within, "setpriv", "--pdeathsig", "KILL", "--", ...command];
-    return spawn(program!, args, { stdio: ["ignore", "ignore", stderr] });
+    const child = spawn(program!, args, { stdio: ["ignore", "ignore", stderr] });
+    children.add(child);
+    return child;
   }
 }
 
@@ -67,6 +76,7 @@ export class Wire {
     const holder = spawn("unshare", ["--net", "--", "setpriv", "--pdeathsig", "KILL", "--", "sleep", "infinity"], {
       stdio: "ignore",
     });
+    children.add(holder);
     await once(holder, "spawn");
     const pid = holder.pid!;
     for (let tries = 0; netOf(pid) === netOf(process.pid); tries++) {
