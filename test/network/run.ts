@@ -10,7 +10,7 @@ import { createKey } from "../../src/ledger/keys.ts";
 import { CliqueNetwork } from "./clique-network.ts";
 import { runScenarios } from "./scenarios.ts";
 import { runSharedTests, SHARED_TESTS } from "./shared-tests.ts";
-import { Site } from "./site.ts";
+import { startSite } from "./site.ts";
 import { Tally } from "./tally.ts";
 import { killAll, Wire } from "./wire.ts";
 
@@ -41,7 +41,7 @@ try {
   if (parts.includes("tests")) await runSharedTests(network, faucets, tally);
   if (parts.includes("scenarios")) {
     const after = (undo: () => Promise<void>): void => void ending.push(undo);
-    await runScenarios(await Site.start(network, wire, { folder, keys, after }), tally);
+    await runScenarios(await startSite(network, wire, { folder, keys, after }), tally);
   }
 } catch (error) {
   tally.failed++;

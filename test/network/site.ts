@@ -26,108 +26,73 @@ const HOLD_MS = 30_000;
 export const IMAGES = ["web", "half", "late", "minor", "again", "voted", "shallow", "deep"] as const;
 export type Image = (typeof IMAGES)[number];
 
-/** A network with a registry, publishers, and verifiers on both of the sides that it will be cut into. */
-export class Site {
-  readonly network: CliqueNetwork;
-  readonly watch: Watch;
-  /** Of all endpoints most must agree: on the side of most signers, and on the other. */
-  readonly most: VerifierProcess;
-  readonly few: VerifierProcess;
-  /** Knows only the two endpoints of the smaller side. */
-  readonly two: VerifierProcess;
-  /** Knows one endpoint only, of the smaller side, and follows its chain from the first block. */
-  readonly chain: VerifierProcess;
-  /** In this process: all endpoints, which no cut concerns; and one endpoint of the smaller side, whose newest block is believed. */
-  readonly all: Reader;
-  readonly alone: Reader;
-  readonly publishers: readonly LedgerKey[];
-  readonly registry: string;
+export type Site = Awaited<ReturnType<typeof startSite>>;
 
-  private constructor(parts: Omit<Site, "careful" | "place" | "propose" | "approve" | "signApart">) {
-    this.network = parts.network;
-    this.watch = parts.watch;
-    this.most = parts.most;
-    this.few = parts.few;
-    this.two = parts.two;
-    this.chain = parts.chain;
-    this.all = parts.all;
-    this.alone = parts.alone;
-    this.publishers = parts.publishers;
-    this.registry = parts.registry;
-  }
+/** A registry on the network, publishers, and verifiers on both of the sides that it will be cut into. */
+export async function startSite(
+  network: CliqueNetwork,
+  wire: Wire,
+  { folder, keys, after }: { folder: string; keys: readonly LedgerKey[]; after: (undo: () => Promise<void>) => void },
+) {
+  const [deployer, ...publishers] = keys as [LedgerKey, ...LedgerKey[]];
+  const [first] = network.nodes as [GethNode, ...GethNode[]];
+  const { address: registry } = await deployRegistry({
+    url: first.rpc.url,
+    deployerKey: deployer,
+    publishers: publishers.map(({ address }) => address),
+    quorum: 2,
+    depth: DEPTH,
+  });
+  const ledgerOf = (urls: readonly string[], more: Partial<LedgerConfig> = {}): LedgerConfig => {
+    const [url, ...witnesses] = urls as [string, ...string[]];
+    return { url, witnesses, registry, ...more };
+  };
+  const careful = { depth: DEPTH, maxAgeMs: MAX_AGE_MS, holdMs: HOLD_MS };
+  const urls = network.nodes.map(({ url }) => url);
+  const controls = network.nodes.map(({ rpc }) => rpc.url);
+  const sources: (VerifierProcess | Reader)[] = [];
+  const watch = new Watch(sources);
+  const verifier = async (name: string, ledger: LedgerConfig): Promise<VerifierProcess> => {
+    const onLine = (line: string): void => watch.say(name, line.replace(/^pims: /, ""));
+    const process = new VerifierProcess(await wire.addHost(name), folder, onLine);
+    after(() => process.stop());
+    await process.start(ledger);
+    return process;
+  };
+  // Of all endpoints most must agree: on the side of most signers, and on the other.
+  const most = await verifier("most", ledgerOf(urls, careful));
+  const few = await verifier("few", ledgerOf(urls, careful));
+  // Knows only the two endpoints of the smaller side.
+  const two = await verifier("two", ledgerOf(urls.slice(3), careful));
+  // Knows one endpoint only, of the smaller side, and follows its chain from the first block.
+  const checkpoint = { number: 0, hash: (await first.hashAt(0))! };
+  const clique = { chainId: CHAIN_ID, checkpoint, periodMs: 1000 * PERIOD_S };
+  const chain = await verifier("chain", ledgerOf(urls.slice(4), { ...careful, clique }));
+  const attester = await Attester.start(IMAGES, after);
+  for (const process of [most, few, two, chain]) await attester.proveTo(process);
+  // In this process: all endpoints, which no cut concerns; and one of the smaller side, whose newest block is believed.
+  const all = new Reader("all", ledgerOf(controls, careful), IMAGES);
+  const alone = new Reader("alone", ledgerOf(controls.slice(4)), IMAGES, true);
+  sources.push(most, few, two, chain, all, alone);
+  watch.start();
 
-  static async start(
-    network: CliqueNetwork,
-    wire: Wire,
-    { folder, keys, after }: { folder: string; keys: readonly LedgerKey[]; after: (undo: () => Promise<void>) => void },
-  ): Promise<Site> {
-    const [deployer, ...publishers] = keys as [LedgerKey, ...LedgerKey[]];
-    const { address: registry } = await deployRegistry({
-      url: network.nodes[0]!.rpc.url,
-      deployerKey: deployer,
-      publishers: publishers.map(({ address }) => address),
-      quorum: 2,
-    });
-    const ledgerOf = (urls: readonly string[], more: Partial<LedgerConfig> = {}): LedgerConfig => {
-      const [url, ...witnesses] = urls as [string, ...string[]];
-      return { url, witnesses, registry, ...more };
-    };
-    const careful = { depth: DEPTH, maxAgeMs: MAX_AGE_MS, holdMs: HOLD_MS };
-    const urls = network.nodes.map(({ url }) => url);
-    const controls = network.nodes.map(({ rpc }) => rpc.url);
-    const sources: (VerifierProcess | Reader)[] = [];
-    const watch = new Watch(sources);
-    const verifier = async (name: string): Promise<VerifierProcess> => {
-      const process = new VerifierProcess(await wire.addHost(name), folder, (line) =>
-        watch.say(name, line.replace(/^pims: /, "")),
-      );
-      after(() => process.stop());
-      return process;
-    };
-    const most = await verifier("most");
-    const few = await verifier("few");
-    const two = await verifier("two");
-    const chain = await verifier("chain");
-    const checkpoint = { number: 0, hash: (await network.nodes[0]!.hashAt(0))! };
-    const clique = { chainId: CHAIN_ID, checkpoint, periodMs: 1000 * PERIOD_S };
-    await Promise.all([
-      most.start(ledgerOf(urls, careful)),
-      few.start(ledgerOf(urls, careful)),
-      two.start(ledgerOf(urls.slice(3), careful)),
-      chain.start(ledgerOf(urls.slice(4), { ...careful, clique })),
-    ]);
-    const attester = await Attester.start(IMAGES, after);
-    for (const process of [most, few, two, chain]) await attester.proveTo(process);
-    const all = new Reader("all", ledgerOf(controls, careful), IMAGES);
-    const alone = new Reader("alone", ledgerOf(controls.slice(4)), IMAGES, true);
-    sources.push(most, few, two, chain, all, alone);
-    watch.start();
-    return new Site({ network, watch, most, few, two, chain, all, alone, publishers, registry });
-  }
-
-  /** Those whose word is to be right. */
-  get careful(): readonly (VerifierProcess | Reader)[] {
-    return [this.most, this.few, this.two, this.chain, this.all];
-  }
-
-  /** By which nodes a publisher reads and writes. */
-  place(node: GethNode): LedgerConfig {
-    return { url: node.rpc.url, registry: this.registry, depth: DEPTH };
-  }
-
-  async propose(image: string, publisher = 0, node = this.network.nodes[0]!): Promise<Hex> {
-    const key = this.publishers[publisher]!;
-    return (await proposeBaseline({ ...this.place(node), key, lines: linesOf(image) })).id;
-  }
-
-  /** The same without a word that it is right to say so. */
-  async signApart(id: Hex, publisher: number, node: GethNode): Promise<void> {
-    await approveBaseline({ ...this.place(node), key: this.publishers[publisher]!, id });
-  }
-
-  /** Comes back when the signature is as deep as `DEPTH`. */
-  async approve(image: string, id: Hex, publisher = 1, node = this.network.nodes[0]!): Promise<void> {
-    this.watch.signed(image);
-    await this.signApart(id, publisher, node);
-  }
+  const place = (node: GethNode): LedgerConfig => ({ url: node.rpc.url, registry, depth: DEPTH });
+  /** Without a word that it is right to say so. */
+  const signApart = async (id: Hex, publisher: number, node: GethNode): Promise<void> => {
+    await approveBaseline({ ...place(node), key: publishers[publisher]!, id });
+  };
+  return {
+    ...{ network, watch, publishers, registry, most, few, two, chain, all, alone },
+    /** Those whose word is to be right. */
+    careful: [most, few, two, chain, all] as const,
+    ...{ place, signApart },
+    async propose(image: Image): Promise<Hex> {
+      return (await proposeBaseline({ ...place(first), key: publishers[0]!, lines: linesOf(image) })).id;
+    },
+    /** Comes back when the signature is as deep as `DEPTH`. */
+    async approve(image: Image, id: Hex): Promise<void> {
+      watch.signed(image);
+      await signApart(id, 1, first);
+    },
+  };
 }
