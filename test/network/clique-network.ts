@@ -8,6 +8,8 @@ import type { Host, Wire } from "./wire.ts";
 export const CHAIN_ID = 7_701;
 export const PERIOD_S = 1;
 const WAIT_MS = 60_000;
+/** geth may take some turns of half a minute until it dials a peer again that it has given up. */
+const HEAL_MS = 180_000;
 
 /** A proof-of-authority chain of some signers, one a host, all of them each other's peers. */
 export class CliqueNetwork {
@@ -61,13 +63,17 @@ export class CliqueNetwork {
   /** Until all nodes that run have the same block at the lowest of their heights, and that is at least this one. */
   async agree(atLeast = 0): Promise<number> {
     let height = 0;
-    await waitFor(`one chain of all nodes, ${atLeast} blocks long`, async () => {
-      const running = this.nodes.filter((node) => node.isRunning);
-      const heads = await Promise.all(running.map((node) => node.head()));
-      height = Math.min(...heads.map(({ number }) => number));
-      const hashes = await Promise.all(running.map((node) => node.hashAt(height)));
-      return height >= atLeast && new Set(hashes).size === 1;
-    });
+    await waitFor(
+      `one chain of all nodes, ${atLeast} blocks long`,
+      async () => {
+        const running = this.nodes.filter((node) => node.isRunning);
+        const heads = await Promise.all(running.map((node) => node.head()));
+        height = Math.min(...heads.map(({ number }) => number));
+        const hashes = await Promise.all(running.map((node) => node.hashAt(height)));
+        return height >= atLeast && new Set(hashes).size === 1;
+      },
+      HEAL_MS,
+    );
     return height;
   }
 

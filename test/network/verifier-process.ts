@@ -1,15 +1,16 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { requestJson } from "../../src/attest/http.ts";
-import { statusSchema } from "../../src/attest/report.ts";
+import { hostReportSchema, statusSchema } from "../../src/attest/report.ts";
 import { type PimsProcess, startPims } from "../../src/demo/pims-process.ts";
-import { VerifierView } from "../../src/demo/verifier-view.ts";
 import type { LedgerConfig } from "../../src/ledger/config.ts";
 import { ATTESTER } from "./attester.ts";
 import type { Answers, Source } from "./watch.ts";
 import type { Host } from "./wire.ts";
 
 const READY_MS = 60_000;
+/** A verifier whose ledger is cut off looks for ten seconds before it says that. */
+const LOOK_MS = 30_000;
 
 /** `pims verifier run` on a host of the network, which reads the ledger over the wire. */
 export class VerifierProcess implements Source {
@@ -55,7 +56,8 @@ export class VerifierProcess implements Source {
 
   async look(): Promise<Answers> {
     const answers: Answers = new Map();
-    const { containers } = await new VerifierView(this.#address, ATTESTER).report();
+    const options = { method: "GET", timeoutMs: LOOK_MS } as const;
+    const { containers } = await requestJson(this.#address, `/v1/hosts/${ATTESTER}`, hostReportSchema, options);
     for (const { container, status, reasons } of containers) {
       const [why] = reasons;
       const text = why === undefined ? status : `${status}, ${why.reason}: ${why.text}`;
@@ -66,7 +68,7 @@ export class VerifierProcess implements Source {
 
   /** Why it leaves an endpoint out, null while it does not. */
   async faultOf(url: string): Promise<string | null> {
-    const options = { method: "GET", timeoutMs: 5000 } as const;
+    const options = { method: "GET", timeoutMs: LOOK_MS } as const;
     const { ledger } = await requestJson(this.#address, "/v1/status", statusSchema, options);
     const found = ledger?.endpoints.find(({ endpoint }) => endpoint.includes(new URL(url).host));
     if (found === undefined) throw new Error(`${this.name} does not know ${url}`);
