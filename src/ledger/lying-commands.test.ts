@@ -114,6 +114,11 @@ test("an endpoint that refuses a transaction, or keeps it to itself, does not ke
   const answers: Record<string, Record<string, (params: unknown[]) => object>> = {
     refuses: { eth_estimateGas: () => ({ error: { code: 3, message: "execution reverted" } }) },
     keeps: { eth_sendRawTransaction: ([raw]) => ({ result: keccak256(raw as Hex) }) },
+    "counts too far": { eth_getTransactionCount: () => ({ result: "0x40" }) },
+    "counts too little": { eth_getTransactionCount: () => ({ result: "0x0" }) },
+    "is too cheap": { eth_gasPrice: () => ({ result: "0x0" }), eth_estimateGas: () => ({ result: "0x5208" }) },
+    "is too dear": { eth_gasPrice: () => ({ result: "0xffffffffffffffff" }) },
+    "hides receipts": { eth_getTransactionReceipt: () => ({ result: null }) },
   };
   for (const [name, own] of Object.entries(answers)) {
     const { id } = await proposeBaseline({ ...truthful.ledger.place, key: a, lines: testLines(name, 2) });

@@ -46,15 +46,17 @@ export function openRpc(url: string, timeoutMs = 10_000): Rpc {
     const { code, message, data } = answer.data.error;
     return { error: { code, message: printable(message.slice(0, 300)), data } };
   };
+  return withRequest({ url, name: endpointName(url) }, request);
+}
+
+/** An endpoint that is asked in this way. */
+export function withRequest({ url, name }: Pick<Rpc, "url" | "name">, request: Rpc["request"]): Rpc {
   const call = async (method: string, params: readonly unknown[]): Promise<unknown> => {
     const answer = await request(method, params);
     if ("result" in answer) return answer.result;
-    throw new PimsError(
-      "ledger-refused",
-      `the chain at ${endpointName(url)} refused ${method}: ${answer.error.message}`,
-    );
+    throw new PimsError("ledger-refused", `the chain at ${name} refused ${method}: ${answer.error.message}`);
   };
-  return { url, name: endpointName(url), request, call };
+  return { url, name, request, call };
 }
 
 /** An endpoint's address without its path and query: providers put keys there. */

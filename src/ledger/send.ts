@@ -72,7 +72,8 @@ export async function sendTransaction(
 async function goingPrice(rpc: Rpc): Promise<bigint> {
   const suggested = await callQuantity(rpc, "eth_gasPrice", []);
   const { baseFeePerGas = 0n } = await latestBlock(rpc);
-  return suggested + baseFeePerGas / 4n;
+  // It is a part of what is suggested; more of it is a lie that would make the key pay more than it has.
+  return suggested + (baseFeePerGas < suggested ? baseFeePerGas : suggested) / 4n;
 }
 
 /** State may change between estimate and block, so a quarter more; bounded, because the endpoint is not believed. */
