@@ -72,8 +72,9 @@ export async function sendTransaction(
 async function goingPrice(rpc: Rpc): Promise<bigint> {
   const suggested = await callQuantity(rpc, "eth_gasPrice", []);
   const { baseFeePerGas = 0n } = await latestBlock(rpc);
-  // It is a part of what is suggested; more of it is a lie that would make the key pay more than it has.
-  return suggested + (baseFeePerGas < suggested ? baseFeePerGas : suggested) / 4n;
+  // The base fee is a part of what is suggested: more of it is a lie that would make the key pay more than it has.
+  if (baseFeePerGas > suggested) return (suggested * 5n) / 4n;
+  return suggested + baseFeePerGas / 4n;
 }
 
 /** State may change between estimate and block, so a quarter more; bounded, because the endpoint is not believed. */
