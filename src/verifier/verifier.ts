@@ -20,6 +20,7 @@ import { rebuildStates } from "./rebuild.ts";
 import { RecordsAhead, RecordsRoom } from "./records-ahead.ts";
 import { Reports, type ReportsModules, type ReportsOptions } from "./reports.ts";
 import type { HostRow } from "./store.ts";
+import { Wanted } from "./wanted.ts";
 
 export interface VerifierOptions extends ReportsOptions {
   /** Handle of the register that agents extend: a PCR or an NV index. */
@@ -38,10 +39,8 @@ export type Outcome =
 interface HostMemory {
   readonly nonces: Nonces;
   readonly state: HostState;
-  /** Woken when an attestation is wanted before the agent's next interval. */
-  wanted: boolean;
-  readonly wakeAgent: Set<() => void>;
-  readonly waiters: Set<(outcome: Outcome) => void>;
+  /** An attestation before the agent's next interval. */
+  readonly wanted: Wanted<Outcome>;
   /** Records that were sent ahead of the evidence that will prove them: kept, not believed. */
   readonly ahead: RecordsAhead;
 }
@@ -149,7 +148,7 @@ export class Verifier {
     this.checkStanding(host);
     const nowMs = this.#modules.clock.monotonicMs();
     this.#room.expire(nowMs);
-    memory.wanted = false;
+    memory.wanted.begin();
     const platform = this.#modules.platforms?.wanted(host);
     const { proved } = this.#row(host);
     return {
@@ -176,8 +175,7 @@ export class Verifier {
     const work = async () => {
       const memory = this.#memory(host);
       const outcome = await this.#appraise(host, memory, evidence);
-      for (const waiter of memory.waiters) waiter(outcome);
-      memory.waiters.clear();
+      memory.wanted.end(outcome);
       return outcome;
     };
     const result = (this.#turns.get(host) ?? Promise.resolve()).then(work);
@@ -229,40 +227,22 @@ export class Verifier {
 
   /** Asks the agent for evidence now and waits for its appraisal, at most `timeoutMs`; null when none came. */
   async attestNow(host: string, timeoutMs: number, gone?: AbortSignal): Promise<Outcome | null> {
-    const memory = this.#memory(host);
-    const { promise, resolve } = Promise.withResolvers<Outcome | null>();
-    memory.waiters.add(resolve);
-    const timer = setTimeout(() => resolve(null), timeoutMs);
-    gone?.addEventListener("abort", () => resolve(null), { once: true });
-    memory.wanted = true;
-    this.wake(host);
-    try {
-      return await promise;
-    } finally {
-      clearTimeout(timer);
-      memory.waiters.delete(resolve);
-    }
+    return this.#memory(host).wanted.ask(timeoutMs, gone);
   }
 
   /** Waits until somebody wants an attestation of this host, at most `timeoutMs`. Throws what `checkStanding` throws. */
   async waitForWanted(host: string, timeoutMs: number, signal: AbortSignal, isAwaited = () => false): Promise<boolean> {
-    const memory = this.#memory(host);
+    const { wanted } = this.#memory(host);
     this.checkStanding(host);
-    if (memory.wanted || signal.aborted || isAwaited()) return memory.wanted;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, timeoutMs);
-    signal.addEventListener("abort", () => resolve(), { once: true });
-    memory.wakeAgent.add(resolve);
-    await promise;
-    clearTimeout(timer);
-    memory.wakeAgent.delete(resolve);
+    if (wanted.isWanted || signal.aborted || isAwaited()) return wanted.isWanted;
+    await wanted.wait(timeoutMs, signal);
     this.checkStanding(host);
-    return memory.wanted;
+    return wanted.isWanted;
   }
 
   /** Lets the agent that asks what is wanted come back, as there is something. */
   wake(host: string): void {
-    for (const wake of this.#memory(host).wakeAgent) wake();
+    this.#memory(host).wanted.wake();
   }
 
   /** PimsError `container-unknown` for a container that the host's proved log does not have, or that has stopped. */
@@ -306,9 +286,7 @@ function memoryOf(state: HostState, room: RecordsRoom): HostMemory {
   return {
     nonces: new Nonces(),
     state,
-    wanted: false,
-    wakeAgent: new Set(),
-    waiters: new Set(),
+    wanted: new Wanted(),
     ahead: new RecordsAhead(room),
   };
 }
