@@ -77,6 +77,7 @@ test("a lying endpoint is named and left out: show, list and approve say what is
   const listed = await pimsMeanwhile(["baseline", "list"], { PIMS_LEDGER_CONFIG: config });
   assert.equal(listed.status, 0, listed.stderr);
   assert.match(listed.stdout, new RegExp(`${testIdentity("web")} +approved +3 +${ids.first}`));
+  assert.match(listed.stdout, new RegExp(`${testIdentity("web")} +proposed +3 +${ids.next}`));
   for (const said of [isNamed, isProved]) assert.match(listed.stderr, said);
 
   const approved = await pimsMeanwhile(["baseline", "approve", ids.next, ...signing, "--config", config]);

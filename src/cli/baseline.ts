@@ -3,7 +3,7 @@ import { readBaselineFile } from "../baseline/file.ts";
 import { toHex } from "../core/bytes.ts";
 import { rfc3339 } from "../core/clock.ts";
 import { proposeBaseline } from "../ledger/propose.ts";
-import { listBaselines } from "../ledger/read-baseline.ts";
+import { type ListedBaseline, listBaselines } from "../ledger/read-baseline.ts";
 import { addBaselineBuild } from "./baseline-build.ts";
 import { addBaselineDecisions } from "./baseline-decisions.ts";
 import { addBaselineViews } from "./baseline-views.ts";
@@ -53,22 +53,16 @@ export function addBaseline(program: Command): void {
         sayReadAt(at);
         if (options.json) printJson({ schema: "pims.baseline-list/v1", baselines: listed, at: readAtJson(at) });
         else if (listed.length === 0) printLine("the ledger has no baseline");
-        else
-          printLine(
-            table([
-              ["IDENTITY", "STATUS", "ENTRIES", "PROPOSAL", "ENDS"],
-              ...listed.map((one) => [
-                one.identity,
-                one.status,
-                String(one.lines - 1),
-                one.id,
-                one.until === 0 ? "" : rfc3339(one.until * 1000),
-              ]),
-            ]),
-          );
+        else printLine(table([["IDENTITY", "STATUS", "ENTRIES", "PROPOSAL", "ENDS"], ...listed.flatMap(rows)]));
         return EXIT.good;
       }),
     );
 
   addBaselineViews(baseline);
+}
+
+/** Of an image, and of what is proposed for it besides. */
+function rows({ identity, status, lines, id, until, proposed }: ListedBaseline): string[][] {
+  const first = [identity, status, String(lines - 1), id, until === 0 ? "" : rfc3339(until * 1000)];
+  return proposed === null ? [first] : [first, [identity, "proposed", String(proposed.lines - 1), proposed.id, ""]];
 }

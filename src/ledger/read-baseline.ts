@@ -6,7 +6,7 @@ import { hashToIdentity, identityToHash, parseProposalId } from "./identity.ts";
 import { type KeptProposal, type Proposal, requireProposal } from "./proposal.ts";
 import type { ReadAt } from "./proved-contract.ts";
 import { openLedger, type RegistryPlace } from "./registry.ts";
-import { type LastProposal, readIdentities, readIdentityCount, readLast } from "./registry-reads.ts";
+import { type LastProposal, readIdentities, readIdentityCount, readLast, readOpenBeside } from "./registry-reads.ts";
 
 /**
  * What the ledger says for an image. Only `approved` is a baseline; `proposed` lacks data or signatures, `revoked` was
@@ -59,6 +59,8 @@ export interface ListedBaseline {
   lines: number;
   /** Seconds since 1970 UTC; zero: no end. */
   until: number;
+  /** What was proposed last, where it is another one and can still be approved. */
+  proposed: { id: Hex; root: Hex; lines: number } | null;
 }
 
 const PAGE = 100;
@@ -76,12 +78,18 @@ export async function listBaselines({
   const baselines: ListedBaseline[] = [];
   for (let from = 0; from < count; from += PAGE) {
     const identities = await readIdentities(at, from, Math.min(from + PAGE, count));
-    for (const last of await readLast(at, identities)) {
+    const known = (await readLast(at, identities)).map((last) => {
       // What stands in the list was proposed: the contract puts it there with the first proposal.
       if (last === null) throw new PimsError("ledger-unverified", "what the registry's state lists cannot be right");
+      return last;
+    });
+    const open = await readOpenBeside(at, known);
+    for (const [index, last] of known.entries()) {
       const { id, root, lines, until } = last.proposal;
       const identity = hashToIdentity(last.identity);
-      baselines.push({ identity, status: statusNow(last, nowMs), id, root, lines, until: Number(until) });
+      const beside = open[index] ?? null;
+      const proposed = beside && { id: beside.id, root: beside.root, lines: beside.lines };
+      baselines.push({ identity, status: statusNow(last, nowMs), id, root, lines, until: Number(until), proposed });
     }
   }
   return { baselines, at };

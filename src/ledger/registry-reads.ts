@@ -44,6 +44,30 @@ export async function readLast(registry: Registry, identities: readonly Hex[]): 
   });
 }
 
+/**
+ * Of each identity what was proposed last, where that is another proposal than the one that is given of it and can still
+ * be approved; else null. Throws `ledger-unverified`.
+ */
+export async function readOpenBeside(
+  registry: Registry,
+  known: readonly LastProposal[],
+): Promise<(KeptProposal | null)[]> {
+  const slots = known.flatMap(({ identity }) => [latestSlot(identity), revisionSlot(identity)]);
+  const [governance, ...words] = (await registry.words([governanceSlot, ...slots])) as [Hex, ...Hex[]];
+  const { epoch } = parseGovernance(governance);
+  const others = known.map(({ proposal }, index) => (words[2 * index] === proposal.id ? zeroHash : words[2 * index]!));
+  const wanted = others.filter((id) => id !== zeroHash);
+  const proposals = await readKept(registry, wanted);
+  return known.map(({ identity }, index) => {
+    const id = others[index]!;
+    if (id === zeroHash) return null;
+    const proposal = proposals[wanted.indexOf(id)];
+    if (proposal?.identity !== identity) throw wrong(`of image ${identity}`);
+    const isOpen = !proposal.approved && proposal.epoch === epoch;
+    return isOpen && proposal.revision === hexToBigInt(words[2 * index + 1]!) ? proposal : null;
+  });
+}
+
 /** How many identities were ever proposed for. */
 export async function readIdentityCount(registry: Registry): Promise<number> {
   const [count] = await registry.words([identityCountSlot]);

@@ -4,6 +4,7 @@ import { type Address, bytesToHex, encodeFunctionData, keccak256, toBytes } from
 import { parseBaseline } from "../baseline/format.ts";
 import { approveBaseline } from "./approve.ts";
 import { deployRegistry } from "./deploy.ts";
+import { changePublishers } from "./governance.ts";
 import { zeroHash } from "./identity.ts";
 import { createKey, type LedgerKey } from "./keys.ts";
 import { readProposal } from "./proposal.ts";
@@ -11,6 +12,7 @@ import { proposeBaseline } from "./propose.ts";
 import { listBaselines, readBaseline, readProposedBaseline } from "./read-baseline.ts";
 import { openRegistry } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
+import { revokeBaseline } from "./revoke.ts";
 import {
   ending,
   reverts,
@@ -195,11 +197,25 @@ test("the list has every image once, with what stands for it", async () => {
   assert.deepEqual((await listBaselines(place)).baselines, []);
   const one = await proposeBaseline({ ...place, key: a, lines: testLines("list one", 1) });
   await approveBaseline({ ...place, key: b, id: one.id });
-  await proposeBaseline({ ...place, key: a, lines: testLines("list one", 2) });
+  const next = await proposeBaseline({ ...place, key: a, lines: testLines("list one", 2) });
   const two = await proposeBaseline({ ...place, key: b, lines: testLines("list two", 3) });
   const hex = (root: Uint8Array) => bytesToHex(root);
-  assert.deepEqual((await listBaselines(place)).baselines, [
-    { identity: testIdentity("list one"), status: "approved", id: one.id, root: hex(one.root), lines: 2, until: 0 },
-    { identity: testIdentity("list two"), status: "proposed", id: two.id, root: hex(two.root), lines: 4, until: 0 },
-  ]);
+  const proposed = { id: next.id, root: hex(next.root), lines: 3 };
+  const approved = { identity: testIdentity("list one"), status: "approved", until: 0 };
+  const first = { ...approved, id: one.id, root: hex(one.root), lines: 2, proposed };
+  const second = {
+    ...{ identity: testIdentity("list two"), status: "proposed", id: two.id, root: hex(two.root), lines: 4, until: 0 },
+    proposed: null,
+  };
+  assert.deepEqual((await listBaselines(place)).baselines, [first, second]);
+  await revokeBaseline({ ...place, key: b, id: one.id });
+  assert.deepEqual((await listBaselines(place)).baselines, [{ ...first, status: "revoked" }, second]);
+  await approveBaseline({ ...place, key: b, id: next.id });
+  assert.deepEqual((await listBaselines(place)).baselines, [{ ...approved, ...proposed, proposed: null }, second]);
+  // What other publishers' epoch has outdated is not shown as open.
+  const late = await proposeBaseline({ ...place, key: a, lines: testLines("list one", 4) });
+  assert.equal((await listBaselines(place)).baselines[0]!.proposed?.id, late.id);
+  const change = { publishers: [a.address, b.address], quorum: 2 };
+  for (const key of [a, b]) await changePublishers({ ...place, key, ...change });
+  assert.equal((await listBaselines(place)).baselines[0]!.proposed, null);
 });
