@@ -856,9 +856,9 @@ CHECKPOINT_LINE = {
 
 
 def check_checkpoint(bundle, key):
-    """That the log is the one that the checkpoint has fixed."""
+    """That the log is the one that the checkpoint has fixed. Returns how many of its records are."""
     if bundle["checkpoint"] is None:
-        return
+        return 0
     text, records = bundle["checkpoint"]["line"], bundle["log"]["records"]
     line = parse_json(text, "a checkpoint's line")
     shape(line, CHECKPOINT_LINE, "a checkpoint's line")
@@ -868,7 +868,8 @@ def check_checkpoint(bundle, key):
         raise Bad("checkpoint", "its line is of another host or attestation key")
     count, boot = line["log"]["records"], json.loads(records[0])["content"]["events"][0]
     if count == 0 or boot.get("bootId") != line["log"]["bootId"] or count > len(records):
-        return say("checkpoint", "it fixes nothing of this log: it is of another boot, or of more records than are here")
+        say("checkpoint", "it fixes nothing of this log: it is of another boot, or of more records than are here")
+        return 0
     value, digest = bytes(32), ""
     for record in records[:count]:
         digest = LINE.fullmatch(record)[4]
@@ -876,6 +877,7 @@ def check_checkpoint(bundle, key):
     if value.hex() != line["log"]["value"] or digest != line["log"]["digest"]:
         raise Bad("checkpoint", f"it has fixed another log: after {count} records its value is not this one's")
     say("checkpoint", f"{count} of {len(records)} records were fixed on the ledger")
+    return count
 
 
 # --- the verifier's results (RFC 7515, draft-ietf-rats-ear) ---
@@ -995,7 +997,7 @@ def main():
     events = whole("log", check_log, bundle, quoted)
     images = whole("baselines", check_baselines, bundle)
     whole("ledger", check_ledger, bundle)
-    whole("checkpoint", check_checkpoint, bundle, key)
+    fixed = whole("checkpoint", check_checkpoint, bundle, key)
     verdicts = whole("log", judge, events, images)
     said, pin = whole("results", check_results, bundle, key, verdicts)
     if options.roots:
@@ -1013,8 +1015,8 @@ def main():
     if strange and (options.baseline or options.registry or not said_by):
         missing.append("baselines: nobody whom you know has approved them (--baseline, --block and --registry, --verifier-key)")
     place = {"contract": [options.checkpoints or ""], "reporter": [options.reporter or ""]}
-    if options.reporter and not is_known(bundle["checkpoint"], blocks, **place):
-        missing.append("checkpoint: none is shown for a block, a contract and a reporter that you name")
+    if options.reporter and (not fixed or not is_known(bundle["checkpoint"], blocks, **place)):
+        missing.append("checkpoint: none that fixes some of this log is shown for a block, a contract and a reporter that you name")
     if (lenient or (below and below["manifests"])) and not said_by:
         missing.append("policy: it makes exceptions, and nobody whom you know stands for them (--verifier-key)")
     if below and not said_by:

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type Address, type Hex, keccak256, numberToHex } from "viem";
 import type { Bundle } from "../src/attest/bundle.ts";
+import type { BundleReport } from "../src/attest/verify-bundle.ts";
 import { parseBaseline } from "../src/baseline/format.ts";
 import { toHex } from "../src/core/bytes.ts";
 import type { BftKind } from "../src/ledger/bft-extra.ts";
@@ -322,6 +323,18 @@ test("a log that is another than a checkpoint has fixed is refused, whatever els
     const { statuses, ours, theirs } = await check(bundle, known);
     assert.deepEqual(statuses, [status, status], `${name}: ${ours} ${theirs}`);
     assert.match(ours, text, name);
+    // Who asks for a checkpoint is content only with one that fixes some of this very log.
+    if (status === 2) continue;
+    const { contract, reporter, blockHash } = bundle.checkpoint!;
+    const asked = [`--block=${blockHash}`, `--checkpoints=${contract}`, `--reporter=${reporter}`];
+    const shown = await check(bundle, [...known, ...asked]);
+    const fixed = /fixes ((all|the first) [^,]* records),/.exec(ours);
+    const expected = fixed === null ? 3 : 0;
+    assert.deepEqual(shown.statuses, [expected, expected], `${name}, asked for: ${shown.ours} ${shown.theirs}`);
+    const { trust } = JSON.parse(shown.ours) as BundleReport;
+    const row = trust.find((one) => one.trust === "checkpoint")!;
+    assert.equal(row.by, fixed === null ? "nobody" : "you", name);
+    assert.match(row.text, fixed === null ? text : new RegExp(`in which checkpoint 0 fixes ${fixed[1]}$`), name);
   }
   const none = await check(forged(bundleProofs([was], await said([header, good.checkpoint!.line], 1n))), known);
   assert.deepEqual(none.statuses, [2, 2]);

@@ -5,6 +5,7 @@ import { isRestrictedSigningKey } from "../tpm/public.ts";
 import { describeBlock } from "./block-text.ts";
 import type { Bundle, BundledBaseline } from "./bundle.ts";
 import { type BundlePolicy, isStrictest } from "./bundle-policy.ts";
+import type { CheckedCheckpoint } from "./check-checkpoint.ts";
 import type { ProvedByLedger } from "./check-ledger.ts";
 import type { ReadEar } from "./ear.ts";
 
@@ -37,6 +38,9 @@ export interface Trust {
   readonly text: string;
 }
 
+/** What a bundle proves of a chain's state, and what its checkpoint says of the log; null where that is not known. */
+type Ledger = ProvedByLedger & { readonly checked: CheckedCheckpoint | null };
+
 /**
  * What rests on whose word. `said` are the results of a verifier that the caller knows: its word stands for what the caller
  * does not name at all, but not against what the caller names.
@@ -45,7 +49,7 @@ export function findTrust(
   bundle: Bundle,
   policy: BundlePolicy,
   anchors: Anchors,
-  ledger: ProvedByLedger,
+  ledger: Ledger,
   said: ReadEar | null,
 ): Trust[] {
   const rests = (trust: Trust["trust"], own: string | null, theirs: string | null, missing: string): Trust => {
@@ -125,7 +129,7 @@ function approvedBy(
 function checkpointOf(
   { blocks }: Anchors,
   { contract, reporter }: NonNullable<Anchors["checkpoints"]>,
-  { checkpoint: shown }: ProvedByLedger,
+  { checkpoint: shown, checked }: Ledger,
 ): Trust {
   const nobody = (text: string): Trust => ({ trust: "checkpoint", by: "nobody", text });
   if (shown === null) return nobody("the bundle shows no checkpoint");
@@ -134,7 +138,11 @@ function checkpointOf(
     return nobody(`it is of ${checkpoint.reporter} at ${checkpoint.contract}, which you do not name`);
   const block = `block ${header.number} ${header.hash}`;
   if (!blocks.includes(header.hash)) return nobody(`it is shown for ${block}, which you do not name`);
-  return { trust: "checkpoint", by: "you", text: `you know ${block}, in which checkpoint ${checkpoint.number} stands` };
+  // One of another boot, or of what came later, is a true one too, and would be so for any log.
+  if (checked === null) return nobody("the log that it is to fix does not hold");
+  if (checked.fixes === null) return nobody(checked.check.text);
+  const text = `you know ${block}, in which checkpoint ${checkpoint.number} fixes ${checked.fixes}`;
+  return { trust: "checkpoint", by: "you", text };
 }
 
 const bytesOf = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, "base64"));

@@ -32,6 +32,12 @@ const lineSchema = z.strictObject({
 });
 type Line = z.infer<typeof lineSchema>;
 
+/** What a checkpoint says of a log. `fixes`: which of its records, in words; null for none of them. */
+export interface CheckedCheckpoint {
+  readonly check: Check;
+  readonly fixes: string | null;
+}
+
 /**
  * Whether the bundle's log is the one that the checkpoint in it has fixed: after as many records it must have led to the
  * same value. Null where the bundle has none. `proved`: what the quote proves of `records`; `key`: the attestation key's Name.
@@ -41,12 +47,14 @@ export function checkCheckpoint(
   proved: Proved,
   records: readonly LogRecord[],
   key: string,
-): Check | null {
+): CheckedCheckpoint | null {
   if (bundle.checkpoint === null) return null;
   const { number, line: text } = bundle.checkpoint;
   const check = "checkpoint";
-  const failed = (why: string): Check => ({ check, outcome: "failed", text: `checkpoint ${number} ${why}` });
-  const silent = (why: string): Check => ({ check, outcome: "skipped", text: `checkpoint ${number} ${why}` });
+  const without = (outcome: Check["outcome"]) => (why: string) => ({
+    ...{ check: { check, outcome, text: `checkpoint ${number} ${why}` }, fixes: null },
+  });
+  const [failed, silent] = [without("failed"), without("skipped")];
   const line = parseLine(text);
   if (line === null) return failed("has a line of another form");
   if (line.host !== bundle.host) return failed("has the line of another host");
@@ -60,11 +68,8 @@ export function checkCheckpoint(
   if (toHex(replay(head.map((record) => record.digest))) !== value || head.at(-1)?.digest !== digest)
     return failed(`has fixed another log: after ${count} records its value is not this one's`);
   const which = count === proved.length ? `all ${count} records` : `the first ${count} of ${proved.length} records`;
-  return {
-    check,
-    outcome: "ok",
-    text: `checkpoint ${number} fixes ${which}, of evidence accepted at ${line.acceptedAt}; its verdicts: ${verdictsOf(line)}`,
-  };
+  const said = `checkpoint ${number} fixes ${which}, of evidence accepted at ${line.acceptedAt}; its verdicts: ${verdictsOf(line)}`;
+  return { check: { check, outcome: "ok", text: said }, fixes: which };
 }
 
 function parseLine(text: string): Line | null {

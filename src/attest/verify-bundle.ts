@@ -50,13 +50,13 @@ export function verifyBundle(bundle: Bundle, anchors: Anchors): BundleReport {
   checks.push(...ledger.checks);
   const appraisal = checkEvidence(bundle, policy, checks);
   if (!appraisal?.accepted) {
-    const trust = findTrust(bundle, policy, anchors, ledger, null);
+    const trust = findTrust(bundle, policy, anchors, { ...ledger, checked: null }, null);
     checks.push({ check: "results", outcome: "skipped", text: "not reached" });
     return { verdict: "untrusted", host: bundle.host, checks, trust, results: null, links: null, containers: [] };
   }
   const key = toHex(computeName(bytesOf(bundle.attestationKey)));
   const checkpoint = ledger.checkpoint && checkCheckpoint(bundle, appraisal.proved, appraisal.records, key);
-  if (checkpoint !== null) checks.push(checkpoint);
+  if (checkpoint !== null) checks.push(checkpoint.check);
   const state = stateOf(appraisal.records, bundle.evidence.from);
   const platform = policy.platform === null ? null : judgeBelow(appraisal, policy.platform);
   const [below] = platform?.reasons ?? [];
@@ -81,7 +81,7 @@ export function verifyBundle(bundle: Bundle, anchors: Anchors): BundleReport {
   });
   const said = anchors.verifiers.includes(pin) ? results : null;
   if (anchors.roots !== null) checks.push(checkEndorsement(bundle, anchors.roots));
-  const trust = findTrust(bundle, policy, anchors, ledger, said);
+  const trust = findTrust(bundle, policy, anchors, { ...ledger, checked: checkpoint }, said);
   const bad =
     checks.some(({ outcome }) => outcome === "failed") ||
     standing.standing === "refused" ||
