@@ -17,6 +17,7 @@ import argparse, base64, datetime, hashlib, json, os, re, struct, subprocess, sy
 MAX_BUNDLE_BYTES = 256 << 20
 MAX_STRUCTURE_BYTES = 8 << 20
 MAX_BLOCKS, MAX_ABOVE, MAX_HEADER_BYTES, MAX_NODES, MAX_NODE_BYTES = 1025, 256, 34 << 10, 65536, 1024
+MAX_SEALS = 256
 SHA256 = 0x000B
 HASHES = {SHA256: "sha256", 0x000C: "sha384", 0x000D: "sha512"}
 
@@ -617,12 +618,20 @@ def sealed_blocks(bundle, validators):
         if extra is None:
             is_sealed = follows_on(chain) and is_signed([fields for _, fields in chain], known)
         else:
-            signed = keccak(with_extra(fields, to_rlp(extra[1])))
-            signers = {signer_of(signed, seal) for seal in extra[2][:256]}
-            is_sealed = 3 * len(signers & known) >= 2 * len(known)
+            is_sealed = is_committed(fields, extra, known)
         if is_sealed:
             hashes.append("0x" + hashed.hex())
     return hashes
+
+
+def is_committed(fields, extra, known):
+    _, signed, seals = extra
+    hashed, signers = keccak(with_extra(fields, to_rlp(signed))), set()
+    for seal in seals if len(seals) <= MAX_SEALS else ():
+        signers.add(signer_of(hashed, seal))
+        if 3 * len(signers & known) >= 2 * len(known):
+            return True
+    return False
 
 
 def is_signed(chain, known):

@@ -16,7 +16,7 @@ import { revokeBaseline, supersedeBaseline } from "../src/ledger/revoke.ts";
 import { openRpc } from "../src/ledger/rpc.ts";
 import { ending, testActions, testIdentity, testLines } from "../src/ledger/testing.ts";
 import { cliqueGenesis, nextClique } from "../src/ledger/testing-clique.ts";
-import { commitBlock, testSigner } from "../src/ledger/testing-sealed-headers.ts";
+import { commitBlock, type TestSigner, testSigner } from "../src/ledger/testing-sealed-headers.ts";
 import { parseRecord } from "../src/log/record.ts";
 import { replay } from "../src/log/replay.ts";
 import { type ApprovedBaseline, bundleProofs } from "../src/verifier/bundle-proofs.ts";
@@ -199,8 +199,9 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
   const timestamp = Number(approved.approval!.header.timestamp);
   const rpc = openRpc(at.ledger.chain.url);
   const block = await rpc.call("eth_getBlockByNumber", [numberToHex(approved.approval!.header.number), false]);
-  const sealed = async (kind: BftKind, by: number) => {
-    const header = verifyHeader(await commitBlock(block as object, kind, validators, validators.slice(0, by), 7));
+  const sealed = async (kind: BftKind, by: number, more: readonly TestSigner[] = []) => {
+    const sealers = [...validators.slice(0, by), ...more];
+    const header = verifyHeader(await commitBlock(block as object, kind, validators, sealers, 7));
     return forged(bundleProofs([{ ...approved, approval: { ...approved.approval!, header } }], null));
   };
   /** As if Clique's signers had made the block, and others above it. */
@@ -218,6 +219,8 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
   const cases: [string, Bundle, string[], number][] = [
     ["three of four", three, all, 0],
     ["three of four by IBFT 2.0", await sealed("ibft2", 3), all, 0],
+    ["as many seals as are looked at", await sealed("qbft", 3, Array(253).fill(validators[0])), all, 0],
+    ["more of them", await sealed("qbft", 3, Array(254).fill(validators[0])), all, 3],
     ["two of four", await sealed("qbft", 2), all, 3],
     ["other validators", three, others, 3],
     ["half of them others", three, [...all.slice(2), ...others], 3],
