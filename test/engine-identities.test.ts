@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readdirSync, writeFileSync } from "node:fs";
+import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { type TestContext, test } from "node:test";
@@ -12,6 +13,7 @@ import { sampleTar } from "../src/baseline/sample-tar.ts";
 import { inspectContainerdContainer } from "../src/container/containerd.ts";
 import { dockerJson, dockerText } from "../src/container/docker-http.ts";
 import { readIdentity } from "../src/container/docker-image.ts";
+import { orUnresolved } from "../src/container/image-identity.ts";
 import { sampleElf } from "../src/measure/sample-elf.ts";
 import { startDockerd } from "./dockerd.ts";
 import { lastLines, startContainerd, stopDaemon } from "./engine-daemons.ts";
@@ -90,6 +92,25 @@ test("containerd: a container's image by its name, only as long as it stands on 
   } finally {
     await stopDaemon(containerd);
   }
+});
+
+test("a containerd that is silent is a problem to be asked about again, and no image that cannot be told", async (t) => {
+  const folder = temporaryFolder(t);
+  const socket = join(folder, "c.sock");
+  const open: Socket[] = [];
+  const server = createServer((peer) => void open.push(peer.on("error", () => {})));
+  await new Promise<void>((resolve) => server.listen(socket, resolve));
+  t.after(() => {
+    for (const peer of open) peer.destroy();
+    server.close();
+  });
+  setEnv(t, { CONTAINERD_ADDRESS: socket });
+  await assert.rejects(
+    orUnresolved(() => readIdentity(identity)),
+    { code: /^containerd-(silent|failed)$/ },
+  );
+  setEnv(t, { CONTAINERD_ADDRESS: join(folder, "nowhere") });
+  assert.match((await orUnresolved(() => readIdentity(identity))).unresolved!, /no containerd is on this machine/);
 });
 
 test("Podman: a container's image by what is kept on disk, with the digest that names it", async (t) => {

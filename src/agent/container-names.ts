@@ -46,6 +46,8 @@ export function isSilence(problem: PimsError | null): problem is PimsError {
 const SILENT_MS = 2000;
 /** A container that could not be named is not asked about again at once: each time may start a program. */
 const AGAIN_MS = 10_000;
+/** Nor one whose containerd refuses, which may be over soon. */
+const REFUSED_MS = 1000;
 
 /**
  * What runtimes say about containers, with the identity of the image in place of whatever digest an engine names it by.
@@ -76,6 +78,8 @@ export class ContainerNames {
     if (problem === null && isSilence(answer.problem))
       this.#silent.set(container.runtime, { problem: answer.problem, untilMs: performance.now() + SILENT_MS });
     const { unresolved } = answer.info;
+    if (answer.problem?.code === "containerd-failed")
+      this.#unnamed.set(key, { answer, untilMs: performance.now() + REFUSED_MS }, nowMs);
     if (unresolved === undefined) return answer;
     this.#unnamed.set(key, { answer, untilMs: nowMs + AGAIN_MS }, nowMs);
     if (this.#said.get(key, nowMs) !== unresolved)

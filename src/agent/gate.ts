@@ -10,6 +10,7 @@ import { GateSupervisor, type NamedFiles } from "../measure/gate/supervisor.ts";
 import { type GatePolicy, gateModeOf, usesMode } from "../respond/gate-policy.ts";
 import type { RuntimeAnswer } from "./container-names.ts";
 import { type CodeFact, refusedFinding, unlistedProgram } from "./events.ts";
+import { gateReference, isComplete } from "./gate-reference.ts";
 
 /** What becomes of what the gate tells. */
 export interface GateListener {
@@ -29,7 +30,7 @@ export interface GateModules {
 interface Known {
   readonly container: ContainerRef;
   info: ContainerInfo;
-  /** The runtime has told all that it knows. */
+  /** Nothing is left to be asked of its runtime. */
   complete: boolean;
   settings: Settings | null;
   /** Why nobody knows what may be executed in it, while that is so. */
@@ -119,12 +120,12 @@ export class AgentGate {
       await this.#settle({ container, info, complete: false, settings: null, doubt: "" });
     }
     const endMs = performance.now() + ASK_FOR_MS;
-    let { info, problem } = await this.#modules.askRuntime(container);
-    while (problem !== null && performance.now() < endMs) {
+    let answer = await this.#modules.askRuntime(container);
+    while (answer.problem !== null && performance.now() < endMs) {
       await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
-      ({ info, problem } = await this.#modules.askRuntime(container));
+      answer = await this.#modules.askRuntime(container);
     }
-    const known = { container, info, complete: problem === null, settings: null, doubt: "" };
+    const known = { container, info: answer.info, complete: isComplete(answer), settings: null, doubt: "" };
     this.#known.set(key, known);
     await this.#settle(known);
   }
@@ -136,9 +137,9 @@ export class AgentGate {
 
   async #look(known: Known): Promise<void> {
     if (!known.complete) {
-      const { info, problem } = await this.#modules.askRuntime(known.container);
-      known.info = info;
-      known.complete = problem === null;
+      const answer = await this.#modules.askRuntime(known.container);
+      known.info = answer.info;
+      known.complete = isComplete(answer);
     }
     await this.#settle(known);
   }
@@ -147,13 +148,13 @@ export class AgentGate {
     const { container, info, settings: before } = known;
     const state = info.image === null ? null : await this.#modules.lookUp(info.image);
     const files = state?.status === "approved" ? prepare(state.baseline).files : null;
-    let reference: Settings["reference"] = "none";
-    if (files !== null) reference = { baseline: files.name };
-    else if (state?.status === "revoked") reference = "unverified";
-    // The ledger has never promised anything of this image: that it is silent now changes nothing.
-    else if (isInDoubt(state)) reference = before?.reference === "none" ? "none" : "unverified";
-    else if (!known.complete) reference = typeof before?.reference === "object" ? before.reference : "unverified";
-    known.doubt = state !== null && "text" in state ? state.text : "its runtime does not say what it was made of";
+    const reference = gateReference(state, {
+      name: files?.name ?? "",
+      complete: known.complete,
+      before: before?.reference,
+    });
+    const silent = info.unresolved ?? "its runtime does not say what it was made of";
+    known.doubt = state !== null && "text" in state ? state.text : silent;
     const settings = { mode: gateModeOf(this.#policy, info.name, Date.now()), reference };
     if (JSON.stringify(settings) === JSON.stringify(before)) return;
     known.settings = settings;
@@ -196,11 +197,6 @@ export class AgentGate {
 /** Where nobody is held to anything, nobody is refused. */
 function unansweredOf(policy: GatePolicy): Unanswered {
   return usesMode(policy, "enforce") ? policy.unanswered : "allow";
-}
-
-/** There may be a baseline, and nothing can be proved of it: the cache has held an approved one as long as it may. */
-function isInDoubt(state: BaselineState | null): boolean {
-  return state?.status === "altered" || state?.status === "unverified";
 }
 
 /** Made once for each baseline. */

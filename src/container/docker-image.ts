@@ -16,7 +16,8 @@ const known = new Recent<string>({ max: 1024, idleMs: Number.POSITIVE_INFINITY }
 /**
  * The identity of an image that a Docker Engine names by a digest. An engine that keeps images itself names them by their
  * configuration; one that keeps them in containerd by a manifest or an index, which are read there. Throws
- * `image-unresolved`, `docker-unreachable`.
+ * `image-unresolved`, `tool-missing`, and `docker-unreachable`, `containerd-silent`, `containerd-failed` for what may be
+ * answered later.
  */
 export async function identifyDockerImage(digest: string, address: DockerAddress = dockerAddress()): Promise<string> {
   const before = known.get(digest, 0);
@@ -32,15 +33,20 @@ async function keepsInContainerd(address: DockerAddress): Promise<boolean> {
   return status.some(([name, value]) => name === "driver-type" && value?.startsWith("io.containerd.snapshotter"));
 }
 
-/** From whichever containerd has it. Exported for tests. */
+/**
+ * From whichever containerd has it. That none has it is known only when each has answered: otherwise it throws what the
+ * silent one did. Exported for tests.
+ */
 export async function readIdentity(digest: string): Promise<string> {
-  let last: unknown = unresolved(digest, "no containerd answers on this machine");
+  let unknown = unresolved(digest, "no containerd is on this machine");
+  let failure: PimsError | null = null;
   for (const address of await containerdAddresses())
     try {
       return (await identifyImage(digest, contentOf({ address, namespace: NAMESPACE }))).identity;
     } catch (error) {
       if (!(error instanceof PimsError)) throw error;
-      last = error.code === "image-unresolved" ? error : unresolved(digest, error.message);
+      if (error.code === "image-unresolved") unknown = error;
+      else failure ??= error;
     }
-  throw last;
+  throw failure ?? unknown;
 }
