@@ -23,7 +23,10 @@ test("an image that could not be told is nobody's word that there is none", () =
 test("what the ledger has said before it was silent counts", () => {
   for (const status of ["none", "proposed"] as const) assert.equal(reference({ status }, held), "none");
   assert.equal(reference({ status: "revoked", text: "" }, held), "unverified");
-  const silent = { status: "unverified", text: "" } as const;
+  const silent = { status: "unverified", text: "", isApproved: false } as const;
   assert.equal(reference(silent, "none"), "none");
   for (const before of [undefined, held, "unverified"] as const) assert.equal(reference(silent, before), "unverified");
+  // It has spoken since, and only what it approved cannot be had.
+  for (const status of ["altered", "unverified"] as const)
+    assert.equal(reference({ status, text: "", isApproved: true }, "none"), "unverified");
 });

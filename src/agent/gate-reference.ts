@@ -27,7 +27,7 @@ export function gateReference(
     case "altered":
     case "unverified":
       // The ledger has never promised anything of this image: that it is silent now changes nothing.
-      return before === "none" ? "none" : "unverified";
+      return before === "none" && !state.isApproved ? "none" : "unverified";
   }
   if (complete) return "none";
   return typeof before === "object" ? before : "unverified";

@@ -35,7 +35,9 @@ export interface Approval extends ProvedState {
 export type BaselineState =
   | { readonly status: "approved"; readonly baseline: Baseline; readonly approval: Approval }
   | { readonly status: "proposed" | "none" }
-  | { readonly status: "revoked" | "altered" | "unverified"; readonly text: string };
+  | { readonly status: "revoked"; readonly text: string }
+  /** `isApproved`: when the ledger could last be asked it was proved that a baseline is approved, whatever its entries are. */
+  | { readonly status: "altered" | "unverified"; readonly text: string; readonly isApproved: boolean };
 
 interface Answer {
   readonly state: BaselineState;
@@ -85,6 +87,8 @@ export class BaselineCache {
   /** Until when a chain that did not answer is not asked again, for any identity. */
   #silentUntilMs = Number.NEGATIVE_INFINITY;
   #silence = "";
+  /** Identities of which it was proved that a baseline is approved, until another thing was. */
+  readonly #approvals = new Recent<true>(KEPT);
   readonly #running = new Map<string, Promise<BaselineState>>();
   /** What could not be read is not asked for again at once; what was approved before stays in `#answers`. */
   readonly #failures = new Recent<Failure>(KEPT);
@@ -168,15 +172,19 @@ export class BaselineCache {
   }
 
   #failed(identity: string, { isAltered, text }: Failure): BaselineState {
-    return isAltered ? { status: "altered", text } : this.#withoutChain(identity, text);
+    return isAltered ? this.#undecided("altered", identity, text) : this.#withoutChain(identity, text);
   }
 
   /** An approval that was read a short time ago outlives a ledger of which nothing can be proved, but not for ever. */
   #withoutChain(identity: string, text: string): BaselineState {
     const known = this.#answers.get(identity, this.#clock.monotonicMs());
     if (known?.state.status !== "approved" || ageMs(this.#clock, known.asked) >= this.#holdMs)
-      return { status: "unverified", text };
+      return this.#undecided("unverified", identity, text);
     return hasEnded(known.until, this.#clock.now()) ? superseded(known.until) : known.state;
+  }
+
+  #undecided(status: "altered" | "unverified", identity: string, text: string): BaselineState {
+    return { status, text, isApproved: this.#approvals.get(identity, this.#clock.monotonicMs()) !== undefined };
   }
 
   async #read(
@@ -185,11 +193,13 @@ export class BaselineCache {
     writes: number,
   ): Promise<{ state: BaselineState; until: bigint }> {
     const standing = await this.#ledger.standingOf(identity);
+    this.#approvals.delete(identity);
     if (standing.status === "revoked") return { state: revoked(), until: 0n };
     if (standing.status !== "approved") return { state: { status: standing.status }, until: 0n };
     const approval = { ...standing.proved, proposal: standing.proposal };
     const { until } = approval.proposal;
     if (hasEnded(until, this.#clock.now())) return { state: superseded(until), until: 0n };
+    this.#approvals.set(identity, true, this.#clock.monotonicMs());
     return { state: await this.#approved(identity, approval, known, writes), until };
   }
 
@@ -210,10 +220,8 @@ export class BaselineCache {
       const baseline = parseCopy(copy, root);
       if (baseline !== null) return { status: "approved", baseline, approval };
       this.#store.forget(identity);
-      return {
-        status: "altered",
-        text: `the stored copy of the baseline of ${identity} is not what the ledger's root says`,
-      };
+      const text = `the stored copy of the baseline of ${identity} is not what the ledger's root says`;
+      return this.#undecided("altered", identity, text);
     }
     const baseline = await this.#ledger.baselineOf(approval.proposal);
     this.#store.write(identity, { root: toHex(root), lines: baseline.lines });

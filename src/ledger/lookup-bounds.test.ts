@@ -27,7 +27,7 @@ async function cacheOn(entries: (logs: { data: string }[]) => unknown) {
   });
   const clock = { ms: 0, now: () => Date.now(), monotonicMs: () => clock.ms };
   const cache = new BaselineCache({ ...ledger.place, url }, undefined, clock);
-  return { clock, asked: () => asked, lookUp: () => cache.lookUp(testIdentity("web")) };
+  return { clock, asked: () => asked, lookUp: (name = "web") => cache.lookUp(testIdentity(name)) };
 }
 
 test("whoever waits for a verdict waits ten seconds for late entries at most", { timeout: 60_000 }, async () => {
@@ -38,7 +38,10 @@ test("whoever waits for a verdict waits ten seconds for late entries at most", {
 
 test("entries that are not those of the root are asked for once in ten seconds, however often it is looked", async () => {
   const altered = await cacheOn((logs) => logs.map((log) => ({ ...log, data: log.data.replace(/..(?=0*$)/, "77") })));
-  for (let count = 0; count < 5; count++) assert.equal((await altered.lookUp()).status, "altered");
+  for (let count = 0; count < 5; count++) {
+    const state = await altered.lookUp();
+    assert.deepEqual([state.status, "isApproved" in state && state.isApproved], ["altered", true]);
+  }
   const once = altered.asked();
   assert.ok(once > 0);
   altered.clock.ms += 5000;
@@ -47,4 +50,14 @@ test("entries that are not those of the root are asked for once in ten seconds, 
   altered.clock.ms += 40_000;
   await altered.lookUp();
   assert.ok(altered.asked() > once);
+});
+
+test("that a baseline is approved is known also where its entries cannot be had, and of no other image", async () => {
+  const without = await cacheOn(() => []);
+  const approved = await without.lookUp();
+  assert.ok("isApproved" in approved && approved.isApproved, JSON.stringify(approved));
+  assert.equal((await without.lookUp("other")).status, "none");
+  const silent = await lieAbout(file, ledger.chain.url, () => null);
+  const nothing = await new BaselineCache({ ...ledger.place, url: silent }).lookUp(testIdentity("web"));
+  assert.ok("isApproved" in nothing && !nothing.isApproved, JSON.stringify(nothing));
 });
