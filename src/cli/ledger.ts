@@ -11,6 +11,7 @@ import { type ChainOptions, chainPlace, withChain } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say } from "./output.ts";
 import { askNewPassphrase } from "./passphrase.ts";
 import { awaited } from "./progress.ts";
+import { readAtJson, sayWhetherShown } from "./read-at.ts";
 import { type SigningOptions, signingKey, withSigningKey } from "./signing-key.ts";
 
 interface Deploying extends SigningOptions, ChainOptions {
@@ -79,10 +80,11 @@ export function addLedger(program: Command): void {
         if (options.json)
           printJson({
             ...{ schema: "pims.ledger-deploy/v1", [options.contract]: deployed.address, block },
-            gas: Number(deployed.gas),
+            ...{ gas: Number(deployed.gas), at: readAtJson(deployed.at) },
           });
         else printLine(deployed.address);
-        return EXIT.good;
+        if (deployed.at === null) say(`pims: ${howToCheck(options.contract, deployed.address)}`);
+        return sayWhetherShown(deployed.at);
       }),
     );
   addGovernance(ledger);
@@ -93,6 +95,13 @@ const OTHERS = new Map([
   ["hosts", "HostRegistry"],
   ["checkpoints", "Checkpoints"],
 ] as const);
+
+/** Instead of deploying again, which makes another contract. */
+function howToCheck(contract: string, address: string): string {
+  if (contract === "registry")
+    return `do not deploy again yet: see whether pims ledger publishers --registry ${address} shows its publishers`;
+  return `do not deploy again yet: the verifier whose configuration names ${address} says whether it is proved to be there`;
+}
 
 async function deploy({ contract, publisher, quorum, ...options }: Deploying) {
   const other = OTHERS.get(contract as "hosts" | "checkpoints");

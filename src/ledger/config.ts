@@ -106,6 +106,12 @@ export function isSealed({ validators, clique }: { validators?: unknown; clique?
   return validators !== undefined || clique !== undefined;
 }
 
+/** How many endpoints must have a block for it to be believed. */
+export function endpointsNeeded(config: Omit<LedgerConfig, "registry">): number {
+  if (isSealed(config)) return 1;
+  return config.agree ?? Math.floor((1 + (config.witnesses?.length ?? 0)) / 2) + 1;
+}
+
 /** Where a verifier says at each interval what it has proved, and by which key. */
 export const checkpointsSchema = z
   .strictObject({

@@ -1,9 +1,12 @@
 import { type Address, encodeDeployData, type Hex } from "viem";
+import { systemClock } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
 import { inRisingOrder, parseAddress } from "./address.ts";
 import { artifactOf, type ContractName } from "./artifact.ts";
+import { endpointsNeeded } from "./config.ts";
+import { Endpoints } from "./endpoints.ts";
 import type { LedgerKey } from "./keys.ts";
-import type { ProvedContract } from "./proved-contract.ts";
+import type { ProvedContract, ReadAt } from "./proved-contract.ts";
 import { openLedger, type RegistryPlace } from "./registry.ts";
 import { registryAbi } from "./registry-abi.ts";
 import { readGovernance } from "./registry-reads.ts";
@@ -13,8 +16,10 @@ import { callQuantity } from "./rpc-values.ts";
 import { sendTransaction } from "./send.ts";
 import { settle } from "./settle.ts";
 
+type Place = Omit<RegistryPlace, "registry">;
+
 /** Whose word on the chain counts, and who pays. */
-export interface Payer extends Omit<RegistryPlace, "registry"> {
+export interface Payer extends Place {
   /** Pays for the deployment; gets no right by it, and cannot be a publisher. */
   deployerKey: LedgerKey;
 }
@@ -29,11 +34,13 @@ export interface Deployed {
   address: Address;
   block: bigint;
   gas: bigint;
+  /** Where it was proved to be there; null: an endpoint says that it is, and the proved state does not show it yet. */
+  at: ReadAt | null;
 }
 
 /**
- * Deploys a registry with its first publishers and their quorum, and proves that these are its. Throws `ledger-refused`,
- * `ledger-unreachable`, `ledger-unverified`.
+ * Deploys a registry with its first publishers and their quorum, and proves that these are its. Sends nothing when fewer
+ * endpoints answer than must have a block. Throws `ledger-refused`, `ledger-unreachable`, `ledger-unverified`.
  */
 export async function deployRegistry({ publishers, quorum, ...payer }: Deployment): Promise<Deployed> {
   const wanted = inRisingOrder(publishers);
@@ -63,21 +70,35 @@ async function deploy(
   // Nothing can be agreed on yet: a fresh embedded chain has only the block that it begins with, whose header has no known form.
   const rpc = openRpc(place.url, place.timeoutMs);
   const chainId = await callQuantity(rpc, "eth_chainId", []);
+  await requireEnough(place, chainId);
   const receipt = await sendTransaction(rpc, chainId, deployerKey, { data }, place.depth);
   if (!receipt.contractAddress) throw garbage(rpc.url, "a deployment without an address");
   const address = parseAddress(receipt.contractAddress);
   const ledger = openLedger({ ...place, registry: address });
-  const shown = await settle(
+  const settled = await settle(
     () => ledger.contract(name, address, { newer: true }),
     async (contract) => (contract.chainId === chainId && (await isIt(contract))) || null,
     place,
   );
-  if (shown !== null) return { address, block: receipt.blockNumber, gas: receipt.gasUsed };
+  return { address, block: receipt.blockNumber, gas: receipt.gasUsed, at: settled?.at ?? null };
+}
+
+/** Else what is paid for could not be proved to be there. */
+async function requireEnough({ timeoutMs = 10_000, ...place }: Place, chainId: bigint): Promise<void> {
+  const { url, witnesses = [] } = place;
+  const endpoints = new Endpoints([url, ...witnesses], { clock: systemClock, timeoutMs, report: () => {} });
+  const needed = endpointsNeeded(place);
+  const told = await endpoints.ask(endpoints.all, endpoints.all.length, (rpc) => callQuantity(rpc, "eth_chainId", []));
+  const others = told.filter(({ value }) => value !== chainId);
+  if (told.length - others.length >= needed) return;
+  const faults = [
+    ...others.map(({ rpc, value }) => `the chain at ${rpc.name} has number ${value}, not ${chainId}`),
+    ...endpoints.all.flatMap((rpc) => endpoints.faultOf(rpc)?.message.slice(0, 200) ?? []),
+  ];
+  const count = told.length - others.length;
   throw new PimsError(
-    "ledger-unverified",
-    `the contract that ${rpc.name} has at ${address} is not proved to be there`,
-    {
-      hint: "look whether the ledger's endpoints take part in one chain, and deploy again",
-    },
+    "ledger-unreachable",
+    `nothing was sent: ${count} of the ledger's ${endpoints.all.length} endpoints answer for its chain, ${needed} must: ${faults.join("; ")}`,
+    { hint: "look at the endpoints, and at who keeps them" },
   );
 }
