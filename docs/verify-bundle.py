@@ -2,7 +2,7 @@
 """Checks a bundle of evidence (docs/bundle.md) with Python's standard library and openssl, and none of PIMS's code.
 
 usage: verify-bundle.py [--ak NAME]... [--baseline ROOT]... [--verifier-key PIN]... [--roots FILE] [--undated]
-                        [--block HASH | --validator ADDRESS]... [--registry ADDRESS]...
+                        [--block HASH]... [--consensus qbft|ibft2|clique --validator ADDRESS...] [--registry ADDRESS]...
                         [--checkpoints ADDRESS --reporter ADDRESS] BUNDLE
 
 It checks the quote's signature and fields, the log's replay to the quoted registers, the baselines' roots, what the
@@ -606,26 +606,32 @@ def signer_of(hashed, seal):
     return "0x" + keccak(b"".join(part.to_bytes(32, "big") for part in public))[12:].hex()
 
 
-def sealed_blocks(bundle, validators):
+def sealed_blocks(bundle, validators, consensus):
     """Hashes of the blocks that two thirds of these validators have sealed (QBFT, IBFT 2.0), or that more than half have
-    signed, them or a block above (Clique, EIP-225)."""
+    signed, them or a block above (Clique, EIP-225). Headers of another consensus, or that name others, do not count."""
     known, hashes = {address.lower() for address in validators}, []
     # A seal takes a twentieth of a second; a bundle has a few blocks.
     for block in bundle["ledger"]["blocks"][:16] if known else ():
         chain = [parse_header(base64.b64decode(header)) for header in [block["header"], *block["above"]]]
         hashed, fields = chain[0]
         extra = bft_extra(fields)
-        if extra is None:
-            is_sealed = follows_on(chain) and is_signed([fields for _, fields in chain], known)
+        if consensus == "clique":
+            is_other = any(fields[13] != bytes(32) for _, fields in chain)
+            is_sealed = not is_other and follows_on(chain) and is_signed([fields for _, fields in chain], known)
         else:
-            is_sealed = is_committed(fields, extra, known)
+            # IBFT 2.0 hashes a header without round and seals, QBFT with both empty.
+            is_same = extra is not None and len(extra[0]) == {"qbft": 5, "ibft2": 3}[consensus]
+            is_sealed = is_same and is_committed(fields, extra, known)
         if is_sealed:
             hashes.append("0x" + hashed.hex())
     return hashes
 
 
 def is_committed(fields, extra, known):
-    _, signed, seals = extra
+    (_, named, *_), signed, seals = extra
+    # Where a contract chooses the validators (QBFT), headers name none.
+    if named and {"0x" + one.hex() for one in named} != known:
+        return False
     hashed, signers = keccak(with_extra(fields, to_rlp(signed))), set()
     for seal in seals if len(seals) <= MAX_SEALS else ():
         signers.add(signer_of(hashed, seal))
@@ -992,6 +998,7 @@ def main():
     parser.add_argument("--baseline", **many, help="root of a baseline that you know to be good")
     parser.add_argument("--block", **many, help="hash of a block that you know to be the ledger's")
     parser.add_argument("--validator", **many, help="give all validators of the ledger instead of --block")
+    parser.add_argument("--consensus", choices=["qbft", "ibft2", "clique"], help="by which these validators seal blocks")
     parser.add_argument("--registry", **many, help="registry whose baselines you take, with --block")
     parser.add_argument("--checkpoints", help="ask for a checkpoint in this contract, with --block and --reporter")
     parser.add_argument("--reporter", help="the verifier's address there")
@@ -1001,6 +1008,8 @@ def main():
     options = parser.parse_args()
     if bool(options.checkpoints) != bool(options.reporter) or bool(options.block or options.validator) != bool(options.registry or options.reporter):
         parser.error("--block and --validator go with --registry, or with --checkpoints and --reporter, and these go with it")
+    if bool(options.validator) != bool(options.consensus):
+        parser.error("--validator and --consensus are given together")
     bundle, policy = read_bundle(options.bundle)
     quoted, key = check_quote(bundle, policy)
     events = whole("log", check_log, bundle, quoted)
@@ -1011,7 +1020,7 @@ def main():
     said, pin = whole("results", check_results, bundle, key, verdicts)
     if options.roots:
         check_endorsement(bundle, options.roots)
-    blocks = options.block + whole("ledger", sealed_blocks, bundle, options.validator)
+    blocks = options.block + whole("ledger", sealed_blocks, bundle, options.validator, options.consensus)
     said_by = pin in options.verifier_key
     below = policy["platform"]
     lenient = policy["starts"] or any(one["allow"] for one in policy["listeners"]) or policy["maxPauseMs"] is not None

@@ -9,7 +9,7 @@ import type { Bundle } from "../src/attest/bundle.ts";
 import type { BundleReport } from "../src/attest/verify-bundle.ts";
 import { parseBaseline } from "../src/baseline/format.ts";
 import { toHex } from "../src/core/bytes.ts";
-import type { BftKind } from "../src/ledger/bft-extra.ts";
+import { type BftKind, istanbulDigest } from "../src/ledger/bft-extra.ts";
 import { type Header, verifyHeader } from "../src/ledger/block-header.ts";
 import { deployRegistry } from "../src/ledger/deploy.ts";
 import { revokeBaseline, supersedeBaseline } from "../src/ledger/revoke.ts";
@@ -191,25 +191,34 @@ test("a proof of the ledger that was altered is refused, whoever signs the rest"
 
 test("who knows the chain's validators needs no block's hash: two thirds of them have sealed it", async () => {
   const validators = [1, 2, 3, 4].map(testSigner);
-  const all = validators.map(({ address }) => `--validator=${address}`);
-  const others = [5, 6, 7, 8].map((number) => `--validator=${testSigner(number).address}`);
+  const by = (consensus: string, ...signers: readonly TestSigner[]) => [
+    `--consensus=${consensus}`,
+    ...signers.map(({ address }) => `--validator=${address}`),
+  ];
+  const [all, clique] = [by("qbft", ...validators), by("clique", ...validators)];
+  const others = [5, 6, 7, 8].map(testSigner);
+  const five = [...validators, testSigner(5)];
+  const zero: Hex = `0x${"00".repeat(32)}`;
   const known = [...anchors.slice(0, 2), anchors[3]!];
   const approved = await approvedNow();
   const { stateRoot } = approved.approval!.header;
   const timestamp = Number(approved.approval!.header.timestamp);
   const rpc = openRpc(at.ledger.chain.url);
   const block = await rpc.call("eth_getBlockByNumber", [numberToHex(approved.approval!.header.number), false]);
-  const sealed = async (kind: BftKind, by: number, more: readonly TestSigner[] = []) => {
+  const sealed = async (kind: BftKind, by: number, more: readonly TestSigner[] = [], named = validators) => {
     const sealers = [...validators.slice(0, by), ...more];
-    const header = verifyHeader(await commitBlock(block as object, kind, validators, sealers, 7));
+    const header = verifyHeader(await commitBlock(block as object, kind, named, sealers, 7));
     return forged(bundleProofs([{ ...approved, approval: { ...approved.approval!, header } }], null));
   };
   /** As if Clique's signers had made the block, and others above it. */
-  const signed = async (by: readonly number[]) => {
-    const made = [cliqueGenesis(validators)];
+  const signed = async (by: readonly number[], signers = validators, mixHash: Hex = zero) => {
+    const made = [cliqueGenesis(signers)];
     for (const [index, signer] of by.entries())
       made.push(
-        await nextClique(made.at(-1)!, testSigner(signer + 1), validators, index === 0 ? { stateRoot, timestamp } : {}),
+        await nextClique(made.at(-1)!, testSigner(signer + 1), signers, {
+          mixHash,
+          ...(index === 0 ? { stateRoot, timestamp } : {}),
+        }),
       );
     const [, header, ...above] = made as [Header, Header, ...Header[]];
     return forged(bundleProofs([{ ...approved, approval: { ...approved.approval!, header, above } }], null));
@@ -218,18 +227,32 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
   const hash = three.baselines[0]!.registry!.blockHash;
   const cases: [string, Bundle, string[], number][] = [
     ["three of four", three, all, 0],
-    ["three of four by IBFT 2.0", await sealed("ibft2", 3), all, 0],
+    ["three of four by IBFT 2.0", await sealed("ibft2", 3), by("ibft2", ...validators), 0],
+    ["IBFT 2.0 instead of QBFT", await sealed("ibft2", 3), all, 3],
+    ["QBFT instead of IBFT 2.0", three, by("ibft2", ...validators), 3],
+    ["QBFT instead of Clique", three, clique, 3],
+    [
+      "Clique instead of QBFT, for which three of five are enough",
+      await signed([0, 1, 2], five),
+      by("qbft", ...five),
+      3,
+    ],
+    ["the same to who says so", await signed([0, 1, 2], five), by("clique", ...five), 0],
+    ["Clique's seals on QBFT's headers", await signed([0, 1, 2], validators, istanbulDigest), clique, 3],
+    ["a header that names fewer validators", await sealed("qbft", 3, [], validators.slice(1)), all, 3],
+    ["a header that names others", await sealed("qbft", 3, [], [...validators.slice(1), testSigner(5)]), all, 3],
+    ["one that names none, as where a contract chooses them", await sealed("qbft", 3, [], []), all, 0],
     ["as many seals as are looked at", await sealed("qbft", 3, Array(253).fill(validators[0])), all, 0],
     ["more of them", await sealed("qbft", 3, Array(254).fill(validators[0])), all, 3],
     ["two of four", await sealed("qbft", 2), all, 3],
-    ["other validators", three, others, 3],
-    ["half of them others", three, [...all.slice(2), ...others], 3],
+    ["other validators", three, by("qbft", ...others), 3],
+    ["half of them others", three, by("qbft", ...validators.slice(2), ...others), 3],
     ["the chain's hash, which leaves out the seals", three, [`--block=${hash}`], 0],
-    ["a Clique chain's block, with two above", await signed([0, 1, 2]), all, 0],
-    ["with one above, of four signers", await signed([0, 1]), all, 3],
-    ["that some other signed", await signed([0, 4, 1, 2]), all, 3],
-    ["with blocks above by one", await signed([0, 0, 0]), all, 3],
-    ["of other signers", await signed([0, 1, 2]), others, 3],
+    ["a Clique chain's block, with two above", await signed([0, 1, 2]), clique, 0],
+    ["with one above, of four signers", await signed([0, 1]), clique, 3],
+    ["that some other signed", await signed([0, 4, 1, 2]), clique, 3],
+    ["with blocks above by one", await signed([0, 0, 0]), clique, 3],
+    ["of other signers", await signed([0, 1, 2]), by("clique", ...others), 3],
     ["no validators' chain", forged(bundleProofs([approved], null)), all, 3],
   ];
   for (const [name, bundle, given, status] of cases) {

@@ -9,7 +9,7 @@ import { VerifierClient } from "../src/agent/verifier-client.ts";
 import { type Bundle, parseBundle } from "../src/attest/bundle.ts";
 import { collectEvidence } from "../src/attest/collect.ts";
 import { codeEvent, containerOf, startEvent, sweepEvent } from "../src/attest/sample-events.ts";
-import { sealedBlocks } from "../src/attest/sealed-blocks.ts";
+import { type Consensus, sealedBlocks } from "../src/attest/sealed-blocks.ts";
 import { TestHost } from "../src/attest/testing.ts";
 import { verifyBundle } from "../src/attest/verify-bundle.ts";
 import { fromHex } from "../src/core/bytes.ts";
@@ -87,8 +87,9 @@ async function verdictOf(path: string, anchors: readonly string[]): Promise<{ st
   };
   try {
     const bundle = parseBundle(new Uint8Array(await readFile(path)));
-    const validators = given("--validator=");
-    const { hashes } = validators.length === 0 ? { hashes: [] } : await sealedBlocks(bundle, validators);
+    const addresses = given("--validator=");
+    const [consensus] = given("--consensus=") as Consensus[];
+    const { hashes } = consensus === undefined ? { hashes: [] } : await sealedBlocks(bundle, { consensus, addresses });
     const report = verifyBundle(bundle, { ...known, blocks: [...known.blocks, ...hashes] });
     return { status: STATUS[report.verdict], text: JSON.stringify(report) };
   } catch (error) {

@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { MAX_BUNDLE_BYTES, parseBundle } from "../attest/bundle.ts";
-import { sealedBlocks } from "../attest/sealed-blocks.ts";
+import { CONSENSUS, type Consensus, sealedBlocks } from "../attest/sealed-blocks.ts";
 import { pinSchema } from "../attest/verifier-address.ts";
 import { type BundleReport, verifyBundle } from "../attest/verify-bundle.ts";
 import { printable } from "../core/bytes.ts";
@@ -16,6 +16,7 @@ interface VerifyOptions {
   readonly baseline: string[];
   readonly block: string[];
   readonly validator: string[];
+  readonly consensus?: Consensus;
   readonly registry: string[];
   readonly checkpoints?: string;
   readonly reporter?: string;
@@ -34,6 +35,7 @@ export function addVerify(program: Command): void {
     .option("--baseline <root>", "root of a baseline that you know to be good; may be given again", append, [])
     .option("--block <hash>", "hash of a block that you know to be the ledger's; may be given again", append, [])
     .option("--validator <address>", "give all validators of the ledger instead of --block", append, [])
+    .addOption(new Option("--consensus <rules>", "by which these validators seal blocks").choices(CONSENSUS))
     .option("--registry <address>", "registry whose baselines you take, with --block; may be given again", append, [])
     .option("--checkpoints <address>", "ask for a checkpoint in this contract, with --block and --reporter")
     .option("--reporter <address>", "the verifier's address there")
@@ -49,8 +51,8 @@ export function addVerify(program: Command): void {
       action(async (file: string, options: VerifyOptions) => {
         const ledger = ledgerAnchors(options);
         const bundle = parseBundle(await readBundle(file));
-        const sealed =
-          options.validator.length === 0 ? null : await sealedBlocks(bundle, options.validator.map(address));
+        const { validators } = ledger;
+        const sealed = validators === null ? null : await sealedBlocks(bundle, validators);
         for (const text of sealed?.refusals ?? []) say(`pims: ${printable(text)}`);
         const report = verifyBundle(bundle, {
           keys: options.ak.map((name) => hexOf(name, /^([0-9a-f]{2}){34,66}$/, "the Name of a key")),
@@ -69,9 +71,11 @@ export function addVerify(program: Command): void {
 }
 
 /** A block is worth nothing without the contract's address, since anybody can deploy another, and the other way round. */
-function ledgerAnchors({ block, validator, registry, checkpoints, reporter }: VerifyOptions) {
+function ledgerAnchors({ block, validator, consensus, registry, checkpoints, reporter }: VerifyOptions) {
   if ((checkpoints === undefined) !== (reporter === undefined))
     throw new PimsError("usage", "'--checkpoints' and '--reporter' are given together");
+  if (validator.length > 0 !== (consensus !== undefined))
+    throw new PimsError("usage", "'--validator' and '--consensus' are given together");
   if (block.length + validator.length > 0 !== (registry.length > 0 || reporter !== undefined))
     throw new PimsError(
       "usage",
@@ -79,6 +83,7 @@ function ledgerAnchors({ block, validator, registry, checkpoints, reporter }: Ve
     );
   return {
     blocks: block.map((hash) => `0x${hexOf(hash, /^[0-9a-f]{64}$/, "the hash of a block")}`),
+    validators: consensus === undefined ? null : { consensus, addresses: validator.map(address) },
     registries: registry.map(address),
     checkpoints:
       checkpoints === undefined || reporter === undefined
