@@ -2,7 +2,8 @@
 """Checks a bundle of evidence (docs/bundle.md) with Python's standard library and openssl, and none of PIMS's code.
 
 usage: verify-bundle.py [--ak NAME]... [--baseline ROOT]... [--verifier-key PIN]... [--roots FILE] [--undated]
-                        [--block HASH]... [--consensus qbft|ibft2|clique --validator ADDRESS...] [--registry ADDRESS]...
+                        [--block HASH]... [--consensus qbft|ibft2|clique --chain-id NUMBER --validator ADDRESS...]
+                        [--registry ADDRESS]...
                         [--checkpoints ADDRESS --reporter ADDRESS] BUNDLE
 
 It checks the quote's signature and fields, the log's replay to the quoted registers, the baselines' roots, what the
@@ -987,7 +988,7 @@ def is_known(shown, blocks, **names):
     """Whether something is shown for a block that the caller knows, and is of whom and where the caller names."""
     if shown is None or shown["blockHash"] not in map(str.lower, blocks):
         return False
-    return all(shown[member] in map(str.lower, known) for member, known in names.items())
+    return all(shown[member] in [one.lower() for one in known] for member, known in names.items())
 
 
 def main():
@@ -999,6 +1000,7 @@ def main():
     parser.add_argument("--block", **many, help="hash of a block that you know to be the ledger's")
     parser.add_argument("--validator", **many, help="give all validators of the ledger instead of --block")
     parser.add_argument("--consensus", choices=["qbft", "ibft2", "clique"], help="by which these validators seal blocks")
+    parser.add_argument("--chain-id", help="and the number of their chain")
     parser.add_argument("--registry", **many, help="registry whose baselines you take, with --block")
     parser.add_argument("--checkpoints", help="ask for a checkpoint in this contract, with --block and --reporter")
     parser.add_argument("--reporter", help="the verifier's address there")
@@ -1008,8 +1010,8 @@ def main():
     options = parser.parse_args()
     if bool(options.checkpoints) != bool(options.reporter) or bool(options.block or options.validator) != bool(options.registry or options.reporter):
         parser.error("--block and --validator go with --registry, or with --checkpoints and --reporter, and these go with it")
-    if bool(options.validator) != bool(options.consensus):
-        parser.error("--validator and --consensus are given together")
+    if len({bool(options.validator), bool(options.consensus), bool(options.chain_id)}) > 1:
+        parser.error("--validator, --consensus and --chain-id are given together")
     bundle, policy = read_bundle(options.bundle)
     quoted, key = check_quote(bundle, policy)
     events = whole("log", check_log, bundle, quoted)
@@ -1020,12 +1022,19 @@ def main():
     said, pin = whole("results", check_results, bundle, key, verdicts)
     if options.roots:
         check_endorsement(bundle, options.roots)
-    blocks = options.block + whole("ledger", sealed_blocks, bundle, options.validator, options.consensus)
+    sealed = whole("ledger", sealed_blocks, bundle, options.validator, options.consensus)
     said_by = pin in options.verifier_key
     below = policy["platform"]
     lenient = policy["starts"] or any(one["allow"] for one in policy["listeners"]) or policy["maxPauseMs"] is not None
     unnamed = [one for one in bundle["baselines"] if one["root"] not in options.baseline]
-    strange = [one for one in unnamed if not is_known(one["registry"], blocks, contract=options.registry)]
+    # The same validators may keep another chain, with a registry of the same address; the proposal's id holds the number.
+    on_chain = {"contract": options.registry, "chainId": [options.chain_id]}
+    strange = [
+        one
+        for one in unnamed
+        if not is_known(one["registry"], options.block, contract=options.registry)
+        and not is_known(one["registry"], sealed, **on_chain)
+    ]
     missing = []
     # A verifier's word stands for what is not named at all, not against what is named.
     if key not in options.ak and (options.ak or not said_by):
@@ -1033,7 +1042,7 @@ def main():
     if strange and (options.baseline or options.registry or not said_by):
         missing.append("baselines: nobody whom you know has approved them (--baseline, --block and --registry, --verifier-key)")
     place = {"contract": [options.checkpoints or ""], "reporter": [options.reporter or ""]}
-    if options.reporter and (not fixed or not is_known(bundle["checkpoint"], blocks, **place)):
+    if options.reporter and (not fixed or not is_known(bundle["checkpoint"], options.block + sealed, **place)):
         missing.append("checkpoint: none that fixes some of this log is shown for a block, a contract and a reporter that you name")
     if (lenient or (below and below["manifests"])) and not said_by:
         missing.append("policy: it makes exceptions, and nobody whom you know stands for them (--verifier-key)")

@@ -192,7 +192,7 @@ test("a proof of the ledger that was altered is refused, whoever signs the rest"
 test("who knows the chain's validators needs no block's hash: two thirds of them have sealed it", async () => {
   const validators = [1, 2, 3, 4].map(testSigner);
   const by = (consensus: string, ...signers: readonly TestSigner[]) => [
-    `--consensus=${consensus}`,
+    ...[`--consensus=${consensus}`, `--chain-id=${registry().chainId}`],
     ...signers.map(({ address }) => `--validator=${address}`),
   ];
   const [all, clique] = [by("qbft", ...validators), by("clique", ...validators)];
@@ -244,6 +244,7 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
     ["one that names none, as where a contract chooses them", await sealed("qbft", 3, [], []), all, 0],
     ["as many seals as are looked at", await sealed("qbft", 3, Array(253).fill(validators[0])), all, 0],
     ["more of them", await sealed("qbft", 3, Array(254).fill(validators[0])), all, 3],
+    ["of another chain of theirs", three, [...all.filter((one) => !one.startsWith("--chain")), "--chain-id=7"], 3],
     ["two of four", await sealed("qbft", 2), all, 3],
     ["other validators", three, by("qbft", ...others), 3],
     ["half of them others", three, by("qbft", ...validators.slice(2), ...others), 3],

@@ -89,8 +89,10 @@ async function verdictOf(path: string, anchors: readonly string[]): Promise<{ st
     const bundle = parseBundle(new Uint8Array(await readFile(path)));
     const addresses = given("--validator=");
     const [consensus] = given("--consensus=") as Consensus[];
-    const { hashes } = consensus === undefined ? { hashes: [] } : await sealedBlocks(bundle, { consensus, addresses });
-    const report = verifyBundle(bundle, { ...known, blocks: [...known.blocks, ...hashes] });
+    const [chainId = ""] = given("--chain-id=");
+    const validators = consensus === undefined ? null : await sealedBlocks(bundle, { consensus, addresses });
+    const sealed = validators && { hashes: validators.hashes, chainId };
+    const report = verifyBundle(bundle, { ...known, sealed });
     return { status: STATUS[report.verdict], text: JSON.stringify(report) };
   } catch (error) {
     assert.equal((error as PimsError).code, "bundle-malformed");

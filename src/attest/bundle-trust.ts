@@ -1,9 +1,11 @@
 import { toHex } from "../core/bytes.ts";
+import type { Header } from "../ledger/block-header.ts";
 import type { Certificate } from "../tpm/certificate/certificate.ts";
 import { computeName } from "../tpm/name.ts";
 import { isRestrictedSigningKey } from "../tpm/public.ts";
 import { describeBlock } from "./block-text.ts";
 import type { Bundle, BundledBaseline } from "./bundle.ts";
+import type { BundledRegistry } from "./bundle-ledger.ts";
 import { type BundlePolicy, isStrictest } from "./bundle-policy.ts";
 import type { CheckedCheckpoint } from "./check-checkpoint.ts";
 import type { ProvedByLedger } from "./check-ledger.ts";
@@ -18,6 +20,12 @@ export interface Anchors {
   /** Hashes of blocks of the ledger's chain, hexadecimal with 0x, and the addresses of registries on it. */
   readonly blocks: readonly string[];
   readonly registries: readonly string[];
+  /** Blocks that are known by their seals; null where no validators are named. */
+  readonly sealed: {
+    readonly hashes: readonly string[];
+    /** Number of the validators' chain, decimal. They may keep others, with a registry of the same address. */
+    readonly chainId: string;
+  } | null;
   /** Where the verifier puts its checkpoints; null where it does not matter whether it has. */
   readonly checkpoints: { readonly contract: string; readonly reporter: string } | null;
   /** Pins of the keys with which verifiers sign results. */
@@ -101,9 +109,10 @@ function approvedBy(
   const unnamed = baselines.filter(({ root }) => !anchors.baselines.includes(root));
   const isShown = ({ identity }: BundledBaseline) => {
     const shown = approvals.get(identity);
-    if (shown === undefined) return false;
-    return anchors.blocks.includes(shown.header.hash) && anchors.registries.includes(shown.registry.contract);
+    return shown !== undefined && anchors.registries.includes(shown.registry.contract) && isKnown(shown);
   };
+  const isKnown = ({ registry, header }: Shown) =>
+    anchors.blocks.includes(header.hash) || (isSealed(header, anchors) && doubtOf(registry, anchors) === null);
   const strange = unnamed.filter((baseline) => !isShown(baseline));
   const where = new Map(
     (strange.length > 0 ? strange : unnamed).flatMap(({ identity }) => {
@@ -111,7 +120,8 @@ function approvedBy(
       if (shown === undefined) return [];
       const { chainId, contract } = shown.registry;
       const block = describeBlock(shown.header, evidence.acceptedAt);
-      return [[block, `registry ${contract} on chain ${chainId}, ${block}`]];
+      const doubt = isSealed(shown.header, anchors) ? doubtOf(shown.registry, anchors) : null;
+      return [[block, `registry ${contract} on chain ${chainId}, ${block}${doubt === null ? "" : `, ${doubt}`}`]];
     }),
   );
   const at = [...where.values()].slice(0, MOST_SHOWN).join("; ");
@@ -126,8 +136,18 @@ function approvedBy(
   return { by: "nobody", text: `nobody whom you know has approved ${roots}${lookUp} (${ways})` };
 }
 
+type Shown = ProvedByLedger["approvals"] extends ReadonlyMap<string, infer One> ? One : never;
+
+const isSealed = ({ hash }: Header, { sealed }: Anchors): boolean => sealed?.hashes.includes(hash) === true;
+
+/** Why a block that validators sealed does not say yet what the caller asks; null when it does. */
+function doubtOf({ chainId }: BundledRegistry, { sealed }: Anchors): string | null {
+  if (sealed !== null && chainId !== sealed.chainId) return `which is not of the chain ${sealed.chainId} that you name`;
+  return null;
+}
+
 function checkpointOf(
-  { blocks }: Anchors,
+  anchors: Anchors,
   { contract, reporter }: NonNullable<Anchors["checkpoints"]>,
   { checkpoint: shown, checked }: Ledger,
 ): Trust {
@@ -137,11 +157,13 @@ function checkpointOf(
   if (checkpoint.reporter !== reporter || checkpoint.contract !== contract)
     return nobody(`it is of ${checkpoint.reporter} at ${checkpoint.contract}, which you do not name`);
   const block = `block ${header.number} ${header.hash}`;
-  if (!blocks.includes(header.hash)) return nobody(`it is shown for ${block}, which you do not name`);
+  const isNamed = anchors.blocks.includes(header.hash);
+  if (!isNamed && !isSealed(header, anchors)) return nobody(`it is shown for ${block}, which you do not name`);
   // One of another boot, or of what came later, is a true one too, and would be so for any log.
   if (checked === null) return nobody("the log that it is to fix does not hold");
   if (checked.fixes === null) return nobody(checked.check.text);
-  const text = `you know ${block}, in which checkpoint ${checkpoint.number} fixes ${checked.fixes}`;
+  const chain = isNamed ? "" : "; nothing in it says which of these validators' chains it is on";
+  const text = `you know ${block}, in which checkpoint ${checkpoint.number} fixes ${checked.fixes}${chain}`;
   return { trust: "checkpoint", by: "you", text };
 }
 

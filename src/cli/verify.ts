@@ -17,6 +17,7 @@ interface VerifyOptions {
   readonly block: string[];
   readonly validator: string[];
   readonly consensus?: Consensus;
+  readonly chainId?: string;
   readonly registry: string[];
   readonly checkpoints?: string;
   readonly reporter?: string;
@@ -36,6 +37,7 @@ export function addVerify(program: Command): void {
     .option("--block <hash>", "hash of a block that you know to be the ledger's; may be given again", append, [])
     .option("--validator <address>", "give all validators of the ledger instead of --block", append, [])
     .addOption(new Option("--consensus <rules>", "by which these validators seal blocks").choices(CONSENSUS))
+    .option("--chain-id <number>", "and the number of their chain")
     .option("--registry <address>", "registry whose baselines you take, with --block; may be given again", append, [])
     .option("--checkpoints <address>", "ask for a checkpoint in this contract, with --block and --reporter")
     .option("--reporter <address>", "the verifier's address there")
@@ -58,7 +60,7 @@ export function addVerify(program: Command): void {
           keys: options.ak.map((name) => hexOf(name, /^([0-9a-f]{2}){34,66}$/, "the Name of a key")),
           baselines: options.baseline.map((root) => hexOf(root, /^[0-9a-f]{64}$/, "a Merkle root")),
           ...ledger,
-          blocks: [...ledger.blocks, ...(sealed?.hashes ?? [])],
+          sealed: validators && sealed && { hashes: sealed.hashes, chainId: validators.chainId },
           verifiers: options.verifierKey.map(pin),
           roots: options.roots === undefined ? null : await readRoots(options.roots),
           undated: options.undated === true,
@@ -71,11 +73,12 @@ export function addVerify(program: Command): void {
 }
 
 /** A block is worth nothing without the contract's address, since anybody can deploy another, and the other way round. */
-function ledgerAnchors({ block, validator, consensus, registry, checkpoints, reporter }: VerifyOptions) {
+function ledgerAnchors({ block, validator, consensus, chainId, registry, checkpoints, reporter }: VerifyOptions) {
   if ((checkpoints === undefined) !== (reporter === undefined))
     throw new PimsError("usage", "'--checkpoints' and '--reporter' are given together");
-  if (validator.length > 0 !== (consensus !== undefined))
-    throw new PimsError("usage", "'--validator' and '--consensus' are given together");
+  const given = [validator.length > 0, consensus !== undefined, chainId !== undefined];
+  if (new Set(given).size > 1)
+    throw new PimsError("usage", "'--validator', '--consensus' and '--chain-id' are given together");
   if (block.length + validator.length > 0 !== (registry.length > 0 || reporter !== undefined))
     throw new PimsError(
       "usage",
@@ -83,7 +86,10 @@ function ledgerAnchors({ block, validator, consensus, registry, checkpoints, rep
     );
   return {
     blocks: block.map((hash) => `0x${hexOf(hash, /^[0-9a-f]{64}$/, "the hash of a block")}`),
-    validators: consensus === undefined ? null : { consensus, addresses: validator.map(address) },
+    validators:
+      consensus === undefined || chainId === undefined
+        ? null
+        : { consensus, addresses: validator.map(address), chainId: chainNumber(chainId) },
     registries: registry.map(address),
     checkpoints:
       checkpoints === undefined || reporter === undefined
@@ -93,6 +99,11 @@ function ledgerAnchors({ block, validator, consensus, registry, checkpoints, rep
 }
 
 const address = (value: string): string => `0x${hexOf(value, /^[0-9a-f]{40}$/, "an address")}`;
+
+function chainNumber(value: string): string {
+  if (/^[1-9]\d{0,76}$/.test(value)) return value;
+  throw new PimsError("usage", `${JSON.stringify(value.slice(0, 80))} is not the number of a chain`);
+}
 
 function pin(value: string): string {
   if (pinSchema.safeParse(value).success) return value;

@@ -47,7 +47,7 @@ const generateP256 = () => generateKeyPairSync("ec", { namedCurve: "P-256" });
 const keys = generateP256();
 const KEY: ResultsKey = { privateKey: keys.privateKey, jwk: jwkOf(keys.publicKey), pin: pinOf(keys.publicKey) };
 const NONE: Anchors = {
-  ...{ keys: [], baselines: [], verifiers: [], roots: null, undated: false },
+  ...{ keys: [], baselines: [], verifiers: [], sealed: null, roots: null, undated: false },
   ...{ blocks: [], registries: [], checkpoints: null },
 };
 
