@@ -12,7 +12,7 @@ import { packLayout, sampleLayout } from "../src/baseline/sample-oci.ts";
 import { sampleTar } from "../src/baseline/sample-tar.ts";
 import { inspectContainerdContainer } from "../src/container/containerd.ts";
 import { dockerJson, dockerText } from "../src/container/docker-http.ts";
-import { readIdentity } from "../src/container/docker-image.ts";
+import { readIdentity, requireLayers } from "../src/container/docker-image.ts";
 import { orUnresolved } from "../src/container/image-identity.ts";
 import { sampleElf } from "../src/measure/sample-elf.ts";
 import { startDockerd } from "./dockerd.ts";
@@ -84,7 +84,13 @@ test("containerd: a container's image by its name, only as long as it stands on 
 
     // Where a Docker Engine with images in containerd has them.
     importInto("moby", { files });
-    for (const digest of [index!, manifests[0]!.digest, identity]) assert.equal(await readIdentity(digest), identity);
+    for (const digest of [index!, manifests[0]!.digest, identity]) {
+      const found = await readIdentity(digest);
+      assert.equal(found.identity, identity);
+      requireLayers(digest, found, found.diffIds);
+      requireLayers(digest, found, null);
+      assert.throws(() => requireLayers(digest, found, found.diffIds.toReversed()), { code: "image-unresolved" });
+    }
     await assert.rejects(readIdentity(`sha256:${"0".repeat(64)}`), {
       code: "image-unresolved",
       message: /which image sha256:0{64} is cannot be told: its content .* is not there/,
@@ -106,11 +112,14 @@ test("a containerd that is silent is a problem to be asked about again, and no i
   });
   setEnv(t, { CONTAINERD_ADDRESS: socket });
   await assert.rejects(
-    orUnresolved(() => readIdentity(identity)),
+    orUnresolved(async () => (await readIdentity(identity)).identity),
     { code: /^containerd-(silent|failed)$/ },
   );
   setEnv(t, { CONTAINERD_ADDRESS: join(folder, "nowhere") });
-  assert.match((await orUnresolved(() => readIdentity(identity))).unresolved!, /no containerd is on this machine/);
+  assert.match(
+    (await orUnresolved(async () => (await readIdentity(identity)).identity)).unresolved!,
+    /no containerd is on this machine/,
+  );
 });
 
 test("Podman: a container's image by what is kept on disk, with the digest that names it", async (t) => {

@@ -95,10 +95,13 @@ export class ContainerNames {
 
   async #identify(answer: RuntimeAnswer): Promise<RuntimeAnswer> {
     const { info } = answer;
-    const { image } = info;
+    const { image, manifest } = info;
     if (info.runtime !== "docker" || image === null) return answer;
     try {
-      return { info: { ...info, ...(await orUnresolved(() => identifyDockerImage(image))) }, problem: null };
+      return {
+        info: { ...info, ...(await orUnresolved(() => identifyDockerImage({ image, manifest }))) },
+        problem: null,
+      };
     } catch (error) {
       if (!(error instanceof PimsError)) throw error;
       return { info: { ...info, image: null }, problem: error };

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
+import { exactObject } from "../core/read-json.ts";
 import { type ArchiveBlobs, pathOf } from "./archive-blobs.ts";
 import { type ImageConfig, parseImageConfig, parseJson } from "./image-config.ts";
 import type { Layer } from "./layer.ts";
@@ -10,7 +11,7 @@ const MAX_IMAGES = 256;
 
 const manifestShape = z
   .array(
-    z.object({
+    exactObject({
       Config: z.string(),
       RepoTags: z.array(z.string()).nullish(),
       Layers: z.array(z.string()).max(MAX_LAYERS).nullish(),

@@ -227,6 +227,11 @@ const refused: [string, Partial<SampleArchive>][] = [
   ["a layer that is none", { pack: () => Buffer.alloc(5000, "x") }],
   ["a layer more than the configuration names", { config: { rootfs: { diff_ids: [] } } }],
   ["no architecture", { config: { architecture: undefined } }],
+  [
+    "an entry point of which another program reads more",
+    { config: { config: { Entrypoint: ["a"], entryPoint: ["b"] } } },
+  ],
+  ["a configuration with two root file systems", { config: { RootFS: { diff_ids: [] } } }],
   ["an entry point that is no list", { config: { config: { Entrypoint: "sh" } } }],
   ["a port that is none", { config: { config: { ExposedPorts: { "80/tcp/x": {} } } } }],
   [

@@ -1,18 +1,21 @@
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
+import { exactObject } from "../core/read-json.ts";
 import type { Layer } from "./layer.ts";
 
 export const digestText = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 
 /** OCI image specification, "Content Descriptors", as far as a baseline needs it. */
-export const descriptorShape = z.object({
+export const descriptorShape = exactObject({
   digest: digestText,
   /** Bytes. */
   size: z.int().nonnegative(),
   mediaType: z.string().nullish(),
-  platform: z
-    .object({ os: z.string().nullish(), architecture: z.string().nullish(), variant: z.string().nullish() })
-    .nullish(),
+  platform: exactObject({
+    os: z.string().nullish(),
+    architecture: z.string().nullish(),
+    variant: z.string().nullish(),
+  }).nullish(),
   annotations: z.record(z.string(), z.string()).nullish(),
 });
 

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { sha256Hex } from "../core/digest.ts";
 import { PimsError } from "../core/errors.ts";
+import { exactObject, readJson } from "../core/read-json.ts";
 import type { LoaderVariables } from "./lines.ts";
 import { platformText } from "./platform.ts";
 import { portText } from "./schema.ts";
@@ -24,20 +25,18 @@ export interface ImageConfig {
 const words = z.array(z.string()).nullish();
 
 /** OCI image specification, "Image Configuration". */
-const shape = z.object({
+const shape = exactObject({
   architecture: z.string().min(1).max(256),
   os: z.string().max(256).nullish(),
   variant: z.string().max(256).nullish(),
-  config: z
-    .object({
-      ExposedPorts: z.record(z.string(), z.unknown()).nullish(),
-      Entrypoint: words,
-      Cmd: words,
-      Env: words,
-      WorkingDir: z.string().nullish(),
-    })
-    .nullish(),
-  rootfs: z.object({ diff_ids: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/)).nullish() }),
+  config: exactObject({
+    ExposedPorts: z.record(z.string(), z.unknown()).nullish(),
+    Entrypoint: words,
+    Cmd: words,
+    Env: words,
+    WorkingDir: z.string().nullish(),
+  }).nullish(),
+  rootfs: exactObject({ diff_ids: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/)).nullish() }),
 });
 
 /** Throws `image-malformed`. */
@@ -80,13 +79,9 @@ function portOf(text: string): string {
 
 /** JSON of the image's own, in the shape that it must have. `what` is for the message. Throws `image-malformed`. */
 export function parseJson<T>(bytes: Uint8Array, expected: z.ZodType<T>, what: string): T {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new PimsError("image-malformed", `the image's ${what} is not JSON`, { cause });
-  }
-  const parsed = expected.safeParse(value);
+  const read = readJson(bytes);
+  if ("wrong" in read) throw new PimsError("image-malformed", `the image's ${what} ${read.wrong}`);
+  const parsed = expected.safeParse(read.value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const where = issue?.path.length ? ` at ${issue.path.join(".")}` : "";

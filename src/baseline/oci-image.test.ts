@@ -97,6 +97,15 @@ test("index, manifest and configuration lead to the same identity, for one platf
   assert.equal(baseline.header.identity, identities[0]);
 });
 
+test("a platform is the same one by its other names", async (t) => {
+  const other: SampleImage = { layers: [layers[0]!], platform: { os: "Linux", architecture: "x86_64" } };
+  const { files } = sampleLayout([image, other], { nested: true });
+  await assert.rejects(both(t, files, { platform: "linux/amd64" }), { code: "image-ambiguous" });
+  const { files: alone, identities } = sampleLayout([other, arm], { nested: true });
+  const { baseline } = await both(t, alone, { platform: "linux/amd64" });
+  assert.equal(baseline.header.identity, identities[0]);
+});
+
 test("what is no image is passed over, and one image under two manifests is one", async (t) => {
   const packed: SampleImage = { layers, pack: (layer) => gzipSync(layer) };
   const attestation: SampleImage = {
@@ -168,6 +177,16 @@ const refused: [string, Change, string][] = [
   [
     "a size below nothing",
     (files) => edit(files, "index.json", (text) => text.replace('"size":', '"size":-')),
+    "image-malformed",
+  ],
+  [
+    "a digest twice",
+    (files) => edit(files, "index.json", (text) => text.replace('"digest":', '"digest":"sha256:0","digest":')),
+    "image-malformed",
+  ],
+  [
+    "manifests that another program finds elsewhere",
+    (files) => edit(files, "index.json", (text) => text.replace('"manifests":', '"Manifests":[],"manifests":')),
     "image-malformed",
   ],
   ["an index that is no JSON", (files) => edit(files, "index.json", (text) => text.slice(1)), "image-malformed"],

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
+import { exactObject } from "../core/read-json.ts";
 import { type Descriptor, descriptorShape, type ImageBlobs } from "./image-blobs.ts";
 import { type ImageConfig, parseImageConfig, parseJson } from "./image-config.ts";
 import { platformMatches, platformText } from "./platform.ts";
@@ -26,13 +27,17 @@ export interface FoundImage {
   readonly aliases: readonly string[];
 }
 
-const indexShape = z.object({ manifests: z.array(descriptorShape).max(MAX_DOCUMENTS) });
-const manifestShape = z.object({ config: descriptorShape, layers: z.array(descriptorShape).max(MAX_LAYERS) });
+const manifests = z.array(descriptorShape).max(MAX_DOCUMENTS);
+const none = z.undefined().optional();
+const topShape = exactObject({ manifests });
 /** What is both at once could be read as one by one program and as the other by another. */
-const documentShape = z.union([
-  indexShape.extend({ config: z.undefined().optional(), layers: z.undefined().optional() }),
-  manifestShape.extend({ manifests: z.undefined().optional() }),
-]);
+const indexShape = exactObject({ manifests, config: none, layers: none });
+const manifestShape = exactObject({
+  config: descriptorShape,
+  layers: z.array(descriptorShape).max(MAX_LAYERS),
+  manifests: none,
+});
+const documentShape = z.union([indexShape, manifestShape]);
 
 const CONFIG_TYPES: readonly unknown[] = [
   "application/vnd.oci.image.config.v1+json",
@@ -57,7 +62,7 @@ interface Leaf {
 export async function findOciImage(blobs: ImageBlobs, index: Uint8Array, wanted: Wanted = {}): Promise<FoundImage> {
   const leaves: Leaf[] = [];
   const reading = { blobs, leaves, documents: 0 };
-  for (const descriptor of parseJson(index, indexShape, "index").manifests)
+  for (const descriptor of parseJson(index, topShape, "index").manifests)
     await gather(reading, descriptor, { names: [], aliases: [], depth: 0 });
   const images: FoundImage[] = [];
   for (const leaf of leaves) if (isMeant(leaf, wanted)) images.push(await imageOf(blobs, leaf));

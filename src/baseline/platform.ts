@@ -1,3 +1,4 @@
+import { normalizePlatform } from "../container/image-platform.ts";
 import { PimsError } from "../core/errors.ts";
 
 export interface Platform {
@@ -20,8 +21,13 @@ export function parsePlatform(text: string): string {
   return whole.join("/");
 }
 
-/** Whether an image's platform is the wanted one. Where one of them has no variant, any will do. */
+/** Whether an image's platform is the wanted one, as containerd writes it. Where one of them has no variant, any will do. */
 export function platformMatches(wanted: string, found: string): boolean {
   const [a, b] = [wanted.split("/"), found.split("/")];
-  return a[0] === b[0] && a[1] === b[1] && (a[2] === undefined || b[2] === undefined || a[2] === b[2]);
+  const [x, y] = [a, b].map(([os, architecture]) => normalizePlatform({ os, architecture }));
+  return (
+    x!.os === y!.os &&
+    x!.architecture === y!.architecture &&
+    (a[2] === undefined || b[2] === undefined || a[2] === b[2])
+  );
 }

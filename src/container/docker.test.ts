@@ -40,8 +40,8 @@ test("images and containers of a real engine", async (t) => {
   const image = await inspectImage("pims/test:1", address);
   assert.match(image.id, /^sha256:[0-9a-f]{64}$/);
   assert.deepEqual(
-    { ...image, id: "", architecture: "" },
-    { id: "", architecture: "", names: ["pims/test:1"], entrypoint: ["/hello"], ports: ["80/tcp"] },
+    { ...image, id: "", architecture: "", layers: image.layers?.length },
+    { layers: 1, id: "", architecture: "", names: ["pims/test:1"], entrypoint: ["/hello"], ports: ["80/tcp"] },
   );
   assert.deepEqual(await inspectImage(image.id, address), image);
 

@@ -11,6 +11,8 @@ export interface DockerImage {
   readonly id: string;
   readonly names: readonly string[];
   readonly architecture: string;
+  /** Digests of its layers, uncompressed, the lowest first; null where the engine does not tell. */
+  readonly layers: readonly string[] | null;
   readonly entrypoint: readonly string[];
   /** Such as `80/tcp`. */
   readonly ports: readonly string[];
@@ -29,6 +31,8 @@ const containerAnswer = z.object({
   Id: z.string().regex(/^[0-9a-f]{64}$/),
   Name: z.string(),
   Image: digest,
+  /** Since API 1.48, of an engine that keeps images in containerd. */
+  ImageManifestDescriptor: z.object({ digest }).nullish(),
   Path: z.string().nullish(),
   Args: strings,
   Config: z.object({
@@ -50,6 +54,7 @@ const imageAnswer = z.object({
   Id: digest,
   RepoTags: strings,
   Architecture: z.string(),
+  RootFS: z.object({ Layers: strings }).nullish(),
   Config: z
     .object({
       Entrypoint: strings,
@@ -83,6 +88,7 @@ export async function inspectContainer(id: string, address: DockerAddress = dock
     name: found.Name.replace(/^\//, ""),
     image: found.Image,
     imageName: found.Config.Image,
+    ...(found.ImageManifestDescriptor ? { manifest: found.ImageManifestDescriptor.digest } : {}),
     labels: found.Config.Labels ?? {},
     pid: found.State.Pid || null,
     start: await startOf(found, address),
@@ -126,6 +132,7 @@ export async function inspectImage(name: string, address: DockerAddress = docker
     id: found.Id,
     names: found.RepoTags ?? [],
     architecture: found.Architecture,
+    layers: found.RootFS?.Layers ?? null,
     entrypoint: [...(found.Config?.Entrypoint ?? []), ...(found.Config?.Cmd ?? [])],
     ports: Object.keys(found.Config?.ExposedPorts ?? {}),
   };

@@ -53,6 +53,69 @@ test("of an index whose platform is another one the only image that is there cou
   await assert.rejects(identifyImage(index, read), { code: "image-unresolved", message: /is not there/ });
 });
 
+test("of several images that an engine may take none counts, however their platform is written", async () => {
+  const { add, image, list, read } = contents();
+  const [evil, good] = [image("evil"), image("good")];
+  const ours = { digest: good.manifest, platform: { os: "linux", architecture: OURS } };
+  const others = OURS === "amd64" ? ["x86_64", "X86-64", "AMD64"] : ["aarch64", "AARCH64", "ARM64"];
+  const platforms = [
+    ...others.map((architecture) => ({ os: "linux", architecture })),
+    { os: "Linux", architecture: OURS },
+    { os: "", architecture: OURS },
+    { architecture: OURS },
+    { os: null, architecture: OURS, variant: "v3" },
+    { os: "l\u0130nux", architecture: OURS },
+    {},
+    null,
+    undefined,
+  ];
+  for (const platform of platforms)
+    for (const manifests of [
+      [{ digest: evil.manifest, platform }, ours],
+      [ours, { digest: evil.manifest, platform }],
+    ])
+      await assert.rejects(
+        identifyImage(add({ manifests }), read),
+        { code: "image-unresolved", message: /several images/ },
+        JSON.stringify(platform),
+      );
+  assert.equal(
+    (await identifyImage(list({ digest: evil.manifest, os: "linux", architecture: others[0]! }), read)).identity,
+    evil.config,
+  );
+});
+
+test("a document that programs read differently is none", async () => {
+  const { blobs, image, read } = contents();
+  const [evil, good] = [image("evil"), image("good")];
+  const raw = (text: string): string => {
+    const bytes = Buffer.from(text);
+    blobs.set(digestOf(bytes), bytes);
+    return digestOf(bytes);
+  };
+  const [a, b] = [`{"digest":"${good.config}"}`, `{"digest":"${evil.config}"}`];
+  const platform = JSON.stringify({ os: "linux", architecture: OURS });
+  const listed = (key: string): string =>
+    `{"manifests":[{"digest":"${evil.manifest}","${key}":${platform}},{"digest":"${good.manifest}","platform":${platform}}]}`;
+  assert.equal((await identifyImage(raw(`{"config":${a},"layers":[],"Other":${b}}`), read)).identity, good.config);
+  for (const text of [
+    `{"config":${a},"Config":${b},"layers":[]}`,
+    `{"Config":${b},"config":${a},"layers":[]}`,
+    `{"config":${b},"config":${a},"layers":[]}`,
+    `{"config":${b},"\\u0063onfig" :${a},"layers":[]}`,
+    `{"config":${a},"con\ufb01g":${b},"Layers":[],"layers":[]}`,
+    `{"config":{"digest":"${good.config}","DIGEST":"${evil.config}"},"layers":[]}`,
+    `{"config":{"digest":"${evil.config}","digest":"${good.config}"},"layers":[]}`,
+    `{"config":${a},"layers":[],"Manifests":[]}`,
+    `{"config":${a},"layers":[],"manife\u017fts":[]}`,
+    `{"rootfs":{"diff_ids":[]},"RootFS":{"diff_ids":["${good.config}"]}}`,
+    `{"rootfs":{"diff_ids":[],"Diff_IDs":["${good.config}"]}}`,
+    listed("Platform"),
+    listed("plat\u0066orm").replace(platform, platform.replace('"os"', '"o\u017f"')),
+  ])
+    await assert.rejects(identifyImage(raw(text), read), { code: "image-unresolved" }, text);
+});
+
 test("content with another digest than it was asked for by is not believed, nor what is two things at once", async () => {
   const { blobs, add, image, read } = contents();
   const { manifest, config } = image("web");

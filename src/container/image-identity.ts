@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { sha256Hex } from "../core/digest.ts";
 import { describeError, PimsError } from "../core/errors.ts";
+import { exactObject, readJson } from "../core/read-json.ts";
+import { couldBeOurs, normalizePlatform } from "./image-platform.ts";
 import type { ContainerInfo } from "./types.ts";
 
 /** A blob of an engine's own store by its digest, null when it is not there. Not believed: whoever reads it hashes it. */
@@ -19,30 +21,33 @@ const MAX_DOCUMENTS = 256;
 const MAX_DEPTH = 4;
 
 const digestShape = z.string().regex(/^sha256:[0-9a-f]{64}$/);
-const platformShape = z.object({ os: z.string().nullish(), architecture: z.string().nullish() }).nullish();
+const none = z.undefined().optional();
+const platformShape = exactObject({ os: z.string().nullish(), architecture: z.string().nullish() }).nullish();
 /** OCI image specification: an index, a manifest, a configuration; what is two of them at once is none. */
-const indexShape = z.object({
-  manifests: z.array(z.object({ digest: digestShape, platform: platformShape })).max(MAX_DOCUMENTS),
-  config: z.undefined().optional(),
-  rootfs: z.undefined().optional(),
+const indexShape = exactObject({
+  manifests: z.array(exactObject({ digest: digestShape, platform: platformShape })).max(MAX_DOCUMENTS),
+  config: none,
+  layers: none,
+  rootfs: none,
 });
-const manifestShape = z.object({
-  config: z.object({ digest: digestShape }),
+const manifestShape = exactObject({
+  config: exactObject({ digest: digestShape }),
   layers: z.array(z.unknown()),
-  manifests: z.undefined().optional(),
-  rootfs: z.undefined().optional(),
+  manifests: none,
+  rootfs: none,
 });
-const configShape = z.object({
-  rootfs: z.object({ diff_ids: z.array(digestShape).max(512) }),
-  manifests: z.undefined().optional(),
-  layers: z.undefined().optional(),
+const configShape = exactObject({
+  rootfs: exactObject({ diff_ids: z.array(digestShape).max(512) }),
+  manifests: none,
+  layers: none,
 });
 const documentShape = z.union([indexShape, manifestShape, configShape]);
 
 /**
  * The image that a digest leads to, whether it is that of an index, a manifest or a configuration: each document is read
- * from the engine and must have the digest that it was asked for by. Of an index counts the manifest for this machine's
- * platform, else the only one whose content is there. Throws `image-unresolved`.
+ * from the engine and must have the digest that it was asked for by. Of an index counts the one image whose content is
+ * there and that an engine on this machine may take, else the only one that is there. Which of several it takes depends
+ * on their order, on variants and on its release, so then nothing is told. Throws `image-unresolved`.
  */
 export async function identifyImage(digest: string, read: ReadContent): Promise<IdentifiedImage> {
   const reading = { read, documents: 0, origin: digest };
@@ -88,7 +93,9 @@ async function follow(reading: Reading, digest: string, depth: number): Promise<
   if (bytes === null) return null;
   if (bytes.length > MAX_DOCUMENT_BYTES || digest !== `sha256:${sha256Hex(bytes)}`)
     throw unresolved(reading.origin, `its engine gave other content for ${digest}`);
-  const document = documentShape.safeParse(parseJson(bytes)).data;
+  const json = readJson(bytes);
+  if ("wrong" in json) throw unresolved(reading.origin, `${digest} ${json.wrong}`);
+  const document = documentShape.safeParse(json.value).data;
   if (document === undefined) throw unresolved(reading.origin, `${digest} is no part of an image`);
   if ("rootfs" in document && document.rootfs !== undefined)
     return { identity: digest, diffIds: document.rootfs.diff_ids };
@@ -100,8 +107,8 @@ type Listed = z.infer<typeof indexShape>["manifests"];
 
 async function choose(reading: Reading, listed: Listed, depth: number): Promise<IdentifiedImage | null> {
   // What builders say about how an image was made is kept beside it.
-  const images = listed.filter(({ platform }) => platform?.os !== "unknown");
-  const ours = images.filter(({ platform }) => platform?.os === "linux" && platform.architecture === ARCHITECTURE);
+  const images = listed.filter(({ platform }) => normalizePlatform(platform ?? {}).os !== "unknown");
+  const ours = images.filter(({ platform }) => couldBeOurs(platform));
   for (const some of [ours, images]) {
     const found = new Map<string, IdentifiedImage>();
     for (const { digest } of some) {
@@ -112,15 +119,4 @@ async function choose(reading: Reading, listed: Listed, depth: number): Promise<
     for (const image of found.values()) return image;
   }
   return null;
-}
-
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
-const ARCHITECTURE = ARCHITECTURES[process.arch] ?? process.arch;
-
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    return undefined;
-  }
 }

@@ -15,6 +15,8 @@ export interface ContainerInfo extends ContainerRef {
   /** Identity of the image (`sha256:…`): its config digest, or the tree digest of a root file system. Null when unknown. */
   readonly image: string | null;
   readonly imageName: string | null;
+  /** Digest of the manifest that it was made from, where its engine names the image otherwise and tells this, too. */
+  readonly manifest?: string;
   readonly labels: Readonly<Record<string, string>>;
   /** Why its image, which the runtime names somehow, could not be told: one sentence. */
   readonly unresolved?: string;
