@@ -7,7 +7,7 @@ import { type Hex, numberToHex } from "viem";
 import { BaselineCache } from "./baseline-cache.ts";
 import { ledgerSchema } from "./config.ts";
 import { identityToHash } from "./identity.ts";
-import { heightFile } from "./ledger-height.ts";
+import { heightFile, heightsInMemory } from "./ledger-height.ts";
 import { currentSlot, proposalSlot } from "./registry-storage.ts";
 import { openRpc } from "./rpc.ts";
 import { callData, latestBlock } from "./rpc-values.ts";
@@ -170,6 +170,21 @@ test("a lagging endpoint is left out; where all are behind what was seen before,
   await assert.rejects(open(honest, { heights: heightFile(path) }).statusOf("gone"), { code: "ledger-unverified" });
   const full = open(honest, { heights: { read: () => null, write: () => Promise.reject(new Error("no space")) } });
   await assert.rejects(full.statusOf("gone"), { code: "ledger-unverified", message: /cannot be kept \(no space\)/ });
+});
+
+test("of two readers with one memory none goes back behind the other", async (t) => {
+  const late = await node(t, { without: 9 });
+  const heights = heightsInMemory();
+  const behind = open([late.url], { heights });
+  await behind.statusOf("web");
+  const ahead = open(honest, { heights });
+  assert.equal(await ahead.statusOf("gone"), "revoked");
+  await late.cheat("evm_mine", []);
+  behind.clock.ms += 2000;
+  await assert.rejects(behind.statusOf("web"), { code: "ledger-unverified", message: /is back at block/ });
+  ahead.clock.ms += 2000;
+  assert.equal(await open(honest, { heights }).statusOf("gone"), "revoked");
+  await assert.rejects(open([late.url], { heights }).statusOf("web"), /is back at block/);
 });
 
 test("an old block proves nothing new, and a deep one is settled", async (t) => {

@@ -246,8 +246,11 @@ export class ProvedLedger {
       await this.#kept(() => this.#modules.heights.write(ledger, { number, hash }));
   }
 
+  /** What is kept may be of another reader that is ahead; or lost, while this one remembers. */
   async #known(ledger: string): Promise<LedgerHeight | null> {
-    return this.#heights.get(ledger) ?? (await this.#kept(() => this.#modules.heights.read(ledger)));
+    const kept = await this.#kept(() => this.#modules.heights.read(ledger));
+    const own = this.#heights.get(ledger);
+    return own === undefined || (kept !== null && kept.number > own.number) ? kept : own;
   }
 
   /** Without a memory nothing new is believed: it could be older than what was believed before. */
