@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Hex, numberToHex } from "viem";
 import { BaselineCache } from "./baseline-cache.ts";
 import { ledgerSchema } from "./config.ts";
@@ -185,6 +186,42 @@ test("of two readers with one memory none goes back behind the other", async (t)
   ahead.clock.ms += 2000;
   assert.equal(await open(honest, { heights }).statusOf("gone"), "revoked");
   await assert.rejects(open([late.url], { heights }).statusOf("web"), /is back at block/);
+});
+
+test("whoever asks for a newer block shares one question that was begun after", async (t) => {
+  const asked: PromiseWithResolvers<void>[] = [];
+  const first = Promise.withResolvers<void>();
+  let [running, most] = [0, 0];
+  const url = await lieAbout(endingOf(t), honest[0], async (method, result) => {
+    if (method !== "eth_getBlockByNumber") return result;
+    most = Math.max(most, ++running);
+    const answer = Promise.withResolvers<void>();
+    asked.push(answer);
+    first.resolve();
+    await answer.promise;
+    running--;
+    return result;
+  });
+  const { reader } = open([url]);
+  const of = (newer: boolean) => reader.contract("BaselineRegistry", undefined, { newer });
+  const plain = of(false);
+  await first.promise;
+  const newer = [of(true), of(true), of(true)];
+  const same = of(false);
+  const all = Promise.all([plain, same, ...newer]);
+  let isOver = false;
+  const answering = (async () => {
+    for (; !isOver; await sleep(5)) for (const answer of asked) answer.resolve();
+  })();
+  const contracts = await all.finally(() => {
+    isOver = true;
+  });
+  await answering;
+  assert.deepEqual([asked.length, most], [2, 1]);
+  const blocks = contracts.map(({ block }) => block);
+  assert.equal(blocks[1], blocks[0]);
+  assert.notEqual(blocks[2], blocks[0]);
+  assert.ok(blocks.slice(3).every((block) => block === blocks[2]));
 });
 
 test("an old block proves nothing new, and a deep one is settled", async (t) => {

@@ -47,8 +47,10 @@ export class ProvedLedger {
   readonly #endpoints: Endpoints;
   readonly #address: Address;
   readonly #storage: ProvedStorage;
+  /** The last question for a block, and when it was begun. */
   #agreed: { readonly header: Promise<AgreedHeader>; readonly at: Instant } | undefined;
-  #isAsking = false;
+  /** The same while it is under way: there is one at a time. */
+  #asking: Promise<AgreedHeader> | undefined;
   /** The last one that was believed, and when, milliseconds since 1970 UTC. */
   #believed: { readonly agreed: AgreedHeader; readonly readAt: number } | undefined;
   readonly #clients = new Clients();
@@ -114,12 +116,9 @@ export class ProvedLedger {
     address: Address = this.#address,
     { newer = false } = {},
   ): Promise<ProvedContract> {
-    if (newer) {
-      await this.#agreed?.header.catch(() => undefined);
-      this.#agreed = undefined;
-    }
+    const agreed = await (newer ? this.#newerHeader() : this.#agreedHeader());
     const policy = { isSealed: isSealed(this.#config), depth: this.#config.depth ?? 0 };
-    return provedContract(this.#endpoints, await this.#agreedHeader(), { name, address }, policy);
+    return provedContract(this.#endpoints, agreed, { name, address }, policy);
   }
 
   /**
@@ -135,14 +134,23 @@ export class ProvedLedger {
   /** For all that is asked within a second the same block. */
   #agreedHeader(): Promise<AgreedHeader> {
     const { clock } = this.#modules;
-    const at = instant(clock);
-    if (this.#agreed !== undefined && (this.#isAsking || ageMs(clock, this.#agreed.at) < AGREED_MS))
-      return this.#agreed.header;
-    this.#isAsking = true;
+    if (this.#agreed !== undefined && ageMs(clock, this.#agreed.at) < AGREED_MS) return this.#agreed.header;
+    return this.#asking ?? this.#ask();
+  }
+
+  /** What is under way began earlier; what follows on it serves all who wait. */
+  async #newerHeader(): Promise<AgreedHeader> {
+    await this.#asking?.catch(() => undefined);
+    return this.#asking ?? this.#ask();
+  }
+
+  #ask(): Promise<AgreedHeader> {
+    const at = instant(this.#modules.clock);
     const header = this.#agree().finally(() => {
-      this.#isAsking = false;
+      this.#asking = undefined;
     });
     this.#agreed = { header, at };
+    this.#asking = header;
     return header;
   }
 
