@@ -4,10 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Hex } from "viem";
+import { PimsError } from "../core/errors.ts";
 import type { Header } from "./block-header.ts";
 import { verifyCliqueSeals } from "./clique-seals.ts";
+import { startFrom } from "./clique-snapshot.ts";
 import { ledgerSchema, SEALED_MAX_AGE_MS, singleEndpointNotice } from "./config.ts";
-import { followedFile, followedInMemory } from "./followed-chain.ts";
+import { followedFile, followedInMemory, writeSnapshot } from "./followed-chain.ts";
 import { heightsInMemory, type LedgerHeight } from "./ledger-height.ts";
 import { openRpc } from "./rpc.ts";
 import { type Ending, ending, testIdentity } from "./testing.ts";
@@ -274,7 +276,38 @@ test("a long way is gone in several lookups, and not again after a restart", asy
   assert.ok(asked.includes(0));
   await writeFile(path, `clique 0 ${chain[0]!.hash} 30000\n{}\n`);
   reader = open([url], settings);
-  await assert.rejects(reader.all(), /what was kept of the ledger's chain is damaged/);
+  await assert.rejects(reader.all(), /what was kept of the ledger's chain in \S+ledger-followed is damaged/);
+});
+
+test("where what is kept is another chain's, its file is named beside the endpoints that are left out", async (t) => {
+  const end = endingOf(t);
+  const folder = await mkdtemp(join(tmpdir(), "pims-followed-"));
+  end.after(() => rm(folder, { recursive: true, force: true }));
+  const path = join(folder, "ledger-followed");
+  const url = await serve(end, () => chain);
+  const kept = startFrom(begin(thieves, oldStates[0]!), {
+    ...{ checkpoint: { number: 0, hash: begin(thieves, oldStates[0]!).hash }, epoch: 30_000, periodMs: 1000 },
+  });
+  const put = (number: bigint) =>
+    followedFile(path).write(`clique 0 ${chain[0]!.hash} 30000`, writeSnapshot({ ...kept, number }));
+  await put(20n);
+  const named = new RegExp(`block 20 \\(0x[0-9a-f]{64}\\) was settled before, as ${path} says, and ${url} has another`);
+  const hint = new RegExp(`see who wrote ${path}.* and remove it`);
+  const fails = (message: RegExp) => (error: unknown) => {
+    assert.ok(error instanceof PimsError && error.code === "ledger-unverified");
+    assert.match(error.message, message);
+    assert.match(String(error.hint), hint);
+    return true;
+  };
+  await assert.rejects(open([url], { followed: followedFile(path) }).all(), fails(named));
+  const both = open([url, await serve(end, () => chain)], { followed: followedFile(path) });
+  await assert.rejects(both.all(), fails(/none of the ledger's endpoints shows a chain/));
+  assert.match(both.said.join("\n"), named);
+  // Above all that the endpoints have.
+  await put(1000n);
+  await assert.rejects(open([url], { followed: followedFile(path) }).all(), fails(/is behind, at block \d+ of 1000/));
+  await rm(path);
+  assert.deepEqual(await open([url], { followed: followedFile(path) }).all(), truth);
 });
 
 test("an endpoint that keeps one waiting for blocks keeps nobody from reading", async (t) => {

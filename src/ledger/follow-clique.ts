@@ -82,8 +82,18 @@ export class CliqueFollower {
       (await this.#walkAll(right, known)) ??
       (right.length < endpoints.all.length ? await this.#walkAll(endpoints.all, known) : null);
     if (best === null)
-      throw nothingProved(endpoints, "none of the ledger's endpoints shows a chain from the checkpoint");
+      throw this.#nameKept(
+        nothingProved(endpoints, "none of the ledger's endpoints shows a chain from the checkpoint"),
+      );
     return best;
+  }
+
+  /** What is kept is believed, so it may be what is wrong. */
+  #nameKept(error: PimsError): PimsError {
+    const { path } = this.#store;
+    if (path === undefined || this.#settled === undefined || error.code === "ledger-unreachable") return error;
+    const hint = `look at the endpoints, and ask the chain's signers; where they are right, see who wrote ${path}, which says how far the chain was followed, and remove it`;
+    return new PimsError(error.code, error.message, { hint, cause: error });
   }
 
   async #walkAll(rpcs: readonly Rpc[], known: LedgerHeight | null): Promise<AgreedHeader | null> {
@@ -105,7 +115,7 @@ export class CliqueFollower {
     const other = best.blocks.find(({ header }) => header.number === known?.number);
     if (known !== null && other !== undefined && other.header.hash !== known.hash)
       throw twoSettled(
-        { number: known.number, hash: known.hash, at: "before" },
+        { number: known.number, hash: known.hash, at: "was settled before" },
         { ...other.header, at: best.rpc.name },
       );
     const header = await this.#settle(best);
@@ -121,7 +131,7 @@ export class CliqueFollower {
     if (this.#settled !== undefined) return this.#settled;
     const kept = await this.#store.read(this.#name);
     if (kept !== null) {
-      this.#settled = readSnapshot(kept);
+      this.#settled = readSnapshot(kept, this.#store.path);
       this.#keptAt = this.#settled.number;
       return this.#settled;
     }
@@ -170,7 +180,7 @@ export class CliqueFollower {
       );
       for (const header of headers) {
         if (first === undefined) {
-          if (header.hash !== base.hash) throw twoSettled({ ...base, at: "before" }, { ...header, at: rpc.name });
+          if (header.hash !== base.hash) throw twoSettled({ ...base, at: this.#before }, { ...header, at: rpc.name });
           first = header;
           continue;
         }
@@ -196,6 +206,11 @@ export class CliqueFollower {
     }
   }
 
+  get #before(): string {
+    const { path } = this.#store;
+    return path === undefined ? "was settled before" : `was settled before, as ${path} says`;
+  }
+
   /** Two chains that are both settled where they part: more than half of the signers built on each. */
   #refuseTwoSettled(walks: readonly Walk[], best: Walk): void {
     for (const walk of walks) {
@@ -203,7 +218,7 @@ export class CliqueFollower {
       const number = ends.find((end) => ends.every((other) => end <= other))!;
       const [mine, theirs] = [blockAt(best, number), blockAt(walk, number)];
       if (mine !== undefined && theirs !== undefined && mine.hash !== theirs.hash)
-        throw twoSettled({ ...mine, at: best.rpc.name }, { ...theirs, at: walk.rpc.name });
+        throw twoSettled({ ...mine, at: `is settled at ${best.rpc.name}` }, { ...theirs, at: walk.rpc.name });
     }
   }
 
@@ -265,10 +280,9 @@ type Named = Pick<Header, "number" | "hash"> & { readonly at: string };
 
 /** Both are named, since their signers signed on two chains. */
 function twoSettled(settled: Named, other: Named): PimsError {
-  const where = settled.at === "before" ? "was settled before" : `is settled at ${settled.at}`;
   return new PimsError(
     "ledger-unverified",
-    `block ${settled.number} (${settled.hash}) ${where}, and ${other.at} has another one (${other.hash})`,
+    `block ${settled.number} (${settled.hash}) ${settled.at}, and ${other.at} has another one (${other.hash})`,
     { hint: "signers built on two chains: ask them which one it is; a larger 'ledger.depth' waits longer" },
   );
 }

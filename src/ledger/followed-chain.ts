@@ -4,8 +4,13 @@ import { PimsError } from "../core/errors.ts";
 import { readPrivateFile, replacePrivateFile } from "../core/private-file.ts";
 import type { CliqueSnapshot } from "./clique-snapshot.ts";
 
-/** Where is kept how far a chain was followed, by chain, so that a restart does not begin at the checkpoint again. */
+/**
+ * Where is kept how far a chain was followed, by chain, so that a restart does not begin at the checkpoint again. It is
+ * believed: whoever can write there says who the signers are, so it is kept as a key is.
+ */
 export interface FollowedStore {
+  /** What a person may have to look at; undefined where nothing outlives the process. */
+  readonly path?: string;
   read(chain: string): string | null | Promise<string | null>;
   write(chain: string, text: string): void | Promise<void>;
 }
@@ -19,6 +24,7 @@ export function followedInMemory(): FollowedStore {
 /** One chain in a file of its own: a line that names it, and one with what is kept. Of another chain it says nothing. */
 export function followedFile(path: string): FollowedStore {
   return {
+    path,
     async read(chain) {
       const [name, text = ""] = (await readPrivateFile(path))?.split("\n") ?? [];
       return name === chain ? text : null;
@@ -50,12 +56,12 @@ export function writeSnapshot({ number, timestamp, ...rest }: CliqueSnapshot): s
 }
 
 /** Throws `ledger-unverified`. */
-export function readSnapshot(text: string): CliqueSnapshot {
+export function readSnapshot(text: string, path = "memory"): CliqueSnapshot {
   try {
     return snapshotSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new PimsError("ledger-unverified", "what was kept of the ledger's chain is damaged", {
-      hint: "remove 'ledger-followed' (the verifier's table 'ledger_followed'): the chain is then followed from its checkpoint again",
+    throw new PimsError("ledger-unverified", `what was kept of the ledger's chain in ${path} is damaged`, {
+      hint: "remove it: the chain is then followed from its checkpoint again",
       cause,
     });
   }

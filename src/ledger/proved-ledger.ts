@@ -67,6 +67,7 @@ export class ProvedLedger {
     if (clique === undefined) return;
     const { clock, followed = followedInMemory() } = modules;
     const store: FollowedStore = {
+      ...(followed.path === undefined ? {} : { path: followed.path }),
       read: (chain) => this.#kept(() => followed.read(chain)),
       write: (chain, text) => this.#kept(() => followed.write(chain, text)),
     };

@@ -10,6 +10,8 @@ import { pcrSchema } from "../log/pcr.ts";
 export const ADDRESS_FILE = "address";
 /** The same for the operator's token. */
 export const OPERATOR_TOKEN_FILE = "operator-token";
+/** How far a Clique chain was followed: not in the database, since it is believed as a key is. */
+export const LEDGER_FOLLOWED_FILE = "ledger-followed";
 /** The lines of the last checkpoints, a file each. */
 export const CHECKPOINT_FOLDER = "checkpoints";
 

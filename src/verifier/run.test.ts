@@ -6,6 +6,7 @@ import { mkdir, readFile, stat, watch, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
 import { nonceAnswerSchema, outcomeSchema } from "../attest/api.ts";
 import { enrollHost } from "../attest/enroll-host.ts";
@@ -14,7 +15,13 @@ import { hostReportSchema, statusSchema } from "../attest/report.ts";
 import { containerOf, gapEvent, startEvent } from "../attest/sample-events.ts";
 import { TestHost, temporaryFolder } from "../attest/testing.ts";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
-import { OPERATOR_TOKEN_FILE, type VerifierConfig, verifierConfigSchema } from "./config.ts";
+import type { Header } from "../ledger/block-header.ts";
+import { startFrom } from "../ledger/clique-snapshot.ts";
+import { writeSnapshot } from "../ledger/followed-chain.ts";
+import { cliqueGenesis, nextClique } from "../ledger/testing-clique.ts";
+import { serve } from "../ledger/testing-endpoints.ts";
+import { testSigner, toBlock } from "../ledger/testing-sealed-headers.ts";
+import { LEDGER_FOLLOWED_FILE, OPERATOR_TOKEN_FILE, type VerifierConfig, verifierConfigSchema } from "./config.ts";
 import { type RunningVerifier, runVerifier } from "./run.ts";
 import { joinToken } from "./testing.ts";
 
@@ -51,6 +58,48 @@ test("the first start makes folder and operator's token, for root's eyes only; t
   await first.close();
   await run(t, configOf(state));
   assert.equal(await tokenIn(state), token);
+});
+
+test("how far a Clique chain was followed is a private file: the database says nothing of its signers", async (t) => {
+  const state = join(await temporaryFolder(t), "state");
+  const [own, thieves] = [testSigner(31), testSigner(41)];
+  const chainOf = async (signer: typeof own): Promise<Header[]> => {
+    const headers = [cliqueGenesis([signer], { timestamp: Math.floor(Date.now() / 1000) - 30 })];
+    while (headers.length < 5) headers.push(await nextClique(headers.at(-1)!, signer, [signer]));
+    return headers;
+  };
+  const [chain, theirs] = [await chainOf(own), await chainOf(thieves)];
+  let shown = theirs;
+  const url = await serve(t, (body, response) => {
+    const { id, method, params } = JSON.parse(body) as { id: number; method: string; params: unknown[] };
+    const number = params[0] === "latest" ? shown.length - 1 : Number(params[0]);
+    const result =
+      method === "eth_chainId" ? "0x7" : method === "eth_getBlockByNumber" ? toBlock(shown[number]!) : null;
+    response.end(JSON.stringify({ jsonrpc: "2.0", id, result }));
+  });
+  await mkdir(state);
+  const rules = { checkpoint: { number: 0, hash: chain[0]!.hash }, epoch: 30_000, periodMs: 1000 };
+  const signers = startFrom(theirs[0]!, { ...rules, checkpoint: { number: 0, hash: theirs[0]!.hash } });
+  const database = new DatabaseSync(join(state, "verifier.sqlite"));
+  database.exec("CREATE TABLE ledger_followed (chain TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT");
+  database
+    .prepare("INSERT INTO ledger_followed VALUES (?, ?)")
+    .run(`clique 0 ${chain[0]!.hash} 30000`, writeSnapshot(signers));
+  database.close();
+  const { registry } = ledger;
+  const clique = { chainId: 7, ...rules };
+  const config = verifierConfigSchema.parse({ state, ledger: { url, registry, clique }, listen: { port: 0 } });
+  const ledgerOf = async ({ address }: RunningVerifier) =>
+    (await requestJson(address, "/v1/status", statusSchema, get)).ledger!;
+  const first = await run(t, config);
+  const { problem, block } = await ledgerOf(first);
+  assert.match(problem!.text, /it is not the checkpoint/);
+  assert.equal(block, null);
+  await first.close();
+  shown = chain;
+  const second = await ledgerOf(await run(t, config));
+  assert.deepEqual([second.problem, second.block?.hash], [null, chain.at(-1)!.hash]);
+  assert.equal((await stat(join(state, LEDGER_FOLLOWED_FILE))).mode & 0o777, 0o600);
 });
 
 test("a port in use, an address that is not ours, a damaged token or database: one sentence, and it can start later", async (t) => {

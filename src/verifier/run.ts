@@ -13,6 +13,7 @@ import { makePrivateFile, replacePrivateFile } from "../core/private-file.ts";
 import { parseAddress } from "../ledger/address.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
 import { singleEndpointNotice } from "../ledger/config.ts";
+import { followedFile } from "../ledger/followed-chain.ts";
 import { type LedgerKey, readKeyFile, readPassphraseFile } from "../ledger/keys.ts";
 import { openRemoteSigner } from "../ledger/remote-signer.ts";
 import { isNvIndex } from "../log/pcr.ts";
@@ -22,7 +23,13 @@ import { buildApi } from "./api.ts";
 import { bundleCheckpoint } from "./bundle-checkpoint.ts";
 import { bundleBaseline, bundlePolicy } from "./bundle-sources.ts";
 import { Checkpointing } from "./checkpointing.ts";
-import { ADDRESS_FILE, CHECKPOINT_FOLDER, OPERATOR_TOKEN_FILE, type VerifierConfig } from "./config.ts";
+import {
+  ADDRESS_FILE,
+  CHECKPOINT_FOLDER,
+  LEDGER_FOLLOWED_FILE,
+  OPERATOR_TOKEN_FILE,
+  type VerifierConfig,
+} from "./config.ts";
 import { Enrollment } from "./enrollment.ts";
 import { Orders } from "./orders.ts";
 import { openOrdersKey } from "./orders-key.ts";
@@ -60,7 +67,8 @@ export async function runVerifier(
   const orders = new Orders(await openOrdersKey(config.state), systemClock);
   const signer = await openCheckpointKey(config);
   const store = Store.open(join(config.state, "verifier.sqlite"));
-  const modules = { heights: store.heights(), followed: store.followed(), report };
+  const followed = followedFile(join(config.state, LEDGER_FOLLOWED_FILE));
+  const modules = { heights: store.heights(), followed, report };
   const cache = new BaselineCache(config.ledger, store.baselines(), systemClock, modules);
   const checkpointFolder = join(config.state, CHECKPOINT_FOLDER);
   const { host, port } = config.listen;

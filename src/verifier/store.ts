@@ -7,7 +7,6 @@ import type { Evidence } from "../attest/evidence.ts";
 import { type PlatformState, platformStateSchema } from "../attest/platform-state.ts";
 import { PimsError } from "../core/errors.ts";
 import type { BaselineCopy, BaselineStore } from "../ledger/baseline-cache.ts";
-import type { FollowedStore } from "../ledger/followed-chain.ts";
 import type { HeightStore } from "../ledger/ledger-height.ts";
 import { ENROLLMENT_SCHEMA, EnrollmentStore } from "./enrollment-store.ts";
 import { EVIDENCE_SCHEMA, EvidenceStore } from "./evidence-store.ts";
@@ -71,10 +70,6 @@ CREATE TABLE IF NOT EXISTS ledger_heights (
   ledger TEXT PRIMARY KEY,
   number TEXT NOT NULL,
   hash TEXT NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS ledger_followed (
-  chain TEXT PRIMARY KEY,
-  text TEXT NOT NULL
 ) STRICT;
 `;
 /** Counts up with each form that the one before cannot be read as. */
@@ -257,16 +252,6 @@ export class Store {
           : { number: BigInt(String(row.number)), hash: String(row.hash) as `0x${string}` };
       },
       write: (ledger, { number, hash }) => void write.run(ledger, `${number}`, hash),
-    };
-  }
-
-  /** How far ledgers' chains were followed. */
-  followed(): FollowedStore {
-    const read = this.#database.prepare("SELECT text FROM ledger_followed WHERE chain = ?");
-    const write = this.#database.prepare("INSERT OR REPLACE INTO ledger_followed (chain, text) VALUES (?, ?)");
-    return {
-      read: (chain) => (read.get(chain)?.text as string | undefined) ?? null,
-      write: (chain, text) => void write.run(chain, text),
     };
   }
 
