@@ -88,7 +88,7 @@ test("a header of a Besu network with QBFT is sealed by three of its four valida
   const upper = besuValidators.map((address) => `0x${address.slice(2).toUpperCase()}`);
   await verifyCommitSeals(header, { kind: "qbft", addresses: upper });
   const exchanged = [...besuValidators.slice(1), addresses[0]!];
-  for (const others of [exchanged, [...besuValidators, addresses[0]!, addresses[1]!]].slice(0, 1))
+  for (const others of [exchanged, [...besuValidators, addresses[0]!, addresses[1]!]])
     await assert.rejects(
       verifyCommitSeals(header, { kind: "qbft", addresses: others }),
       /and it names other validators/,

@@ -16,8 +16,13 @@ import { killAll, Wire } from "./wire.ts";
 
 const SIGNERS = 5;
 const NAME = "pims-network";
+const PARTS = ["tests", "scenarios"];
 /** Without an argument both. */
-const parts = process.argv.length > 2 ? process.argv.slice(2) : ["tests", "scenarios"];
+const parts = process.argv.length > 2 ? process.argv.slice(2) : PARTS;
+if (!parts.every((part) => PARTS.includes(part))) {
+  console.error(`usage: npm run test:network [-- ${PARTS.join(" | ")}]`);
+  process.exit(1);
+}
 const ending: (() => Promise<void>)[] = [];
 const tally = new Tally();
 await removeLeftovers();
@@ -49,7 +54,7 @@ try {
 }
 for (const undo of ending.toReversed()) await undo().catch((error) => console.log(describeError(error)));
 console.log(`${tally.passed} passed, ${tally.failed} failed`);
-process.exit(tally.failed > 0 ? 1 : 0);
+process.exit(tally.failed > 0 || tally.passed === 0 ? 1 : 0);
 
 /** Folders of runs that were killed. */
 async function removeLeftovers(): Promise<void> {
