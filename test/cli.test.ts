@@ -56,6 +56,12 @@ test("help marks what must be given", () => {
   assert.deepEqual(required("scan"), []);
 });
 
+test("help tells of no empty list, and of a publisher's key what it is for", () => {
+  const help = pims(["ledger", "publishers", "--help"]).stdout.replaceAll(/\s+/g, " ");
+  assert.doesNotMatch(help, /default: \[\]/);
+  assert.match(help, /with --set: instead of --key, a remote signer that keeps a publisher's key/);
+});
+
 test("a broken file with an expected baseline is named before anybody signs", (t) => {
   const file = join(temporaryFolder(t), "mine.baseline");
   const approve = () =>
@@ -145,6 +151,33 @@ test("no swtpm: the demo says how to get it, and leaves nothing", (t) => {
 function lastLine(ended: Ended): Ended {
   return { ...ended, stderr: `${ended.stderr.trimEnd().split("\n").at(-1)}\n` };
 }
+
+test("a number that is none, an endpoint or identity of no form, and a configuration without a ledger are said", (t) => {
+  const key = ["--key", "/nowhere/key"];
+  const registry = ["--registry", ledger.registry];
+  const publishers = ["--publisher", ledger.registry, `0x${"22".repeat(20)}`];
+  for (const quorum of ["abc", "", "2.5", "-1", "65", "1e1"]) {
+    const wrong = /--quorum is a whole number up to 64/;
+    assertRefused(pims(["ledger", "deploy", ...publishers, ...key, `--quorum=${quorum}`]), wrong);
+    const set = ["--set", ...publishers.slice(1)];
+    assertRefused(pims(["ledger", "publishers", ...registry, ...set, ...key, `--quorum=${quorum}`]), wrong);
+  }
+  assertRefused(pims(["ledger", "start", "--port", "x"]), /--port is a whole number up to 65535/);
+  for (const overlap of ["abc", "", "8785", "0.0001"])
+    assertRefused(
+      pims(["baseline", "supersede", "0x11", "--by", "0x22", ...registry, ...key, "--overlap", overlap]),
+      /--overlap is a number of hours, 8784 at most/,
+    );
+  const config = configFile(t, { state: "/nowhere" });
+  assertRefused(pims(["baseline", "list", "--config", config]), /config\.json is wrong at ledger: it is missing/);
+  assertRefused(
+    pims(["baseline", "list", "--witness", "garbage", ...registry]),
+    /--witness .*not an http or https URL/,
+  );
+  assertRefused(pims(["baseline", "list", "--ledger", "garbage", ...registry]), /--ledger .*not an http or https URL/);
+  for (const which of ["sha256:00", "0x00"])
+    assertRefused(pims(["baseline", "show", which, ...registry]), /64 hexadecimal digits/);
+});
 
 test("a port that is in use is named", async (t) => {
   const server = createServer().listen(0, "127.0.0.1");

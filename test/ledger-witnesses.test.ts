@@ -98,3 +98,19 @@ test("a lying endpoint is named and left out: show, list and approve say what is
     assert.match(ended.stderr, /^pims: [^\n]*\n$/);
   }
 });
+
+test("one witness that does not answer is at fault, not the endpoint that does", async () => {
+  const options = [
+    "--ledger",
+    ledger.chain.url,
+    "--witness",
+    "http://127.0.0.1:1",
+    "--registry",
+    ledger.place.registry,
+  ];
+  const ended = await pimsMeanwhile(["baseline", "list", ...options]);
+  assert.equal(ended.status, 1);
+  assert.match(ended.stderr, /the ledger's endpoint http:\/\/127\.0\.0\.1:1 is left out: it does not answer\n/);
+  const why = `${ledger.chain.url} is the only one without a fault; the chain at http://127.0.0.1:1 does not answer`;
+  assert.ok(ended.stderr.includes(why), ended.stderr);
+});

@@ -6,7 +6,7 @@ import { printable, toHex } from "../core/bytes.ts";
 import { rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
 import { approveBaseline, type Review } from "../ledger/approve.ts";
-import { revokeBaseline, supersedeBaseline } from "../ledger/revoke.ts";
+import { maxOverlapSeconds, revokeBaseline, supersedeBaseline } from "../ledger/revoke.ts";
 import { action } from "./command.ts";
 import { type LedgerOptions, place, withLedger } from "./ledger-place.ts";
 import { printJson, printLine, say } from "./output.ts";
@@ -85,9 +85,11 @@ export function addBaselineDecisions(baseline: Command): void {
     .option("--json", "print one object (pims.baseline-supersede/v1)")
     .action(
       action(async (id: string, options: Deciding & { by: string; overlap: string }) => {
-        const key = await signingKey(options);
         const { by } = options;
-        const overlapSeconds = Number(options.overlap) * 3600;
+        const overlapSeconds = /^\d+(\.\d+)?$/.test(options.overlap) ? Number(options.overlap) * 3600 : Number.NaN;
+        if (!Number.isInteger(overlapSeconds) || overlapSeconds > maxOverlapSeconds)
+          throw new PimsError("usage", `--overlap is a number of hours, ${maxOverlapSeconds / 3600} at most`);
+        const key = await signingKey(options);
         const superseding = supersedeBaseline({ ...(await place(options)), key, id, by, overlapSeconds });
         const { identity, gas, at, ...done } = await awaited("superseding it", superseding);
         const until = done.until === null ? null : rfc3339(Number(done.until) * 1000);

@@ -3,6 +3,7 @@ import { type BaselineChanges, COMPARED, type ComparedMember, compareBaselines, 
 import { readBaselineFile } from "../baseline/file.ts";
 import type { Baseline, BaselineEntry } from "../baseline/lines.ts";
 import { type JsonText, printable, toHex } from "../core/bytes.ts";
+import { identityToHash, parseProposalId } from "../ledger/identity.ts";
 import type { ReadAt } from "../ledger/proved-contract.ts";
 import { readBaseline, readProposedBaseline } from "../ledger/read-baseline.ts";
 import { colours as pc } from "./colours.ts";
@@ -85,8 +86,9 @@ interface Found {
 
 /** Null, with a word about it, where the ledger has none that is approved. */
 async function find(which: string, options: ViewOptions): Promise<Found | null> {
-  const onLedger = /^(sha256:[0-9a-f]{64}|0x[0-9a-f]{64})$/.test(which);
-  if (!onLedger) return { baseline: await readBaselineFile(which), status: "file", at: null };
+  if (which.startsWith("sha256:")) identityToHash(which);
+  else if (which.startsWith("0x")) parseProposalId(which);
+  else return { baseline: await readBaselineFile(which), status: "file", at: null };
   const registry = await place(options);
   if (which.startsWith("0x")) {
     const reading = readProposedBaseline({ ...registry, id: which });

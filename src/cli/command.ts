@@ -1,3 +1,4 @@
+import { PimsError } from "../core/errors.ts";
 import { complain, EXIT } from "./output.ts";
 
 /** Wraps a command's action: it returns the exit status; what it throws is one sentence and status 1. */
@@ -15,6 +16,12 @@ export function action<A extends unknown[]>(run: (...args: A) => Promise<number>
 /** For an option that may be given again. */
 export function append(value: string, before: string[]): string[] {
   return [...before, value];
+}
+
+/** An option's value as a number from 0 up to and including `most`. Throws `usage`. */
+export function wholeNumber(option: string, text: string, most: number): number {
+  if (/^\d{1,15}$/.test(text) && Number(text) <= most) return Number(text);
+  throw new PimsError("usage", `${option} is a whole number up to ${most}`);
 }
 
 /** Runs until SIGINT or SIGTERM, then ends in order. A second signal ends at once. */

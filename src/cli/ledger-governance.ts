@@ -2,8 +2,8 @@ import type { Command } from "commander";
 import { PimsError } from "../core/errors.ts";
 import { changePublishers, type MotionSigned, retireRegistry } from "../ledger/governance.ts";
 import { openRegistry } from "../ledger/registry.ts";
-import { readGovernance } from "../ledger/registry-reads.ts";
-import { action } from "./command.ts";
+import { MAX_PUBLISHERS, readGovernance } from "../ledger/registry-reads.ts";
+import { action, wholeNumber } from "./command.ts";
 import { type LedgerOptions, place, withLedger } from "./ledger-place.ts";
 import { EXIT, printJson, printLine, say } from "./output.ts";
 import { awaited } from "./progress.ts";
@@ -12,7 +12,7 @@ import { type SigningOptions, signingKey, withSigningKey } from "./signing-key.t
 
 /** What only a quorum of publishers changes. */
 export function addGovernance(ledger: Command): void {
-  withSigningKey(withLedger(ledger.command("publishers")), "with --set: a publisher's key")
+  withSigningKey(withLedger(ledger.command("publishers")), "a publisher's key", "with --set: ")
     .description("who publishes and how many must agree; with --set, sign for others")
     .option("--set <address...>", "sign for these as all the publishers; a quorum has to sign for the very same")
     .option("--quorum <number>", "with --set: how many of them must sign then")
@@ -74,8 +74,9 @@ async function signChange(options: LedgerOptions & Change): Promise<MotionSigned
   if (set === undefined && quorum === undefined) return null;
   if (set === undefined || quorum === undefined)
     throw new PimsError("usage", "other publishers are signed for with --set and --quorum together");
+  const wanted = wholeNumber("--quorum", quorum, MAX_PUBLISHERS);
   const key = await signingKey(options);
-  const change = { ...(await place(options)), key, publishers: set, quorum: Number(quorum) };
+  const change = { ...(await place(options)), key, publishers: set, quorum: wanted };
   return awaited("signing it", changePublishers(change));
 }
 

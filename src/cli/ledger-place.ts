@@ -43,6 +43,9 @@ export function withLedger(command: Command): Command {
 /** For commands that need none. */
 const NO_REGISTRY = `0x${"0".repeat(40)}`;
 
+/** By which option is given what a configuration calls so. */
+const OPTIONS: Readonly<Record<string, string>> = { url: "--ledger", witnesses: "--witness", registry: "--registry" };
+
 /** What a command needs of a configuration; the rest is not its business. */
 const configSchema = z.object({ ledger: ledgerSchema });
 
@@ -79,8 +82,6 @@ function checked(place: RegistryPlace): RegistryPlace {
   const parsed = ledgerSchema.safeParse(config satisfies LedgerConfig);
   if (parsed.success) return place;
   const { path, message } = parsed.error.issues[0]!;
-  throw new PimsError(
-    "usage",
-    `where the ledger is cannot be right${path.length > 0 ? `, ${path.join(".")}` : ""}: ${message}`,
-  );
+  const which = OPTIONS[String(path[0])] ?? "where the ledger is";
+  throw new PimsError("usage", `${which} cannot be right: ${message}`);
 }

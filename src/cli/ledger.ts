@@ -4,7 +4,8 @@ import { PimsError } from "../core/errors.ts";
 import { startAnvil } from "../ledger/anvil.ts";
 import { deployContract, deployRegistry } from "../ledger/deploy.ts";
 import { generateKeyFile, readPassphraseFile } from "../ledger/keys.ts";
-import { action, untilSignal } from "./command.ts";
+import { MAX_PUBLISHERS } from "../ledger/registry-reads.ts";
+import { action, untilSignal, wholeNumber } from "./command.ts";
 import { addCheckpoint } from "./ledger-checkpoint.ts";
 import { addGovernance } from "./ledger-governance.ts";
 import { type ChainOptions, chainPlace, withChain } from "./ledger-place.ts";
@@ -32,9 +33,7 @@ export function addLedger(program: Command): void {
     .option("--port <number>", "port on 127.0.0.1", "8545")
     .action(
       action(async (options: { state: string; port: string }) => {
-        const port = Number(options.port);
-        if (!Number.isInteger(port) || port < 0 || port > 65_535)
-          throw new PimsError("usage", "a port is a number up to 65535");
+        const port = wholeNumber("--port", options.port, 65_535);
         await mkdir(options.state, { recursive: true, mode: 0o700 });
         const stop = untilSignal();
         const chain = await startAnvil({ folder: options.state, port });
@@ -109,8 +108,9 @@ async function deploy({ contract, publisher, quorum, ...options }: Deploying) {
     throw new PimsError("usage", "a contract is registry, hosts or checkpoints");
   if ((other === undefined) !== (publisher !== undefined))
     throw new PimsError("usage", "the registry is deployed with --publisher, the other contracts without");
+  const wanted = wholeNumber("--quorum", quorum, MAX_PUBLISHERS);
   const deployerKey = await signingKey(options);
   const payer = { ...(await chainPlace(options)), deployerKey };
   if (other !== undefined) return deployContract(other, payer);
-  return deployRegistry({ ...payer, publishers: publisher ?? [], quorum: Number(quorum) });
+  return deployRegistry({ ...payer, publishers: publisher ?? [], quorum: wanted });
 }

@@ -26,7 +26,8 @@ const commands: Readonly<Record<string, () => Promise<Add>>> = {
 const { optionDescription } = Help.prototype;
 
 function describeOption(this: Help, option: Option): string {
-  const text = optionDescription.call(this, option);
+  // An empty list is what an option that may be given again begins with, nothing to choose.
+  const text = optionDescription.call(this, option).replace(" (default: [])", "");
   return option.mandatory ? `${text} (required)` : text;
 }
 

@@ -12,11 +12,15 @@ export interface SigningOptions {
   from?: string;
 }
 
-export function withSigningKey(command: Command, whose: string): Command {
+/** `only`: what has to be given for a key to be needed, such as `with --set: `. */
+export function withSigningKey(command: Command, whose: string, only = ""): Command {
   return command
-    .option("--key <file>", `${whose}, an encrypted key file`)
+    .option("--key <file>", `${only}${whose}, an encrypted key file`)
     .option("--passphrase-file <file>", "its passphrase; asked for on the terminal by default")
-    .option("--signer <url>", `instead of --key: a remote signer that keeps ${whose} (JSON-RPC eth_signTransaction)`)
+    .option(
+      "--signer <url>",
+      `${only}instead of --key, a remote signer that keeps ${whose} (JSON-RPC eth_signTransaction)`,
+    )
     .option("--from <address>", "with --signer: the address of the key");
 }
 

@@ -23,7 +23,9 @@ export async function readConfig<T>(path: string, schema: z.ZodType<T>): Promise
   } catch (cause) {
     throw new PimsError("config-invalid", `the configuration file ${path} is not JSON`, { cause });
   }
-  const parsed = schema.safeParse(value);
+  const parsed = schema.safeParse(value, {
+    error: ({ code, input }) => (code === "invalid_type" && input === undefined ? "it is missing" : undefined),
+  });
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   const where = issue.path.length > 0 ? ` at ${issue.path.join(".")}` : "";

@@ -90,7 +90,7 @@ const fork = ({ rpc, value }: Told<{ chainId: bigint }>, height: bigint): PimsEr
 /** Names an endpoint that is so many blocks behind that it is not merely a moment late. */
 export function leaveOutBehind(endpoints: Endpoints, rpc: Rpc, height: bigint, newest: bigint, lag = MAX_LAG): void {
   if (height + lag >= newest) return;
-  const text = `the chain at ${rpc.url} is behind, at block ${height} of ${newest}`;
+  const text = `the chain at ${rpc.name} is behind, at block ${height} of ${newest}`;
   endpoints.leaveOut(rpc, new PimsError("ledger-unverified", text));
 }
 
@@ -100,9 +100,9 @@ export function nothingProved(endpoints: Endpoints, what: string): PimsError {
   const only = faults[0];
   if (faults.length === 1 && only !== undefined) return only;
   const isSilent = faults.every((fault) => fault?.code === "ledger-unreachable");
-  const each = endpoints.all.map((rpc, index) =>
-    (faults[index]?.message ?? `${rpc.name} agrees with too few`).slice(0, 200),
-  );
+  const isAlone = faults.filter((fault) => fault === undefined).length === 1;
+  const standing = isAlone ? "is the only one without a fault" : "has a block that too few others have";
+  const each = endpoints.all.map((rpc, index) => (faults[index]?.message ?? `${rpc.name} ${standing}`).slice(0, 200));
   return new PimsError(isSilent ? "ledger-unreachable" : "ledger-unverified", `${what}: ${each.join("; ")}`, {
     hint: "look at the endpoints, and at who keeps them",
   });

@@ -5,7 +5,7 @@ import { endpointName } from "./rpc.ts";
 const addressSchema = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "not a contract address");
 
 /** How a party reaches the chain that keeps the baselines. */
-const endpointSchema = z.url({ protocol: /^https?$/ });
+const endpointSchema = z.url({ protocol: /^https?$/, error: "not an http or https URL" });
 
 /** The same endpoint is the same however its address is written. */
 const normalized = (url: string): string => (URL.canParse(url) ? new URL(url).href : url);

@@ -58,7 +58,9 @@ export class Endpoints {
     const since = before?.since ?? this.#clock.now();
     this.#faults.set(rpc, { error, untilMs: this.#clock.monotonicMs() + LEFT_OUT_MS, since });
     const isNews = before?.error.message !== error.message;
-    if (isNews && this.all.length > 1) this.#report(`the ledger's endpoint ${rpc.name} is left out: ${error.message}`);
+    if (!isNews || this.all.length === 1) return;
+    const what = error.message.replace(`the chain at ${rpc.name}`, "it");
+    this.#report(`the ledger's endpoint ${rpc.name} is left out: ${what}`);
   }
 
   isRight(rpc: Rpc): void {

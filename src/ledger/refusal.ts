@@ -21,7 +21,6 @@ const sentences: Record<string, string> = {
   IncompleteData: "the proposal's entry data is not complete",
   IsRevoked: "the key is revoked, and does not come back",
   IsRetired: "the registry has given way to its successor",
-  NotApproved: "only what is approved can be revoked or superseded, and only by what is approved and has no end",
   NotOpen:
     "the proposal is decided already: approved, revoked, or outdated by another one or by a change of publishers",
   OnlyByQuorum: "only a quorum of publishers changes who publishes",
@@ -30,21 +29,41 @@ const sentences: Record<string, string> = {
   WrongChunk: "the piece of entry data is not the one that was proposed",
 };
 
+/** Why what is to be revoked or superseded, or to take its place, is not what it has to be: by `Status` of the contract. */
+const notApproved: Record<number, string> = {
+  1: "is not approved yet",
+  2: "cannot take the place: it is the same one, or ends itself",
+  3: "was replaced by a later approval already",
+  4: "was never approved, and cannot be any more",
+  5: "is revoked already, for good",
+};
+
 /**
  * What a node's error means. When the registry's code reverted it is `ledger-refused` with the reason in words, and
  * the reason's name in `cause`; otherwise `ledger-refused` with the node's words.
  */
 export function refusal(rpc: Rpc, failure: RpcFailure): PimsError {
-  const name = revertName(failure.data);
-  const sentence = name === undefined ? undefined : sentences[name];
-  if (sentence !== undefined) return new PimsError("ledger-refused", sentence, { cause: name });
+  const reason = revertReason(failure.data);
+  const sentence = reason === undefined ? undefined : sentenceOf(reason);
+  if (sentence !== undefined) return new PimsError("ledger-refused", sentence, { cause: reason!.errorName });
   return new PimsError("ledger-refused", `the chain at ${rpc.name} refused: ${failure.message}`);
 }
 
-function revertName(data: unknown): string | undefined {
+interface Reason {
+  readonly errorName: string;
+  readonly args?: readonly unknown[] | undefined;
+}
+
+function sentenceOf({ errorName, args = [] }: Reason): string | undefined {
+  if (errorName !== "NotApproved") return sentences[errorName];
+  const [id, status] = args;
+  return `proposal ${id} ${notApproved[Number(status)] ?? "is not approved"}`;
+}
+
+function revertReason(data: unknown): Reason | undefined {
   if (typeof data !== "string" || !/^0x[0-9a-f]{8,2000}$/.test(data)) return undefined;
   try {
-    return decodeErrorResult({ abi, data: data as Hex }).errorName;
+    return decodeErrorResult({ abi, data: data as Hex });
   } catch {
     return undefined;
   }

@@ -108,11 +108,11 @@ export interface Governance {
 }
 
 /** `MAX_PUBLISHERS` of contracts/Publishers.sol. */
-const MAX_PUBLISHERS = 64n;
+export const MAX_PUBLISHERS = 64;
 
 export async function readGovernance(registry: Registry): Promise<Governance> {
   const [word, count] = (await registry.words([governanceSlot, publisherCountSlot])) as [Hex, Hex];
-  if (hexToBigInt(count) > MAX_PUBLISHERS) throw wrong("of publishers");
+  if (hexToBigInt(count) > BigInt(MAX_PUBLISHERS)) throw wrong("of publishers");
   const slots = Array.from({ length: Number(count) }, (_, index) => publisherSlot(index));
   const publishers = (await registry.words(slots)).map((one) => parseAddress(`0x${one.slice(-40)}`));
   const { quorum, epoch, successor } = parseGovernance(word);

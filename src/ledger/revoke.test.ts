@@ -55,7 +55,8 @@ test("one publisher revokes, for good; the same lines come back only with new si
   assert.equal(identity, testIdentity("revoked"));
   assert.deepEqual((await actions.read("revoked")).status, "revoked");
   assert.equal(await listed("revoked"), "revoked");
-  await assert.rejects(revokeBaseline({ ...ledger.place, key: a, id }), reverts("NotApproved"));
+  const twice = { ...reverts("NotApproved"), message: `proposal ${id} is revoked already, for good` };
+  await assert.rejects(revokeBaseline({ ...ledger.place, key: a, id }), twice);
   for (const key of [a, b, c]) await assert.rejects(actions.approve(key, id), reverts("NotOpen"));
 
   const again = await actions.propose(a, testLines("revoked", 2));
@@ -89,10 +90,10 @@ test("an image that is superseded counts until its overlap ends, which can only 
   assert.ok(now.status === "approved" && now.proposal.until === until);
   await assert.rejects(supersede(one, two, 7200), reverts("BadOverlap"));
   await assert.rejects(supersede(two, one, 60), reverts("NotApproved"), "not by what ends itself");
-  await assert.rejects(supersede(two, two, 60), reverts("NotApproved"));
+  await assert.rejects(supersede(two, two, 60), { ...reverts("NotApproved"), message: /cannot take the place/ });
   const { id: open } = await actions.propose(a, testLines("v4", 1));
   await assert.rejects(supersede(two, open, 60), reverts("NotApproved"), "not by what is not approved");
-  await assert.rejects(supersede(open, three, 60), reverts("NotApproved"));
+  await assert.rejects(supersede(open, three, 60), { ...reverts("NotApproved"), message: /is not approved yet/ });
   await assert.rejects(supersede(two, three, 60, createKey()), reverts("AccessControlUnauthorizedAccount"));
   await assert.rejects(supersede(two, three, maxOverlapSeconds + 1), { code: "overlap-malformed" });
   for (const overlap of [BigInt(maxOverlapSeconds) + 1n, 2n ** 64n - 1n]) {
