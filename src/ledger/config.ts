@@ -2,9 +2,8 @@ import { z } from "zod";
 import { maxValidators } from "./commit-seals.ts";
 import { endpointName } from "./rpc.ts";
 
-const addressSchema = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "not a contract address");
+const addressSchema = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "not an address");
 
-/** How a party reaches the chain that keeps the baselines. */
 const endpointSchema = z.url({ protocol: /^https?$/, error: "not an http or https URL" });
 
 /** The same endpoint is the same however its address is written. */
@@ -54,6 +53,7 @@ const cliqueSchema = z
 /** Long enough to start a chain again, short enough for who counts on a revocation. */
 export const HOLD_MS = 600_000;
 
+/** How a party reaches the chain that keeps the baselines. */
 export const ledgerSchema = z
   .strictObject({
     /** JSON-RPC endpoint. */
