@@ -90,6 +90,8 @@ test("a lying endpoint is named and left out: show, list and approve say what is
     [["--config", config, "--witness", url], /--config says where the ledger is/],
     [["--ledger", url], /give --registry/],
     [["--ledger", url, "--witness", `${url}/`, ...registry], /an endpoint stands twice/],
+    [["--ledger", url, "--witness", url.replace("127.0.0.1", "localhost"), ...registry], /an endpoint stands twice/],
+    [["--ledger", url, "--witness", url.replace("127.0.0.1", "[::1]"), ...registry], /an endpoint stands twice/],
     [["--config", join(config, "none")], /cannot be read/],
   ] as const) {
     const ended = await pimsMeanwhile(["baseline", "list", ...args]);

@@ -6,8 +6,15 @@ const addressSchema = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "not an address");
 
 const endpointSchema = z.url({ protocol: /^https?$/, error: "not an http or https URL" });
 
-/** The same endpoint is the same however its address is written. */
-const normalized = (url: string): string => (URL.canParse(url) ? new URL(url).href : url);
+const LOOPBACK = /^(localhost\.?|127(\.\d+){3}|\[::1\])$/;
+
+/** The same endpoint is the same however its address is written; this machine is so under all of its own names. */
+function normalized(text: string): string {
+  if (!URL.canParse(text)) return text;
+  const url = new URL(text);
+  if (LOOPBACK.test(url.hostname)) url.hostname = "127.0.0.1";
+  return url.href;
+}
 
 /** Age of the newest block, milliseconds, where seals prove it: then nothing else tells an old block from the newest one. */
 export const SEALED_MAX_AGE_MS = 300_000;
