@@ -2,8 +2,8 @@
 """Checks a bundle of evidence (docs/bundle.md) with Python's standard library and openssl, and none of PIMS's code.
 
 usage: verify-bundle.py [--ak NAME]... [--baseline ROOT]... [--verifier-key PIN]... [--roots FILE] [--undated]
-                        [--block HASH]... [--consensus qbft|ibft2|clique --chain-id NUMBER --validator ADDRESS...]
-                        [--registry ADDRESS]...
+                        [--block HASH]... [--consensus qbft|ibft2|clique --chain-id NUMBER --validator ADDRESS...
+                        [--max-block-age SECONDS]] [--registry ADDRESS]...
                         [--checkpoints ADDRESS --reporter ADDRESS] BUNDLE
 
 It checks the quote's signature and fields, the log's replay to the quoted registers, the baselines' roots, what the
@@ -608,9 +608,9 @@ def signer_of(hashed, seal):
 
 
 def sealed_blocks(bundle, validators, consensus):
-    """Hashes of the blocks that two thirds of these validators have sealed (QBFT, IBFT 2.0), or that more than half have
+    """Hashes, with their times, of the blocks that two thirds of these validators have sealed (QBFT, IBFT 2.0), or that more than half have
     signed, them or a block above (Clique, EIP-225). Headers of another consensus, or that name others, do not count."""
-    known, hashes = {address.lower() for address in validators}, []
+    known, sealed = {address.lower() for address in validators}, {}
     # A seal takes a twentieth of a second; a bundle has a few blocks.
     for block in bundle["ledger"]["blocks"][:16] if known else ():
         chain = [parse_header(base64.b64decode(header)) for header in [block["header"], *block["above"]]]
@@ -624,8 +624,8 @@ def sealed_blocks(bundle, validators, consensus):
             is_same = extra is not None and len(extra[0]) == {"qbft": 5, "ibft2": 3}[consensus]
             is_sealed = is_same and is_committed(fields, extra, known)
         if is_sealed:
-            hashes.append("0x" + hashed.hex())
-    return hashes
+            sealed["0x" + hashed.hex()] = number(fields[11], 8)
+    return sealed
 
 
 def is_committed(fields, extra, known):
@@ -1001,6 +1001,7 @@ def main():
     parser.add_argument("--validator", **many, help="give all validators of the ledger instead of --block")
     parser.add_argument("--consensus", choices=["qbft", "ibft2", "clique"], help="by which these validators seal blocks")
     parser.add_argument("--chain-id", help="and the number of their chain")
+    parser.add_argument("--max-block-age", help="seconds before the evidence for a block that they sealed (300), or unlimited")
     parser.add_argument("--registry", **many, help="registry whose baselines you take, with --block")
     parser.add_argument("--checkpoints", help="ask for a checkpoint in this contract, with --block and --reporter")
     parser.add_argument("--reporter", help="the verifier's address there")
@@ -1012,6 +1013,13 @@ def main():
         parser.error("--block and --validator go with --registry, or with --checkpoints and --reporter, and these go with it")
     if len({bool(options.validator), bool(options.consensus), bool(options.chain_id)}) > 1:
         parser.error("--validator, --consensus and --chain-id are given together")
+    if options.max_block_age and not options.validator:
+        parser.error("--max-block-age goes with --validator")
+    if options.validator and options.undated and options.max_block_age != "unlimited":
+        parser.error("with --validator and --undated nothing says how old a block is: --max-block-age unlimited takes any")
+    if not re.fullmatch(r"\d{1,10}|unlimited", options.max_block_age or "300", re.ASCII):
+        parser.error("--max-block-age is a number of seconds, or unlimited")
+    max_age = float("inf") if options.max_block_age == "unlimited" else int(options.max_block_age or 300)
     bundle, policy = read_bundle(options.bundle)
     quoted, key = check_quote(bundle, policy)
     events = whole("log", check_log, bundle, quoted)
@@ -1028,12 +1036,14 @@ def main():
     lenient = policy["starts"] or any(one["allow"] for one in policy["listeners"]) or policy["maxPauseMs"] is not None
     unnamed = [one for one in bundle["baselines"] if one["root"] not in options.baseline]
     # The same validators may keep another chain, with a registry of the same address; the proposal's id holds the number.
+    accepted = seconds_of(bundle["evidence"]["acceptedAt"])
+    young = [block for block, time in sealed.items() if time >= accepted - max_age]
     on_chain = {"contract": options.registry, "chainId": [options.chain_id]}
     strange = [
         one
         for one in unnamed
         if not is_known(one["registry"], options.block, contract=options.registry)
-        and not is_known(one["registry"], sealed, **on_chain)
+        and not is_known(one["registry"], young, **on_chain)
     ]
     missing = []
     # A verifier's word stands for what is not named at all, not against what is named.
@@ -1042,7 +1052,7 @@ def main():
     if strange and (options.baseline or options.registry or not said_by):
         missing.append("baselines: nobody whom you know has approved them (--baseline, --block and --registry, --verifier-key)")
     place = {"contract": [options.checkpoints or ""], "reporter": [options.reporter or ""]}
-    if options.reporter and (not fixed or not is_known(bundle["checkpoint"], options.block + sealed, **place)):
+    if options.reporter and (not fixed or not is_known(bundle["checkpoint"], [*options.block, *sealed], **place)):
         missing.append("checkpoint: none that fixes some of this log is shown for a block, a contract and a reporter that you name")
     if (lenient or (below and below["manifests"])) and not said_by:
         missing.append("policy: it makes exceptions, and nobody whom you know stands for them (--verifier-key)")

@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type Address, type Hex, keccak256, numberToHex } from "viem";
 import type { Bundle } from "../src/attest/bundle.ts";
+import { keyOfJwk } from "../src/attest/jwt.ts";
+import { pinOf } from "../src/attest/verifier-address.ts";
 import type { BundleReport } from "../src/attest/verify-bundle.ts";
 import { parseBaseline } from "../src/baseline/format.ts";
 import { toHex } from "../src/core/bytes.ts";
@@ -22,7 +24,7 @@ import { replay } from "../src/log/replay.ts";
 import { type ApprovedBaseline, bundleProofs } from "../src/verifier/bundle-proofs.ts";
 import { CHECKPOINT_FOLDER } from "../src/verifier/config.ts";
 import { approvedIn, forgedBundle, openLedger, saidCheckpoint } from "./bundle-forging.ts";
-import { site } from "./bundle-site.ts";
+import { script, site } from "./bundle-site.ts";
 import { sentencesOf } from "./evidence/sentences.ts";
 import { pimsMeanwhile } from "./pims.ts";
 
@@ -192,7 +194,7 @@ test("a proof of the ledger that was altered is refused, whoever signs the rest"
 test("who knows the chain's validators needs no block's hash: two thirds of them have sealed it", async () => {
   const validators = [1, 2, 3, 4].map(testSigner);
   const by = (consensus: string, ...signers: readonly TestSigner[]) => [
-    ...[`--consensus=${consensus}`, `--chain-id=${registry().chainId}`],
+    ...[`--consensus=${consensus}`, `--chain-id=${registry().chainId}`, "--max-block-age=unlimited"],
     ...signers.map(({ address }) => `--validator=${address}`),
   ];
   const [all, clique] = [by("qbft", ...validators), by("clique", ...validators)];
@@ -259,6 +261,49 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
   for (const [name, bundle, given, status] of cases) {
     const { statuses, ours, theirs } = await check(bundle, [...known, ...given]);
     assert.deepEqual(statuses, [status, status], `${name}: ${ours} ${theirs}`);
+  }
+  // A block from before a revocation stays sealed for ever: so it counts for evidence of its time only.
+  const dated = [known[0]!, anchors[3]!, `--verifier-key=${pinOf(keyOfJwk(three.results.key))}`];
+  const [signers, most] = [all.filter((one) => !one.startsWith("--max")), "--max-block-age="];
+  const seen = (ms: number) => {
+    const acceptedAt = new Date(timestamp * 1000 + ms).toISOString();
+    return forged({ ...three, evidence: { ...good.evidence, acceptedAt } });
+  };
+  const ages: [string, number, string[], number][] = [
+    ["five minutes", 300_000, signers, 0],
+    ["a moment more", 300_001, signers, 3],
+    ["as long as is allowed", 3_600_000, [...signers, `${most}3600`], 0],
+    ["longer", 3_600_001, [...signers, `${most}3600`], 3],
+    ["any length", 10 ** 12, all, 0],
+    ["a block after the evidence", -(10 ** 9), [...signers, `${most}0`], 0],
+    ["a block that is named besides", 10 ** 9, [...signers, `--block=${hash}`], 0],
+  ];
+  for (const [name, ms, given, status] of ages) {
+    const { statuses, ours, theirs } = await check(seen(ms), [...dated, ...given]);
+    assert.deepEqual(statuses, [status, status], `${name}: ${ours} ${theirs}`);
+  }
+  await writeFile(at.file, JSON.stringify(seen(301_000)));
+  const aged = await pimsMeanwhile(["verify", at.file, ...dated, ...signers]);
+  assert.equal(aged.status, 3);
+  assert.match(
+    aged.stdout,
+    /^baselines +nobody .* 5 minutes before .*, which is more than the 300 seconds that you allow/m,
+  );
+  assert.equal((await pimsMeanwhile(["verify", at.file, ...dated, ...all])).status, 0);
+  const elsewhere = [...signers.filter((one) => !one.startsWith("--chain")), "--chain-id=7"];
+  const chain = await pimsMeanwhile(["verify", at.file, ...dated, ...elsewhere]);
+  assert.match(chain.stdout, /^baselines +nobody .*, which is not of the chain 7 that you name/m);
+  for (const some of [
+    [...known, ...signers],
+    [...known, ...signers, `${most}300`],
+    [...dated, ...signers, `${most}-1`],
+    [...dated, ...signers.filter((one) => !one.startsWith("--chain"))],
+    [...dated, ...signers.filter((one) => !one.startsWith("--consensus"))],
+    [...dated, `--block=${hash}`, `${most}300`],
+  ]) {
+    const [refused, theirs] = [await pimsMeanwhile(["verify", at.file, ...some]), await script([[...some, at.file]])];
+    assert.deepEqual([refused.status, refused.stdout], [1, ""], some.join(" "));
+    assert.match(theirs[0]!.text, /^usage: /, some.join(" "));
   }
   await writeFile(at.file, JSON.stringify(await sealed("qbft", 2)));
   const shown = await pimsMeanwhile(["verify", at.file, ...known, ...all]);

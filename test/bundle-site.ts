@@ -91,7 +91,9 @@ async function verdictOf(path: string, anchors: readonly string[]): Promise<{ st
     const [consensus] = given("--consensus=") as Consensus[];
     const [chainId = ""] = given("--chain-id=");
     const validators = consensus === undefined ? null : await sealedBlocks(bundle, { consensus, addresses });
-    const sealed = validators && { hashes: validators.hashes, chainId };
+    const [maxAge = "300"] = given("--max-block-age=");
+    const maxAgeSeconds = maxAge === "unlimited" ? null : Number(maxAge);
+    const sealed = validators && { hashes: validators.hashes, chainId, maxAgeSeconds };
     const report = verifyBundle(bundle, { ...known, sealed });
     return { status: STATUS[report.verdict], text: JSON.stringify(report) };
   } catch (error) {

@@ -25,6 +25,8 @@ export interface Anchors {
     readonly hashes: readonly string[];
     /** Number of the validators' chain, decimal. They may keep others, with a registry of the same address. */
     readonly chainId: string;
+    /** Seconds that a block with an approval may be older than the evidence; null: any age. */
+    readonly maxAgeSeconds: number | null;
   } | null;
   /** Where the verifier puts its checkpoints; null where it does not matter whether it has. */
   readonly checkpoints: { readonly contract: string; readonly reporter: string } | null;
@@ -109,10 +111,9 @@ function approvedBy(
   const unnamed = baselines.filter(({ root }) => !anchors.baselines.includes(root));
   const isShown = ({ identity }: BundledBaseline) => {
     const shown = approvals.get(identity);
-    return shown !== undefined && anchors.registries.includes(shown.registry.contract) && isKnown(shown);
+    if (shown === undefined || !anchors.registries.includes(shown.registry.contract)) return false;
+    return isKnown(shown.header, anchors) && doubtOf(shown, anchors, evidence.acceptedAt) === null;
   };
-  const isKnown = ({ registry, header }: Shown) =>
-    anchors.blocks.includes(header.hash) || (isSealed(header, anchors) && doubtOf(registry, anchors) === null);
   const strange = unnamed.filter((baseline) => !isShown(baseline));
   const where = new Map(
     (strange.length > 0 ? strange : unnamed).flatMap(({ identity }) => {
@@ -120,7 +121,7 @@ function approvedBy(
       if (shown === undefined) return [];
       const { chainId, contract } = shown.registry;
       const block = describeBlock(shown.header, evidence.acceptedAt);
-      const doubt = isSealed(shown.header, anchors) ? doubtOf(shown.registry, anchors) : null;
+      const doubt = doubtOf(shown, anchors, evidence.acceptedAt);
       return [[block, `registry ${contract} on chain ${chainId}, ${block}${doubt === null ? "" : `, ${doubt}`}`]];
     }),
   );
@@ -136,14 +137,22 @@ function approvedBy(
   return { by: "nobody", text: `nobody whom you know has approved ${roots}${lookUp} (${ways})` };
 }
 
-type Shown = ProvedByLedger["approvals"] extends ReadonlyMap<string, infer One> ? One : never;
+const isKnown = ({ hash }: Header, { blocks, sealed }: Anchors): boolean =>
+  blocks.includes(hash) || sealed?.hashes.includes(hash) === true;
 
-const isSealed = ({ hash }: Header, { sealed }: Anchors): boolean => sealed?.hashes.includes(hash) === true;
-
-/** Why a block that validators sealed does not say yet what the caller asks; null when it does. */
-function doubtOf({ chainId }: BundledRegistry, { sealed }: Anchors): string | null {
-  if (sealed !== null && chainId !== sealed.chainId) return `which is not of the chain ${sealed.chainId} that you name`;
-  return null;
+/** Why a block that only seals make known is not enough for an approval; null when it is, and for every other block. */
+function doubtOf(
+  { registry, header }: { readonly registry: BundledRegistry; readonly header: Header },
+  { blocks, sealed }: Anchors,
+  acceptedAt: string,
+): string | null {
+  if (sealed === null || blocks.includes(header.hash) || !sealed.hashes.includes(header.hash)) return null;
+  const { chainId, maxAgeSeconds } = sealed;
+  if (registry.chainId !== chainId) return `which is not of the chain ${chainId} that you name`;
+  // Of a block after the evidence an age is no matter: what was revoked before stays so.
+  const oldest = BigInt(Date.parse(acceptedAt)) - BigInt(maxAgeSeconds ?? 0) * 1000n;
+  if (maxAgeSeconds === null || header.timestamp * 1000n >= oldest) return null;
+  return `which is more than the ${maxAgeSeconds} seconds that you allow (--max-block-age)`;
 }
 
 function checkpointOf(
@@ -157,12 +166,14 @@ function checkpointOf(
   if (checkpoint.reporter !== reporter || checkpoint.contract !== contract)
     return nobody(`it is of ${checkpoint.reporter} at ${checkpoint.contract}, which you do not name`);
   const block = `block ${header.number} ${header.hash}`;
-  const isNamed = anchors.blocks.includes(header.hash);
-  if (!isNamed && !isSealed(header, anchors)) return nobody(`it is shown for ${block}, which you do not name`);
+  // At any age: nobody can take a checkpoint back.
+  if (!isKnown(header, anchors)) return nobody(`it is shown for ${block}, which you do not name`);
   // One of another boot, or of what came later, is a true one too, and would be so for any log.
   if (checked === null) return nobody("the log that it is to fix does not hold");
   if (checked.fixes === null) return nobody(checked.check.text);
-  const chain = isNamed ? "" : "; nothing in it says which of these validators' chains it is on";
+  const chain = anchors.blocks.includes(header.hash)
+    ? ""
+    : "; nothing in it says which of these validators' chains it is on";
   const text = `you know ${block}, in which checkpoint ${checkpoint.number} fixes ${checked.fixes}${chain}`;
   return { trust: "checkpoint", by: "you", text };
 }

@@ -11,6 +11,9 @@ import { action, append } from "./command.ts";
 import { describeFinding, shortDigest, shortId } from "./describe.ts";
 import { colourStatus, EXIT, printJson, printLine, say, table } from "./output.ts";
 
+/** Seconds between a sealed block and the evidence: a verifier reads a chain's newest block, and does so all the time. */
+const MAX_BLOCK_AGE = 300;
+
 interface VerifyOptions {
   readonly ak: string[];
   readonly baseline: string[];
@@ -18,6 +21,7 @@ interface VerifyOptions {
   readonly validator: string[];
   readonly consensus?: Consensus;
   readonly chainId?: string;
+  readonly maxBlockAge?: string;
   readonly registry: string[];
   readonly checkpoints?: string;
   readonly reporter?: string;
@@ -38,6 +42,10 @@ export function addVerify(program: Command): void {
     .option("--validator <address>", "give all validators of the ledger instead of --block", append, [])
     .addOption(new Option("--consensus <rules>", "by which these validators seal blocks").choices(CONSENSUS))
     .option("--chain-id <number>", "and the number of their chain")
+    .option(
+      "--max-block-age <seconds>",
+      `how much older than the evidence a block may be that they have sealed (default ${MAX_BLOCK_AGE}), or 'unlimited'`,
+    )
     .option("--registry <address>", "registry whose baselines you take, with --block; may be given again", append, [])
     .option("--checkpoints <address>", "ask for a checkpoint in this contract, with --block and --reporter")
     .option("--reporter <address>", "the verifier's address there")
@@ -60,7 +68,7 @@ export function addVerify(program: Command): void {
           keys: options.ak.map((name) => hexOf(name, /^([0-9a-f]{2}){34,66}$/, "the Name of a key")),
           baselines: options.baseline.map((root) => hexOf(root, /^[0-9a-f]{64}$/, "a Merkle root")),
           ...ledger,
-          sealed: validators && sealed && { hashes: sealed.hashes, chainId: validators.chainId },
+          sealed: validators && sealed && { ...validators, hashes: sealed.hashes },
           verifiers: options.verifierKey.map(pin),
           roots: options.roots === undefined ? null : await readRoots(options.roots),
           undated: options.undated === true,
@@ -73,12 +81,10 @@ export function addVerify(program: Command): void {
 }
 
 /** A block is worth nothing without the contract's address, since anybody can deploy another, and the other way round. */
-function ledgerAnchors({ block, validator, consensus, chainId, registry, checkpoints, reporter }: VerifyOptions) {
+function ledgerAnchors(options: VerifyOptions) {
+  const { block, validator, registry, checkpoints, reporter } = options;
   if ((checkpoints === undefined) !== (reporter === undefined))
     throw new PimsError("usage", "'--checkpoints' and '--reporter' are given together");
-  const given = [validator.length > 0, consensus !== undefined, chainId !== undefined];
-  if (new Set(given).size > 1)
-    throw new PimsError("usage", "'--validator', '--consensus' and '--chain-id' are given together");
   if (block.length + validator.length > 0 !== (registry.length > 0 || reporter !== undefined))
     throw new PimsError(
       "usage",
@@ -86,16 +92,33 @@ function ledgerAnchors({ block, validator, consensus, chainId, registry, checkpo
     );
   return {
     blocks: block.map((hash) => `0x${hexOf(hash, /^[0-9a-f]{64}$/, "the hash of a block")}`),
-    validators:
-      consensus === undefined || chainId === undefined
-        ? null
-        : { consensus, addresses: validator.map(address), chainId: chainNumber(chainId) },
+    validators: validatorsOf(options),
     registries: registry.map(address),
     checkpoints:
       checkpoints === undefined || reporter === undefined
         ? null
         : { contract: address(checkpoints), reporter: address(reporter) },
   };
+}
+
+function validatorsOf({ validator, consensus, chainId, maxBlockAge, undated }: VerifyOptions) {
+  if (validator.length === 0 && consensus === undefined && chainId === undefined && maxBlockAge === undefined)
+    return null;
+  if (validator.length === 0 || consensus === undefined || chainId === undefined)
+    throw new PimsError("usage", "'--validator', '--consensus' and '--chain-id' are given together");
+  if (undated && maxBlockAge !== "unlimited")
+    throw new PimsError("usage", "with '--validator' and '--undated' nothing says how old a block is", {
+      hint: "'--max-block-age unlimited' takes any block that they ever sealed, also one from before a revocation",
+    });
+  const maxAgeSeconds = maxBlockAge === "unlimited" ? null : secondsOf(maxBlockAge ?? `${MAX_BLOCK_AGE}`);
+  return { consensus, addresses: validator.map(address), chainId: chainNumber(chainId), maxAgeSeconds };
+}
+
+function secondsOf(value: string): number {
+  if (/^\d{1,10}$/.test(value)) return Number(value);
+  throw new PimsError("usage", `${JSON.stringify(value.slice(0, 80))} is no number of seconds`, {
+    hint: "'--max-block-age unlimited' is without a bound",
+  });
 }
 
 const address = (value: string): string => `0x${hexOf(value, /^[0-9a-f]{40}$/, "an address")}`;
