@@ -1,6 +1,6 @@
 import { type ContainerState, findingKey, type HostState, keyOf, MAX_VIOLATIONS } from "../attest/host-state.ts";
 import type { ReferenceValues } from "../attest/judge.ts";
-import { type BaselineLookup, decide, NO_IDENTITY } from "../attest/verdict.ts";
+import { type BaselineLookup, decide, noIdentity } from "../attest/verdict.ts";
 import type { Finding } from "../log/finding.ts";
 import type { ContainerStart } from "../log/start.ts";
 import type { SweepResult } from "../measure/sweep.ts";
@@ -56,7 +56,7 @@ export class Judging {
     const lookups = new Map(found);
     for (const [image, lookup] of found) onLookup(image, lookup.found ? null : lookup.text);
     for (const container of living) {
-      const lookup = lookups.get(container.container.image ?? "") ?? NO_IDENTITY;
+      const lookup = lookups.get(container.container.image ?? "") ?? noIdentity(container.unresolved);
       // Nothing new to judge, and nothing new to judge it by.
       const reference = lookup.found ? lookup.reference : null;
       const judged = this.#judged.get(container);

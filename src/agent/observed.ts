@@ -10,7 +10,7 @@ import {
 } from "../attest/host-state.ts";
 import { type ContainerInfo, type ContainerRef, containerKey } from "../container/types.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
-import type { GateEvent, LogEvent } from "../log/event.ts";
+import { type GateEvent, type LogEvent, MAX_UNRESOLVED } from "../log/event.ts";
 import type { ContainerName } from "../log/finding.ts";
 import type { Fact } from "../measure/facts.ts";
 import type { GateState } from "../measure/gate/protocol.ts";
@@ -52,11 +52,15 @@ export class Observed {
       if (living && !again && (known.container.image !== null || !whole)) continue;
       const info = await this.#nameContainer(container);
       const { runtime, id, name, image, imageName } = info;
-      // Nothing new to say about a container whose runtime still does not tell its image.
-      if (living && !again && image === null) continue;
+      const unresolved = info.unresolved?.slice(0, MAX_UNRESOLVED);
+      // Nothing new to say about a container whose runtime still does not tell its image, once it is told why.
+      const isToldWhy = unresolved === undefined || known?.unresolved !== null;
+      if (living && !again && image === null && isToldWhy) continue;
       const start = containerStart(info, pidsOf(container, result));
       if (again && start === undefined) continue;
-      const said = { container: { runtime, id, name, image }, imageName, ...(start === undefined ? {} : { start }) };
+      const why = unresolved === undefined ? {} : { unresolved };
+      const how = start === undefined ? {} : { start };
+      const said = { container: { runtime, id, name, image }, imageName, ...why, ...how };
       events.push({ type: "container-start", time: this.#time(), ...said });
     }
     if (!whole) return events;

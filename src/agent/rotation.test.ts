@@ -106,6 +106,24 @@ test("what is told again says of a container that was paused and started again t
     applyRecords(state, [{ recnum: 0, pcr: 13, digest: "", events }]);
     return state;
   };
+  const unnamed: LogEvent = {
+    type: "container-start",
+    time: "2026-01-02T03:04:05.678Z",
+    container: { ...one, image: null },
+    imageName: "web:1",
+    unresolved: "it is not there",
+  };
+  for (const [events, why] of [
+    [[unnamed], "it is not there"],
+    [[unnamed, startEvent(one)], null],
+  ] as const) {
+    const state = stateOf(events);
+    for (const reader of [state, stateOf([...toldAgain(state)])])
+      assert.deepEqual(
+        [...reader.containers.values()].map(({ unresolved }) => unresolved),
+        [why],
+      );
+  }
   const paused = [startEvent(one), actionEvent(one)];
   for (const [events, held] of [
     [paused, true],

@@ -63,9 +63,11 @@ export class Rotation {
 /** Living containers, what was found in them, and what was done to them since they were last started, as it was told before. */
 export function* toldAgain({ containers }: HostState): Generator<LogEvent> {
   for (const known of containers.values()) {
-    const { container, imageName, start, startedAt, stoppedAt, violations, actions, earlier, gate } = known;
+    const { container, imageName, unresolved, start, startedAt, stoppedAt, violations, actions, earlier, gate } = known;
     if (stoppedAt !== null) continue;
-    yield { type: "container-start", time: startedAt, container, imageName, ...(start === null ? {} : { start }) };
+    const why = unresolved === null ? {} : { unresolved };
+    const how = start === null ? {} : { start };
+    yield { type: "container-start", time: startedAt, container, imageName, ...why, ...how };
     for (const violation of violations.values()) yield { type: "violation", ...violation };
     yield* actions.slice(earlier.actions);
     if (gate !== null) yield gate;

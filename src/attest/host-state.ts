@@ -18,6 +18,8 @@ import { isClientPort } from "../process/listen-address.ts";
 export interface ContainerState {
   container: ContainerName;
   imageName: string | null;
+  /** Why its image could not be told, while that is so. */
+  unresolved: string | null;
   /** How it was started the last time; null where nobody could tell. */
   start: ContainerStart | null;
   readonly startedAt: string;
@@ -115,6 +117,7 @@ function applyEvent(state: HostState, event: LogEvent): void {
       // Said again when the runtime has told more.
       if (known.container.image === null) known.container = event.container;
       known.imageName ??= event.imageName;
+      known.unresolved = known.container.image === null ? (event.unresolved ?? known.unresolved) : null;
       // What was done to it was done to its processes, and these are others.
       if (known.stoppedAt !== null || isOtherStart(known.start, event.start))
         known.earlier.actions = known.actions.length;
@@ -262,6 +265,7 @@ function containerOf(state: HostState, container: ContainerName, time: string): 
     known = {
       container,
       imageName: null,
+      unresolved: null,
       start: null,
       startedAt: time,
       stoppedAt: null,

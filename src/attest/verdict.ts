@@ -39,12 +39,11 @@ export type BaselineLookup =
   | { readonly found: true; readonly reference: ReferenceValues }
   | { readonly found: false; readonly reason: Reason; readonly text: string };
 
-/** Of a container whose image nobody names. */
-export const NO_IDENTITY: BaselineLookup = {
-  found: false,
-  reason: "no-baseline",
-  text: "the container's runtime does not say which image it was made of, or what it says could not be resolved, which the agent of its host has told on its standard error",
-};
+/** Of a container whose image nobody names, or whose agent could not tell which one is named: why, by the log. */
+export function noIdentity(unresolved: string | null): BaselineLookup {
+  const text = unresolved ?? "the container's runtime does not say which image it was made of";
+  return { found: false, reason: "no-baseline", text };
+}
 
 /** What is known about the host's evidence: good and fresh, refused, or too old. */
 export type HostStanding =

@@ -23,7 +23,7 @@ import { keyOfJwk } from "./jwt.ts";
 import { referenceValues } from "./reference-values.ts";
 import { Releases } from "./release-manifest.ts";
 import { sweeperStanding } from "./sweeper-standing.ts";
-import { type BaselineLookup, decide, type HostStanding, NO_IDENTITY, type Verdict } from "./verdict.ts";
+import { type BaselineLookup, decide, type HostStanding, noIdentity, type Verdict } from "./verdict.ts";
 import { pinOf } from "./verifier-address.ts";
 
 export interface BundleReport {
@@ -67,7 +67,8 @@ export function verifyBundle(bundle: Bundle, anchors: Anchors): BundleReport {
     .filter(({ stoppedAt }) => stoppedAt === null)
     .map((container) => {
       const identity = container.container.image;
-      const lookup = identity === null ? NO_IDENTITY : (references.get(identity) ?? noBaseline(identity));
+      const lookup =
+        identity === null ? noIdentity(container.unresolved) : (references.get(identity) ?? noBaseline(identity));
       return decide(state, container, lookup, standing, policy);
     });
   const checked = checkResults(bundle, containers);

@@ -49,7 +49,7 @@ export function describeEvent(event: LogEvent): string {
     case "gap":
       return `${head} ${printable(event.text)}`;
     case "container-start":
-      return `${head} ${container(event)} image ${printable(event.imageName ?? "-")} ${shortDigest(event.container.image)}`;
+      return `${head} ${container(event)} image ${printable(event.imageName ?? "-")} ${shortDigest(event.container.image)}${event.unresolved === undefined ? "" : ` (${printable(event.unresolved)})`}`;
     case "container-stop":
       return `${head} ${container(event)}`;
     case "code":

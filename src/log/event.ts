@@ -16,6 +16,7 @@ import { startSchema } from "./start.ts";
 
 const time = z.iso.datetime();
 export const MAX_IMAGE_NAME = 512;
+export const MAX_UNRESOLVED = 1024;
 const count = z.int().min(0);
 
 const boot = z.strictObject({
@@ -58,6 +59,8 @@ const containerStart = z.strictObject({
   time,
   container: containerSchema,
   imageName: z.string().max(MAX_IMAGE_NAME).nullable(),
+  /** Why its image, which the runtime names somehow, could not be told. Absent where that is not so. */
+  unresolved: z.string().max(MAX_UNRESOLVED).optional(),
   /** Absent where its first process had gone before it could be looked at. */
   start: startSchema.optional(),
 });

@@ -1,7 +1,7 @@
 import { type ContainerState, type HostState, keyOf } from "../attest/host-state.ts";
 import type { ContainerReport, HostReport } from "../attest/report.ts";
 import { sweeperStanding } from "../attest/sweeper-standing.ts";
-import { type BaselineLookup, decide, type HostStanding, type JudgingPolicy, NO_IDENTITY } from "../attest/verdict.ts";
+import { type BaselineLookup, decide, type HostStanding, type JudgingPolicy, noIdentity } from "../attest/verdict.ts";
 import { type Clock, rfc3339 } from "../core/clock.ts";
 import type { SweepEvent } from "../log/event.ts";
 import { reasonSchema } from "../log/finding.ts";
@@ -79,7 +79,8 @@ export class Reports {
 
   async #container(state: HostState, container: ContainerState, standing: HostStanding): Promise<ContainerReport> {
     const identity = container.container.image;
-    const lookup: BaselineLookup = identity === null ? NO_IDENTITY : await this.#modules.lookUp(identity);
+    const lookup: BaselineLookup =
+      identity === null ? noIdentity(container.unresolved) : await this.#modules.lookUp(identity);
     const { startedAt, stoppedAt, actions, gate } = container;
     return { ...decide(state, container, lookup, standing, this.#options.policy), startedAt, stoppedAt, actions, gate };
   }
