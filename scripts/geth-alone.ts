@@ -1,13 +1,14 @@
 // One geth node that signs a Clique chain by itself, a block for each transaction: what a real node keeps on its disk.
 import { execFileSync, spawn } from "node:child_process";
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Address } from "viem";
 import { generateKeyFile } from "../src/ledger/keys.ts";
 import { openRpc } from "../src/ledger/rpc.ts";
+import { cliqueGenesis } from "./clique-genesis.ts";
+import { freePort } from "./free-port.ts";
 
 export interface Geth {
   readonly url: string;
@@ -33,19 +34,8 @@ async function startIn(folder: string, binary: string, rich: readonly Address[])
   await writeFile(password, "of a simulation", { mode: 0o600 });
   const cost = { n: 4096, r: 8, p: 1 };
   const signer = await generateKeyFile({ path: join(folder, "keystore/signer"), passphrase: "of a simulation", cost });
-  const forks = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"];
-  const genesis = {
-    config: {
-      chainId: 20_262,
-      ...Object.fromEntries([...forks, "berlin", "london"].map((fork) => [`${fork}Block`, 0])),
-      clique: { period: 0, epoch: 30_000 },
-    },
-    difficulty: "0x1",
-    gasLimit: "0x1c9c380",
-    extraData: `0x${"0".repeat(64)}${signer.address.slice(2)}${"0".repeat(130)}`,
-    alloc: Object.fromEntries(rich.map((address) => [address, { balance: `0x1${"0".repeat(24)}` }])),
-  };
-  await writeFile(join(folder, "genesis.json"), JSON.stringify(genesis));
+  const genesis = { chainId: 20_262, period: 0, signers: [signer.address], funded: rich };
+  await writeFile(join(folder, "genesis.json"), cliqueGenesis(genesis));
   execFileSync(binary, ["init", "--datadir", folder, join(folder, "genesis.json")], { stdio: "pipe" });
   const port = await freePort();
   const run = () =>
@@ -111,12 +101,4 @@ async function sizeOf(folder: string): Promise<number> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const sizes = entries.filter((entry) => entry.isFile()).map((entry) => stat(join(entry.parentPath, entry.name)));
   return (await Promise.all(sizes)).reduce((total, { size }) => total + size, 0);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,6 +10,7 @@ import { jwtVerify } from "jose";
 import { fromRlp, type Hex } from "viem";
 import { qbftExtraData, qbftGenesis } from "../deploy/besu-qbft/make-genesis.ts";
 import { operatorToken } from "../deploy/besu-qbft/operator-token.ts";
+import { freePort } from "../scripts/free-port.ts";
 import { anvilBinary } from "../src/ledger/anvil-binary.ts";
 import { approveBaseline } from "../src/ledger/approve.ts";
 import { ledgerSchema } from "../src/ledger/config.ts";
@@ -51,14 +51,6 @@ test("the validators in a genesis block are encoded as Besu's documentation has 
   assert.throws(() => qbftExtraData([...VALIDATORS, "0x12"]), /not an address: 0x12/);
   assert.throws(() => qbftGenesis(0, VALIDATORS), /chain id/);
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function reach(url: string, child: ChildProcess): Promise<void> {
   for (const deadline = Date.now() + 20_000; Date.now() < deadline && child.exitCode === null; await sleep(50))

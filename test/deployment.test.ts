@@ -1,9 +1,9 @@
 // The page on real machines, carried out: its configurations and its commands, on this one machine.
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { freePort } from "../scripts/free-port.ts";
 import { startPims } from "../src/demo/pims-process.ts";
 import { startSwtpm } from "../src/tpm/swtpm.ts";
 import { pimsMeanwhile, temporaryFolder } from "./pims.ts";
@@ -15,14 +15,6 @@ const blocks = [...readFileSync(PAGE, "utf8").matchAll(/^```(.*)\n([\s\S]*?)^```
   info: info!,
   text: text!.trim(),
 }));
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 test("the page's configurations and commands lead to a host with good evidence", async (t) => {
   const folder = temporaryFolder(t);

@@ -4,6 +4,7 @@ import { PimsError } from "../core/errors.ts";
 import { startAnvil } from "../ledger/anvil.ts";
 import { deployContract, deployRegistry } from "../ledger/deploy.ts";
 import { generateKeyFile, readPassphraseFile } from "../ledger/keys.ts";
+import { EMBEDDED_CHAIN_WARNING } from "../ledger/ledger-view.ts";
 import { MAX_PUBLISHERS } from "../ledger/registry-reads.ts";
 import { action, untilSignal, wholeNumber } from "./command.ts";
 import { addCheckpoint } from "./ledger-checkpoint.ts";
@@ -26,9 +27,7 @@ export function addLedger(program: Command): void {
   const ledger = program.command("ledger").description("the chain that keeps the baselines");
   ledger
     .command("start")
-    .description(
-      "run the embedded chain of one machine until SIGINT or SIGTERM (it protects against nobody who is root here)",
-    )
+    .description(`run the embedded chain of one machine until SIGINT or SIGTERM (${EMBEDDED_CHAIN_WARNING})`)
     .option("--state <folder>", "folder of its journal", "/var/lib/pims/ledger")
     .option("--port <number>", "port on 127.0.0.1", "8545")
     .action(
@@ -38,7 +37,7 @@ export function addLedger(program: Command): void {
         const stop = untilSignal();
         const chain = await startAnvil({ folder: options.state, port });
         say(`pims: the chain ${chain.chainId} answers on ${chain.url}`);
-        say("pims: it protects against nobody who is root on this machine");
+        say(`pims: ${EMBEDDED_CHAIN_WARNING}`);
         if (!stop.signal.aborted)
           await new Promise((resolve) => stop.signal.addEventListener("abort", resolve, { once: true }));
         await chain.stop();

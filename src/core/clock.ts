@@ -33,3 +33,16 @@ export function threadCpuMs(): number {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;
 }
+
+const UNITS = [
+  [86_400, "days"],
+  [3600, "hours"],
+  [60, "minutes"],
+] as const;
+
+/** How long it is, in words: the largest unit of which there are two, rounded down. */
+export function lengthOf(seconds: number): string {
+  const [size, unit] = UNITS.find(([length]) => seconds >= 2 * length) ?? [1, "seconds"];
+  const count = Math.floor(seconds / size);
+  return size === 1 && count === 1 ? "1 second" : `${count} ${unit}`;
+}

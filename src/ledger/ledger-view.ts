@@ -79,11 +79,13 @@ export function viewEndpoints(endpoints: Endpoints, clients: Clients): EndpointV
   });
 }
 
+/** What is to be said of it wherever it is used. */
+export const EMBEDDED_CHAIN_WARNING = "the embedded chain protects against nobody who is root on its machine";
+
 /** What does not protect whom, as far as the configuration and the endpoints' own words tell. */
 export function warningsOf(config: LedgerConfig, views: readonly EndpointView[]): string[] {
   const { witnesses = [], maxAgeMs } = config;
-  if (views.some(({ client }) => client?.startsWith("anvil/")))
-    return ["the embedded chain protects against nobody who is root on its machine"];
+  if (views.some(({ client }) => client?.startsWith("anvil/"))) return [EMBEDDED_CHAIN_WARNING];
   // Seals and the block's age, which is bounded then, tell the chain from another.
   if (isSealed(config)) return [];
   const warnings: string[] = [];

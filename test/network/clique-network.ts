@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Address, numberToHex } from "viem";
-import { cliqueGenesis } from "./clique-genesis.ts";
+import { cliqueGenesis } from "../../scripts/clique-genesis.ts";
 import { GethNode } from "./geth-node.ts";
 import type { Host, Wire } from "./wire.ts";
 
