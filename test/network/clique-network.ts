@@ -89,14 +89,21 @@ export class CliqueNetwork {
     });
   }
 
+  /** Lets these nodes sign no more blocks. */
+  async pause(nodes: readonly GethNode[]): Promise<void> {
+    await Promise.all(nodes.map(({ rpc }) => rpc.call("miner_stop", [])));
+  }
+
+  async resume(nodes: readonly GethNode[]): Promise<void> {
+    await Promise.all(nodes.map(({ rpc }) => rpc.call("miner_start", [])));
+  }
+
   /** Lets all nodes forget their blocks above a number, and go on from there; which number they were at. */
   async takeBack(to: number): Promise<number> {
-    const each = (method: string, ...params: unknown[]) =>
-      Promise.all(this.nodes.map(({ rpc }) => rpc.call(method, params)));
-    await each("miner_stop");
+    await this.pause(this.nodes);
     const heads = await Promise.all(this.nodes.map((node) => node.head()));
-    await each("debug_setHead", numberToHex(to));
-    await each("miner_start");
+    await Promise.all(this.nodes.map(({ rpc }) => rpc.call("debug_setHead", [numberToHex(to)])));
+    await this.resume(this.nodes);
     return Math.max(...heads.map(({ number }) => number));
   }
 

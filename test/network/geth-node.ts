@@ -126,6 +126,12 @@ export class GethNode {
     return block?.hash ?? null;
   }
 
+  /** Whether it has a transaction of this account that no block holds. */
+  async isWaiting(account: string): Promise<boolean> {
+    const count = (block: string) => this.rpc.call("eth_getTransactionCount", [account, block]);
+    return Number(await count("pending")) > Number(await count("latest"));
+  }
+
   async peers(): Promise<number> {
     return Number(await this.rpc.call("net_peerCount", []));
   }

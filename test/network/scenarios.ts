@@ -64,6 +64,8 @@ export async function runScenarios(site: Site, tally: Tally): Promise<void> {
     async () => {
       step("node4, node5 and two of the verifiers are cut off");
       const apart = [four, five, few.host, two.host, chain.host];
+      // They make no block until they have what goes into it: they are two of five, and each makes one only.
+      await network.pause([four, five]);
       await network.rested([four, five]);
       network.cut(apart);
       // Signed on the smaller side; its signer signs something else on the other meanwhile, by the same nonce.
@@ -71,6 +73,12 @@ export async function runScenarios(site: Site, tally: Tally): Promise<void> {
       const again = site.signApart(ids.get("again")!, 4, four);
       const undone = assert.rejects(minor, { code: "ledger-unreachable" });
       again.catch(() => {});
+      await waitFor("both signatures on the smaller side", async () => {
+        const signers = [site.publishers[1]!, site.publishers[4]!];
+        const waiting = [four, five].flatMap((node) => signers.map(({ address }) => node.isWaiting(address)));
+        return (await Promise.all(waiting)).every((isWaiting) => isWaiting);
+      });
+      await network.resume([four, five]);
       await sleep(1500);
       const late = await site.propose("late");
       await site.approve("late", late);
