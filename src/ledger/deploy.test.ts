@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { numberToHex } from "viem";
+import { describeError } from "../core/errors.ts";
 import { deployContract, deployRegistry } from "./deploy.ts";
 import { openRpc } from "./rpc.ts";
 import { callQuantity } from "./rpc-values.ts";
@@ -42,4 +43,24 @@ test("what was deployed and is not proved to be there is told with its address",
   assert.equal(at, null);
   const code = await openRpc(chain.url).call("eth_getCode", [address, "latest"]);
   assert.ok(typeof code === "string" && code.length > 100, "it is there");
+});
+
+test("a deployment that no block holds after a minute is told with the address that it gets", async (t) => {
+  const { chain, deployer } = await startTestLedger(t);
+  const now = performance.now.bind(performance);
+  const skew = { ms: 0 };
+  t.mock.method(performance, "now", () => now() + skew.ms);
+  const url = await lieAbout(t, chain.url, (method, result) => {
+    if (method !== "eth_getTransactionReceipt") return result;
+    skew.ms += 61_000;
+    return null;
+  });
+  let said = "";
+  await assert.rejects(deployContract("Checkpoints", { url, deployerKey: deployer }), (error) => {
+    said = describeError(error);
+    return (error as { code?: string }).code === "ledger-unreachable";
+  });
+  const [, address] = /deploying again would make another contract: .* at (0x[0-9a-fA-F]{40})$/.exec(said) ?? [];
+  const code = await openRpc(chain.url).call("eth_getCode", [address, "latest"]);
+  assert.ok(typeof code === "string" && code.length > 100, said);
 });

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Address, type Hex, keccak256, size } from "viem";
+import { type Address, getContractAddress, type Hex, keccak256, size } from "viem";
 import { PimsError } from "../core/errors.ts";
 import type { LedgerKey } from "./keys.ts";
 import { refusal } from "./refusal.ts";
@@ -62,7 +62,13 @@ export async function sendTransaction(
   const sent = await rpc.request("eth_sendRawTransaction", [raw]);
   if ("error" in sent) throw refusal(rpc, sent.error);
   if (sent.result !== hash) throw garbage(rpc.url, "another transaction's hash");
-  return waitForReceipt(rpc, raw, hash, depth);
+  const again = call.to === undefined ? beforeAgain(key.address, nonce) : "sending again is safe";
+  return waitForReceipt(rpc, raw, hash, { depth, again });
+}
+
+function beforeAgain(from: Address, nonce: bigint): string {
+  const address = getContractAddress({ from, nonce });
+  return `deploying again would make another contract: look first whether this one comes to be at ${address}`;
 }
 
 /**
@@ -107,7 +113,12 @@ function succeeded(receipt: Receipt): Receipt {
   });
 }
 
-async function waitForReceipt(rpc: Rpc, raw: Hex, hash: Hex, depth: Depth): Promise<Receipt> {
+async function waitForReceipt(
+  rpc: Rpc,
+  raw: Hex,
+  hash: Hex,
+  { depth, again }: { depth: Depth; again: string },
+): Promise<Receipt> {
   let [deadline, resendAt] = [performance.now() + PATIENCE_MS, performance.now() + RESEND_MS];
   let last: bigint | null = null;
   for (let waitMs = 5; ; waitMs = Math.min(waitMs * 2, 250)) {
@@ -131,7 +142,7 @@ async function waitForReceipt(rpc: Rpc, raw: Hex, hash: Hex, depth: Depth): Prom
     if (now > deadline) {
       const text = `no block of the chain at ${rpc.name} holds transaction ${hash} after a minute, or none came above it`;
       throw new PimsError("ledger-unreachable", text, {
-        hint: "its validators may be down or cut off, or another transaction took its place; sending again is safe",
+        hint: `its validators may be down or cut off, or another transaction took its place; ${again}`,
       });
     }
     await sleep(waitMs);
