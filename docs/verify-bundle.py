@@ -590,9 +590,9 @@ def times(scalar, p):
 
 
 def signer_of(hashed, seal):
-    """Address whose signature (r, s, parity of y) this is (SEC 1, 4.1.6); None: nobody's, or the twin of a right one."""
+    """Address whose signature (r, s, parity of y) this is (SEC 1, 4.1.6), also by its twin with the larger s; None: nobody's."""
     r, s = int.from_bytes(seal[:32], "big"), int.from_bytes(seal[32:64], "big")
-    if len(seal) != 65 or seal[64] > 1 or not 0 < r < ORDER or not 0 < s <= ORDER // 2:
+    if len(seal) != 65 or seal[64] > 1 or not 0 < r < ORDER or not 0 < s < ORDER:
         return None
     y = pow(r**3 + 7, (PRIME + 1) // 4, PRIME)
     if y * y % PRIME != (r**3 + 7) % PRIME:

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { type Address, type Hex, keccak256, numberToHex } from "viem";
+import { type Address, fromRlp, type Hex, keccak256, numberToHex, toRlp } from "viem";
 import type { Bundle } from "../src/attest/bundle.ts";
 import { keyOfJwk } from "../src/attest/jwt.ts";
 import { pinOf } from "../src/attest/verifier-address.ts";
@@ -12,13 +12,20 @@ import type { BundleReport } from "../src/attest/verify-bundle.ts";
 import { parseBaseline } from "../src/baseline/format.ts";
 import { toHex } from "../src/core/bytes.ts";
 import { type BftKind, istanbulDigest } from "../src/ledger/bft-extra.ts";
-import { type Header, verifyHeader } from "../src/ledger/block-header.ts";
+import { type Header, parseHeader, verifyHeader } from "../src/ledger/block-header.ts";
 import { deployRegistry } from "../src/ledger/deploy.ts";
 import { revokeBaseline, supersedeBaseline } from "../src/ledger/revoke.ts";
 import { openRpc } from "../src/ledger/rpc.ts";
 import { ending, testActions, testIdentity, testLines } from "../src/ledger/testing.ts";
 import { cliqueGenesis, nextClique } from "../src/ledger/testing-clique.ts";
-import { commitBlock, type TestSigner, testSigner } from "../src/ledger/testing-sealed-headers.ts";
+import {
+  commitBlock,
+  EXTRA,
+  type TestSigner,
+  testSigner,
+  twinOf,
+  withItem,
+} from "../src/ledger/testing-sealed-headers.ts";
 import { parseRecord } from "../src/log/record.ts";
 import { replay } from "../src/log/replay.ts";
 import { type ApprovedBaseline, bundleProofs } from "../src/verifier/bundle-proofs.ts";
@@ -213,17 +220,28 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
     return forged(bundleProofs([{ ...approved, approval: { ...approved.approval!, header } }], null));
   };
   /** As if Clique's signers had made the block, and others above it. */
-  const signed = async (by: readonly number[], signers = validators, mixHash: Hex = zero) => {
+  const signed = async (by: readonly number[], signers = validators, mixHash: Hex = zero, isTwin = false) => {
     const made = [cliqueGenesis(signers)];
-    for (const [index, signer] of by.entries())
-      made.push(
-        await nextClique(made.at(-1)!, testSigner(signer + 1), signers, {
+    for (const [index, signer] of by.entries()) {
+      const next = (more: { seal?: Hex }) =>
+        nextClique(made.at(-1)!, testSigner(signer + 1), signers, {
           mixHash,
           ...(index === 0 ? { stateRoot, timestamp } : {}),
-        }),
-      );
+          ...more,
+        });
+      const right = await next({});
+      made.push(isTwin ? await next({ seal: twinOf(`0x${right.extraData.slice(-130)}`) }) : right);
+    }
     const [, header, ...above] = made as [Header, Header, ...Header[]];
     return forged(bundleProofs([{ ...approved, approval: { ...approved.approval!, header, above } }], null));
+  };
+  /** With another signature of the same signers, which needs no key, in each seal. */
+  const withTwins = async (bundle: Bundle): Promise<Bundle> => {
+    const header = parseHeader(`0x${Buffer.from(bundle.ledger.blocks[0]!.header, "base64").toString("hex")}`);
+    const items = fromRlp(header.extraData, "hex") as [Hex, Hex[], Hex[], Hex, Hex[]];
+    const twins = withItem(header, EXTRA, toRlp(items.with(4, items[4].map(twinOf)) as typeof items));
+    assert.equal(twins.hash, header.hash);
+    return forged(bundleProofs([{ ...approved, approval: { ...approved.approval!, header: twins } }], null));
   };
   const three = await sealed("qbft", 3);
   const hash = three.baselines[0]!.registry!.blockHash;
@@ -239,6 +257,8 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
       by("qbft", ...five),
       3,
     ],
+    ["by the twins of their signatures", await withTwins(three), all, 0],
+    ["signed with the twins of signatures", await signed([0, 1, 2], validators, zero, true), clique, 0],
     ["the same to who says so", await signed([0, 1, 2], five), by("clique", ...five), 0],
     ["Clique's seals on QBFT's headers", await signed([0, 1, 2], validators, istanbulDigest), clique, 3],
     ["a header that names fewer validators", await sealed("qbft", 3, [], validators.slice(1)), all, 3],

@@ -11,7 +11,7 @@ import {
   startFrom,
 } from "./clique-snapshot.ts";
 import { type CliqueFields, cliqueGenesis, gethHeaders, nextClique } from "./testing-clique.ts";
-import { EXTRA, type TestSigner, testSigner, withItem } from "./testing-sealed-headers.ts";
+import { EXTRA, type TestSigner, testSigner, twinOf, withItem } from "./testing-sealed-headers.ts";
 
 const refused = { code: "ledger-unverified" };
 const sorted = (count: number): TestSigner[] =>
@@ -91,12 +91,12 @@ test("each rule refuses by itself", async () => {
   await refuses(/difficulty is not that/, c, { difficulty: 1 });
   await refuses(/difficulty is not that/, a, { difficulty: 2 });
   await refuses(/difficulty is not that/, a, { difficulty: 3 });
-  // Somebody else's seal, or the twin of the right one.
+  await refuses(/seal is no signature/, c, { seal: `0x${"ff".repeat(64)}00` });
+  // As geth does: the twin of a seal is its signer's, in a block of another hash.
   const right = await nextClique(one, c, all);
-  const seal = right.extraData.slice(-130);
-  const order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
-  const s = (order - BigInt(`0x${seal.slice(64, 128)}`)).toString(16).padStart(64, "0");
-  await refuses(/seal is no signature/, c, { seal: `0x${seal.slice(0, 64)}${s}0${seal.endsWith("0") ? 1 : 0}` });
+  const twin = await nextClique(one, c, all, { seal: twinOf(`0x${right.extraData.slice(-130)}`) });
+  assert.notEqual(twin.hash, right.hash);
+  assert.equal((await follow(first.after, twin, rules)).signer, c.address);
   // The first block of an epoch lists the signers, and holds no vote.
   const two = await nextClique(one, c, all);
   const three = await nextClique(two, a, all);
@@ -214,6 +214,11 @@ test("settled is what more than half of the signers built on", async () => {
   const settledAt = (count: number) => settledIn(blocks.slice(0, count)) + 1;
   // 3 of 5 must have signed at or above a block.
   assert.deepEqual([0, 1, 2, 3, 4, 5, 6, 7].map(settledAt), [0, 0, 0, 1, 2, 3, 4, 5]);
+  // Also one that is alone, since the newest block's hash could be that of its twin.
+  const only = cliqueGenesis([all[0]!]);
+  const by = [only, await nextClique(only, all[0]!, [all[0]!])];
+  const alone = await followAll([...by, await nextClique(by[1]!, all[0]!, [all[0]!])], rulesFor(only));
+  assert.deepEqual([settledIn(alone.slice(0, 1)), settledIn(alone)], [-1, 0]);
   // Who was no signer of a block does not settle it.
   const two = sorted(4).slice(0, 2);
   const stranger: Hex = "0x00000000000000000000000000000000000000aa";

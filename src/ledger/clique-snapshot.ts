@@ -128,15 +128,17 @@ function count(
 }
 
 /**
- * How far a chain is settled: the index of its newest block that has, with those above it, blocks by more than half of
- * those who were its signers; -1 when there is none.
+ * How far a chain is settled: the index of its newest block that has one above it and, with those above it, blocks by more
+ * than half of those who were its signers; -1 when there is none. Anybody can give a seal its twin, and the block another
+ * hash: that the newest block has this one only a block above it says, which takes none but an only signer longer.
  */
 export function settledIn(blocks: readonly CliqueBlock[]): number {
   const above = new Set<Hex>();
   for (let index = blocks.length - 1; index >= 0; index--) {
     const { signer, signers } = blocks[index]!;
     above.add(signer);
-    if (2 * signers.filter((address) => above.has(address)).length > signers.length) return index;
+    const isLast = index === blocks.length - 1;
+    if (!isLast && 2 * signers.filter((address) => above.has(address)).length > signers.length) return index;
   }
   return -1;
 }

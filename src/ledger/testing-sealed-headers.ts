@@ -22,6 +22,13 @@ export async function sealOf({ secret }: TestSigner, hash: Hex): Promise<Hex> {
   return `0x${r.slice(2)}${s.slice(2)}0${yParity}`;
 }
 
+/** Another signature of the same signer over the same hash, which needs no key: with the other s. */
+export function twinOf(seal: Hex): Hex {
+  const order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
+  const s = (order - BigInt(`0x${seal.slice(66, 130)}`)).toString(16).padStart(64, "0");
+  return `0x${seal.slice(2, 66)}${s}0${seal.endsWith("0") ? 1 : 0}`;
+}
+
 export interface HeaderFields {
   readonly number?: number;
   readonly parentHash?: Hex;
