@@ -13,12 +13,12 @@ The worse of that and the verifier's results counts.
 
 Exit status: 0 trusted, 1 could not be checked, 2 untrusted or bad evidence, 3 not determined.
 """
-import argparse, base64, datetime, hashlib, json, os, re, struct, subprocess, sys, tempfile
+import argparse, base64, datetime, functools, hashlib, json, os, re, struct, subprocess, sys, tempfile
 
 MAX_BUNDLE_BYTES = 256 << 20
 MAX_STRUCTURE_BYTES = 8 << 20
 MAX_BLOCKS, MAX_ABOVE, MAX_HEADER_BYTES, MAX_NODES, MAX_NODE_BYTES = 1025, 256, 34 << 10, 65536, 1024
-MAX_SEALS = 256
+MAX_SEALS, MAX_ALL_HEADERS, MAX_ALL_NODES = 256, 4 << 20, 8 << 20
 SHA256 = 0x000B
 HASHES = {SHA256: "sha256", 0x000C: "sha384", 0x000D: "sha512"}
 
@@ -155,8 +155,9 @@ def read_bundle(path):
     blocks, nodes = bundle["ledger"]["blocks"], bundle["ledger"]["nodes"]
     headers = [header for block in blocks for header in [block["header"], *block["above"]]]
     too_many = len(blocks) > MAX_BLOCKS or len(nodes) > MAX_NODES or any(len(one["above"]) > MAX_ABOVE for one in blocks)
-    for parts, size in (headers, MAX_HEADER_BYTES), (nodes, MAX_NODE_BYTES):
-        if too_many or any(len(part) > (size + 2) // 3 * 4 for part in parts):
+    # A megabyte takes seconds to hash.
+    for parts, size, most in (headers, MAX_HEADER_BYTES, MAX_ALL_HEADERS), (nodes, MAX_NODE_BYTES, MAX_ALL_NODES):
+        if too_many or sum(map(len, parts)) > most or any(len(part) > (size + 2) // 3 * 4 for part in parts):
             raise Malformed("it has more of the ledger than a bundle can have")
     policy = parse_json(bundle["policy"], "its policy")
     if not isinstance(policy, dict) or list(policy) != ["starts", "listeners", "maxPauseMs", "platform"]:
@@ -675,6 +676,7 @@ CODE = {
 MAX_CHUNKS, LAST_SECOND = 256, 253402300799
 
 
+@functools.cache
 def parse_header(header):
     """A header's hash, and its fields."""
     fields = rlp(header)
@@ -711,6 +713,8 @@ class State:
             if len(self.blocks) == len(self.headers):
                 raise Bad("ledger", f"the header of block {said['block']} is missing")
             given = self.headers[len(self.blocks)]
+            if given["above"] and parse_header(base64.b64decode(given["header"]))[1][13] == ISTANBUL:
+                raise Bad("ledger", f"headers stand above block {said['block']}, whose own seals prove it")
             chain = [parse_header(base64.b64decode(header)) for header in [given["header"], *given["above"]]]
             if chain[0][0] != hashed:
                 raise Bad("ledger", f"the header that stands for block {said['block']} has another hash")

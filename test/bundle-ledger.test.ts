@@ -138,6 +138,16 @@ test("a proof of the ledger that was altered is refused, whoever signs the rest"
   const headed = (header: string, ...above: string[]) => ({ header, above });
   const other = `0x${"12".repeat(20)}` as Address;
   const hash = `0x${"34".repeat(32)}` as Hex;
+  const sizeOf = (texts: readonly string[]) => texts.reduce((sum, { length }) => sum + length, 0);
+  /** All that fits, and some more. */
+  const upTo = (most: number, known: readonly string[], one: string, more: number) =>
+    Array<string>(Math.floor((most - sizeOf(known)) / one.length) + more).fill(one);
+  const manyNodes = (more: number) => [...ledger.nodes, ...upTo(8 << 20, ledger.nodes, "A".repeat(1364), more)];
+  const manyHeaders = (more: number) => {
+    const [first, ...rest] = ledger.blocks;
+    const headers = ledger.blocks.flatMap(({ header, above }) => [header, ...above]);
+    return [headed(first!.header, ...upTo(4 << 20, headers, "A".repeat(46_424), more)), ...rest];
+  };
   const bad: Record<string, Partial<Bundle>> = {
     "a state's root that is another": ofLedger({ blocks: [headed(lie), ...ledger.blocks.slice(1)] }),
     "the same with its own hash": {
@@ -157,7 +167,8 @@ test("a proof of the ledger that was altered is refused, whoever signs the rest"
     "a node more": ofLedger({ nodes: [...ledger.nodes, ledger.nodes[0]!] }),
     "a node less": ofLedger({ nodes: ledger.nodes.slice(0, -1) }),
     "nodes in another order": ofLedger({ nodes: ledger.nodes.toReversed() }),
-    "60 000 nodes": ofLedger({ nodes: [...ledger.nodes, ...Array<string>(60_000).fill("A".repeat(1364))] }),
+    "as many nodes as there may be": ofLedger({ nodes: manyNodes(0) }),
+    "as many headers": ofLedger({ blocks: manyHeaders(0) }),
     "another contract": ofRegistry({ contract: other }),
     "another chain": ofRegistry({ chainId: "1" }),
     "the largest chain": ofRegistry({ chainId: "9".repeat(77) }),
@@ -193,9 +204,14 @@ test("a proof of the ledger that was altered is refused, whoever signs the rest"
     assert.match(theirs, /^(ledger|checkpoint): FAILED/m, name);
     assert.match(ours, /"check":"(ledger|checkpoint)","outcome":"failed"/, name);
   }
-  const tooMuch = { ledger: { ...ledger, nodes: Array<string>(65_537).fill("AAAA") } };
-  const [none] = await checkAll({ tooMuch: forged(tooMuch) }, anchors);
-  assert.deepEqual(none!.statuses, [1, 1]);
+  const tooMuch = {
+    "65 537 nodes": ofLedger({ nodes: Array<string>(65_537).fill("AAAA") }),
+    "more nodes than fit": ofLedger({ nodes: manyNodes(1) }),
+    "more headers than fit": ofLedger({ blocks: manyHeaders(1) }),
+  };
+  const larger = Object.fromEntries(Object.entries(tooMuch).map(([name, change]) => [name, forged(change)]));
+  for (const { name, statuses, ours, theirs } of await checkAll(larger, anchors))
+    assert.deepEqual(statuses, [1, 1], `${name}: ${ours} ${theirs}`);
 });
 
 test("who knows the chain's validators needs no block's hash: two thirds of them have sealed it", async () => {
@@ -207,6 +223,7 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
   const [all, clique] = [by("qbft", ...validators), by("clique", ...validators)];
   const others = [5, 6, 7, 8].map(testSigner);
   const five = [...validators, testSigner(5)];
+  const one = testSigner(1);
   const zero: Hex = `0x${"00".repeat(32)}`;
   const known = [...anchors.slice(0, 2), anchors[3]!];
   const approved = await approvedNow();
@@ -245,7 +262,14 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
   };
   const three = await sealed("qbft", 3);
   const hash = three.baselines[0]!.registry!.blockHash;
+  const withAbove = ({ header }: { header: string }) => ({ header, above: [header] });
   const cases: [string, Bundle, string[], number][] = [
+    [
+      "headers above one with seals",
+      forged({ ...three, ledger: { ...three.ledger, blocks: three.ledger.blocks.map(withAbove) } }),
+      all,
+      2,
+    ],
     ["three of four", three, all, 0],
     ["three of four by IBFT 2.0", await sealed("ibft2", 3), by("ibft2", ...validators), 0],
     ["IBFT 2.0 instead of QBFT", await sealed("ibft2", 3), all, 3],
@@ -260,7 +284,8 @@ test("who knows the chain's validators needs no block's hash: two thirds of them
     ["by the twins of their signatures", await withTwins(three), all, 0],
     ["signed with the twins of signatures", await signed([0, 1, 2], validators, zero, true), clique, 0],
     ["the same to who says so", await signed([0, 1, 2], five), by("clique", ...five), 0],
-    ["Clique's seals on QBFT's headers", await signed([0, 1, 2], validators, istanbulDigest), clique, 3],
+    ["Clique's seal on QBFT's header", await signed([0], [one], istanbulDigest), by("clique", one), 3],
+    ["the same on one of Clique's", await signed([0], [one]), by("clique", one), 0],
     ["a header that names fewer validators", await sealed("qbft", 3, [], validators.slice(1)), all, 3],
     ["a header that names others", await sealed("qbft", 3, [], [...validators.slice(1), testSigner(5)]), all, 3],
     ["one that names none, as where a contract chooses them", await sealed("qbft", 3, [], []), all, 0],

@@ -2,18 +2,24 @@ import type { Address, Hex } from "viem";
 import { z } from "zod";
 import { digestSchema } from "../log/finding.ts";
 
-/** As many different nodes as a thousand baselines in a registry of millions take. */
 const MAX_NODES = 65_536;
 const MAX_NODE_BYTES = 1024;
 const MAX_BLOCKS = 1025;
 /** More than half of 255 signers, and some that are there twice. */
 const MAX_ABOVE = 256;
 const MAX_HEADER_BYTES = 34 * 1024;
+/**
+ * Characters of base64 of all headers, and of all nodes: a thousand images in a registry of these, some hundred in one of
+ * millions. In Python (docs/verify-bundle.py) a megabyte takes seconds to hash.
+ */
+const MAX_ALL_HEADERS = 4 * 1024 * 1024;
+const MAX_ALL_NODES = 8 * 1024 * 1024;
 /** A tree's size is a safe integer. */
 const MAX_PATH = 53;
 /** A host of some ten thousand containers. */
 const MAX_LINE_CHARACTERS = 8 * 1024 * 1024;
 
+const charactersOf = (texts: readonly string[]): number => texts.reduce((sum, { length }) => sum + length, 0);
 const base64 = (bytes: number) => z.base64().max(Math.ceil(bytes / 3) * 4);
 /** 77 digits are below 2^256. */
 const decimal = (digits: number) => z.string().regex(new RegExp(`^(0|[1-9]\\d{0,${digits - 1}})$`));
@@ -68,8 +74,15 @@ export const bundledLedgerSchema = z.strictObject({
         above: z.array(base64(MAX_HEADER_BYTES)).max(MAX_ABOVE),
       }),
     )
-    .max(MAX_BLOCKS),
+    .max(MAX_BLOCKS)
+    .refine(
+      (blocks) => charactersOf(blocks.flatMap(({ header, above }) => [header, ...above])) <= MAX_ALL_HEADERS,
+      "more headers than a bundle can have",
+    ),
   /** RLP of the nodes of the tries of accounts and storage, in the order in which a check first takes them. */
-  nodes: z.array(base64(MAX_NODE_BYTES)).max(MAX_NODES),
+  nodes: z
+    .array(base64(MAX_NODE_BYTES))
+    .max(MAX_NODES)
+    .refine((nodes) => charactersOf(nodes) <= MAX_ALL_NODES, "more nodes than a bundle can have"),
 });
 export type BundledLedger = z.infer<typeof bundledLedgerSchema>;

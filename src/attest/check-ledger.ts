@@ -1,6 +1,7 @@
 import type { Hex } from "viem";
 import { PimsError } from "../core/errors.ts";
 import { hasEnded } from "../ledger/baseline-end.ts";
+import { istanbulDigest } from "../ledger/bft-extra.ts";
 import { type Header, parseHeader } from "../ledger/block-header.ts";
 import { isInCheckpoint } from "../ledger/checkpoints.ts";
 import { rootSlot } from "../ledger/checkpoints-storage.ts";
@@ -98,6 +99,8 @@ class Blocks {
         `the header that stands for block ${block} ${blockHash} is that of block ${header.number} ${header.hash}`,
       );
     if (known === undefined) {
+      if (given!.above.length > 0 && header.mixHash === istanbulDigest)
+        throw wrong(`headers stand above block ${block}, whose own seals prove it`);
       const chain = [header, ...given!.above.map((one) => parseHeader(hexOf(one)))];
       if (!chain.every((one, index) => index === 0 || followsOn(chain[index - 1]!, one)))
         throw wrong(`the headers above block ${block} do not follow on it`);
