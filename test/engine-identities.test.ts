@@ -55,10 +55,14 @@ test("containerd: a container's image by its name, only as long as it stands on 
       } catch (error) {
         if (performance.now() > deadline) throw new Error(await lastLines(folder, ["containerd"]), { cause: error });
       }
-    const importInto = (namespace: string, { files }: { files: ReadonlyMap<string, Buffer> }): void => {
+    const importInto = (
+      namespace: string,
+      { files }: { files: ReadonlyMap<string, Buffer> },
+      options: string[] = [],
+    ): void => {
       const archive = join(folder, "oci.tar");
       writeFileSync(archive, packLayout(files));
-      ctr("--namespace", namespace, "images", "import", "--snapshotter", "native", archive);
+      ctr("--namespace", namespace, "images", "import", ...options, "--snapshotter", "native", archive);
     };
     importInto("k8s.io", { files });
     const label = ["--label", "io.kubernetes.container.name=web"];
@@ -91,6 +95,17 @@ test("containerd: a container's image by its name, only as long as it stands on 
       requireLayers(digest, found, null);
       assert.throws(() => requireLayers(digest, found, found.diffIds.toReversed()), { code: "image-unresolved" });
     }
+    // containerd takes the first of them, whose architecture has another name there.
+    const architecture = process.arch === "x64" ? ["x86_64", "amd64"] : ["aarch64", "arm64"];
+    const images = architecture.map((name) => ({
+      layers: layers(name),
+      platform: { os: "linux", architecture: name },
+    }));
+    const twice = sampleLayout(images, { name: NAME, nested: true });
+    for (const namespace of ["k8s.io", "moby"]) importInto(namespace, twice, ["--all-platforms"]);
+    ctr("--namespace", "k8s.io", ...create.with(-2, "ef".repeat(32)));
+    assert.match((await inspectContainerdContainer("ef".repeat(32))).unresolved!, /several images for this machine/);
+    await assert.rejects(readIdentity(twice.index!), { code: "image-unresolved", message: /several images/ });
     await assert.rejects(readIdentity(`sha256:${"0".repeat(64)}`), {
       code: "image-unresolved",
       message: /which image sha256:0{64} is cannot be told: its content .* is not there/,
