@@ -20,6 +20,8 @@ export interface AgreedHeader {
   readonly chainId: bigint;
   /** Who has it: whom to ask for proofs. */
   readonly by: readonly Rpc[];
+  /** Who will have it in a moment, as seals prove it: for where nobody of `by` gives proofs. */
+  readonly others?: readonly Rpc[];
   /** Those above it whose seals prove it, where that takes others than its own (Clique). */
   readonly above?: readonly Header[];
 }

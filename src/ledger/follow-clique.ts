@@ -123,7 +123,8 @@ export class CliqueFollower {
     for (const { rpc, value } of heads) leaveOutBehind(endpoints, rpc, value.number, header.number);
     this.#judgeEnd(walks, best);
     const by = walks.filter((walk) => blockAt(walk, header.number)?.hash === header.hash).map(({ rpc }) => rpc);
-    return { header, chainId: this.#chainId, by, above: settling(best, header) };
+    const others = walks.map(({ rpc }) => rpc).filter((rpc) => !by.includes(rpc));
+    return { header, chainId: this.#chainId, by, others, above: settling(best, header) };
   }
 
   /** The settled block that is gone on from: the last one, the kept one, or the checkpoint. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Address, Hex } from "viem";
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
@@ -23,6 +24,9 @@ const nodesSchema = z
  * slots below half of what an answer may have.
  */
 export const maxSlots = 64;
+/** How long a block that one endpoint has is waited for at the others, and how often they are asked. */
+const WAIT_MS = 2000;
+const PAUSE_MS = 200;
 
 /** What else eth_getProof says follows from the proofs (EIP-1186). */
 const proofSchema = z.object({
@@ -76,13 +80,13 @@ export function wordsOf({ accountNodes, slots }: ProvedSlots): ProvedWords {
  */
 export async function proveSlots(
   endpoints: Endpoints,
-  { header, by }: AgreedHeader,
+  { header, by, others = [] }: AgreedHeader,
   { name, address }: ContractAddress,
   slots: readonly Hex[],
 ): Promise<ProvedSlots> {
   // By its hash, so that a node which has meanwhile gone over to another branch is not blamed for that.
   const block = { blockHash: header.hash };
-  const { account, accountProof, proofs } = await endpoints.askInTurn(by, async (rpc) => {
+  const question = async (rpc: Rpc) => {
     const answer = proofSchema.safeParse(await rpc.call("eth_getProof", [address, slots, block]));
     if (!answer.success || answer.data.storageProof.length !== slots.length) throw garbage(rpc.url, "malformed proof");
     const { accountProof, storageProof } = answer.data;
@@ -97,11 +101,35 @@ export async function proveSlots(
             }));
       return { account, accountProof, proofs };
     });
-  });
+  };
+  // Whoever has a block before the others, a liar also, could else keep it from being read.
+  const askLate = async (otherwise: () => Promise<Awaited<ReturnType<typeof question>>>) => {
+    const late = await whoHas(others, header.hash);
+    return late.length > 0 ? endpoints.askInTurn(late, question) : otherwise();
+  };
+  const right = endpoints.withoutFault();
+  const { account, accountProof, proofs } = await (by.some((rpc) => right.includes(rpc))
+    ? endpoints.askInTurn(by, question).catch((error: unknown) => askLate(() => Promise.reject(error)))
+    : askLate(() => endpoints.askInTurn(by, question)));
   // That is no endpoint's fault: it is proved.
   if (account?.codeHash !== artifactOf(name).codeHash)
     throw noContract(name, by.map((rpc) => rpc.name).join(", "), address);
   return { storageRoot: account.storageRoot, accountNodes: accountProof, slots: proofs };
+}
+
+/** Those that have a block, once one of them has: that it is not there yet is nobody's fault. */
+async function whoHas(rpcs: readonly Rpc[], hash: Hex): Promise<Rpc[]> {
+  const deadline = performance.now() + WAIT_MS;
+  const hasIt = async (rpc: Rpc): Promise<boolean> => {
+    const answer = await rpc.request("eth_getBlockByHash", [hash, false]).catch(() => ({ result: null }));
+    return "result" in answer && answer.result !== null;
+  };
+  for (;;) {
+    const have = await Promise.all(rpcs.map(hasIt));
+    const late = rpcs.filter((_, index) => have[index]);
+    if (rpcs.length === 0 || late.length > 0 || performance.now() > deadline) return late;
+    await sleep(PAUSE_MS);
+  }
 }
 
 function proved<T>(rpc: Rpc, verify: () => T): T {

@@ -42,5 +42,6 @@ export async function readSealedHeader(endpoints: Endpoints, validators: ChainVa
       `the ledger's validators sealed two blocks ${header.number}, ${header.hash} and ${other.value.hash}`,
       { hint: "more than a third of them break the protocol, or their keys are stolen" },
     );
-  return { chainId, header, by: by.map(({ rpc }) => rpc) };
+  const others = told.filter((one) => !by.includes(one));
+  return { chainId, header, by: by.map(({ rpc }) => rpc), others: others.map(({ rpc }) => rpc) };
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { numberToHex } from "viem";
 import { ledgerSchema, SEALED_MAX_AGE_MS, singleEndpointNotice } from "./config.ts";
 import { heightsInMemory } from "./ledger-height.ts";
 import { readHeader } from "./read-header.ts";
@@ -120,6 +121,39 @@ test("an endpoint that is far behind is named", async (t) => {
   const reader = open([await sealing(end, truthful.honest[0]), await sealing(end, ahead.url)]);
   assert.deepEqual(await reader.all(), truth);
   assert.match(reader.said.join("\n"), /is behind, at block \d+ of \d+/);
+});
+
+test("who has a block before all others and proves nothing of it keeps nobody from reading", async (t) => {
+  const end = endingOf(t);
+  const ahead = await startNode(end, truthful.ledger.folder);
+  await ahead.cheat("anvil_mine", ["0x1", "0x0"]);
+  const rpc = openRpc(ahead.url);
+  const { number } = await readHeader(rpc, "latest");
+  const before = await rpc.call("eth_getBlockByNumber", [numberToHex(number - 1n), false]);
+  const seal = (block: unknown) => commitBlock(block as object, "qbft", signers, signers);
+  let [asked, proofs, lies] = [0, 0, 0];
+  const isThere = () => asked > 2;
+  const endpoint = (isLiar: boolean) =>
+    lieAbout(
+      end,
+      ahead.url,
+      (method, result) => {
+        if (method === "eth_getBlockByHash") return ++asked > 2 ? {} : null;
+        if (method === "eth_getProof" && !isLiar) proofs += isThere() ? 1 : 1000;
+        if (method === "eth_getProof" && isLiar) return { lies: ++lies };
+        if (method !== "eth_getBlockByNumber") return result;
+        return seal(isLiar || isThere() ? result : before);
+      },
+      (method, params) => (method === "eth_getProof" ? [...params.slice(0, 2), "latest"] : params),
+    );
+  const reader = open([await endpoint(true), await endpoint(false)]);
+  assert.deepEqual(await reader.all(), truth);
+  assert.equal(reader.said.length, 1);
+  assert.match(reader.said[0]!, /malformed proof/);
+  assert.ok(lies === 1 && proofs > 0 && proofs < 1000, `${lies} ${proofs}`);
+  // Alone it is waited for a moment only.
+  asked = Number.NEGATIVE_INFINITY;
+  await assert.rejects(open([await endpoint(true), await endpoint(false)]).all(), { code: "ledger-unverified" });
 });
 
 test("two sealed blocks of one number are named, and neither is believed", async (t) => {
