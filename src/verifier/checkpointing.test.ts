@@ -18,6 +18,7 @@ import { openLedger } from "../ledger/registry.ts";
 import { openRpc } from "../ledger/rpc.ts";
 import { ending, startTestLedger, type TestLedger } from "../ledger/testing.ts";
 import { lieAbout, serve, startNode } from "../ledger/testing-endpoints.ts";
+import { endingOf } from "../ledger/testing-proved-ledger.ts";
 import { akNameOf } from "./checkpoint-lines.ts";
 import { Checkpointing } from "./checkpointing.ts";
 import { Bench, listed, TPM, web } from "./testing.ts";
@@ -47,8 +48,9 @@ test("many new hosts at once keep no checkpoint waiting, and a revoked key waits
   const { rows } = manyHosts(450, 0);
   const gone = rows.at(-1)!;
   const key = createKey();
+  const end = endingOf(t);
   const checkpointing = new Checkpointing(
-    { contract, hosts, key, folder: await temporaryFolder(t), intervalMs: 100, keep: 100 },
+    { contract, hosts, key, folder: await temporaryFolder(end), intervalMs: 100, keep: 100 },
     {
       ledger: openLedger(ledger.place),
       clock: systemClock,
@@ -58,7 +60,7 @@ test("many new hosts at once keep no checkpoint waiting, and a revoked key waits
       say: assert.fail,
     },
   );
-  t.after(() => checkpointing.close());
+  end.after(() => checkpointing.close());
   /** How many are recorded when there are so many checkpoints. */
   const recorded = async (checkpoint: bigint) => {
     await until(
@@ -81,7 +83,8 @@ async function start(
   { keep = 100, url = ledger.chain.url, witnesses = [] as string[], key = createKey() } = {},
 ) {
   const bench = await Bench.open(t);
-  const folder = join(await temporaryFolder(t), "checkpoints");
+  const end = endingOf(t);
+  const folder = join(await temporaryFolder(end), "checkpoints");
   const said: string[] = [];
   const checkpointing = new Checkpointing(
     { contract, hosts, key, folder, intervalMs: 100, keep },
@@ -94,7 +97,7 @@ async function start(
       say: (text) => void said.push(text),
     },
   );
-  t.after(() => checkpointing.close());
+  end.after(() => checkpointing.close());
   const linesOf = async (number: bigint): Promise<string[]> => {
     const root = await readCheckpoint(await checkpoints(), key.address, number);
     const name = `${`${number}`.padStart(10, "0")}-${root!.slice(2, 18)}.jsonl`;
