@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { startAnvil } from "../src/ledger/anvil.ts";
 import { nextCheckpoint } from "../src/ledger/checkpoints.ts";
 import { createKey, generateKeyFile } from "../src/ledger/keys.ts";
-import { openLedger } from "../src/ledger/registry.ts";
+import { openLedger } from "../src/ledger/open-ledger.ts";
 import { startSigner } from "../src/ledger/testing-signer.ts";
 import { verifierConfigSchema } from "../src/verifier/config.ts";
 import { runVerifier } from "../src/verifier/run.ts";

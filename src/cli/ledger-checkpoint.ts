@@ -3,7 +3,7 @@ import { printable } from "../core/bytes.ts";
 import { parseAddress } from "../ledger/address.ts";
 import { proveHost, readCheckpointFile } from "../ledger/checkpoint-file.ts";
 import { readCheckpoint } from "../ledger/checkpoints.ts";
-import { openLedger } from "../ledger/registry.ts";
+import { openLedger } from "../ledger/open-ledger.ts";
 import { action } from "./command.ts";
 import { type ChainOptions, chainPlace, withChain } from "./ledger-place.ts";
 import { EXIT, printJson, printLine } from "./output.ts";

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { PimsError } from "../core/errors.ts";
 import { changePublishers, type MotionSigned, retireRegistry } from "../ledger/governance.ts";
-import { openRegistry } from "../ledger/registry.ts";
+import { openRegistry } from "../ledger/open-ledger.ts";
 import { MAX_PUBLISHERS, readGovernance } from "../ledger/registry-reads.ts";
 import { action, wholeNumber } from "./command.ts";
 import { type LedgerOptions, place, withLedger } from "./ledger-place.ts";

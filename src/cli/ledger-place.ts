@@ -3,7 +3,7 @@ import { z } from "zod";
 import { readConfig } from "../core/config.ts";
 import { PimsError } from "../core/errors.ts";
 import { type LedgerConfig, ledgerSchema } from "../ledger/config.ts";
-import type { RegistryPlace } from "../ledger/registry.ts";
+import type { RegistryPlace } from "../ledger/open-ledger.ts";
 import { append } from "./command.ts";
 import { say } from "./output.ts";
 

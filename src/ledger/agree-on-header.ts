@@ -15,7 +15,7 @@ export interface HeaderPolicy {
 }
 
 /** A block that is believed to be the chain's: enough endpoints have it, or seals prove it. */
-export interface AgreedHeader {
+export interface BelievedHeader {
   readonly header: Header;
   readonly chainId: bigint;
   /** Who has it: whom to ask for proofs. */
@@ -39,7 +39,7 @@ interface Head {
  * The newest block that as many endpoints agree on as the policy asks for. Endpoints that answer slowly or with garbage,
  * that are far behind or have another block are named and left out. Throws `ledger-unreachable`, `ledger-unverified`.
  */
-export async function agreeOnHeader(endpoints: Endpoints, policy: HeaderPolicy): Promise<AgreedHeader> {
+export async function agreeOnHeader(endpoints: Endpoints, policy: HeaderPolicy): Promise<BelievedHeader> {
   const right = endpoints.withoutFault();
   const agreed = right.length >= policy.agree ? await agreeAmong(endpoints, right, policy) : null;
   if (agreed !== null) return agreed;

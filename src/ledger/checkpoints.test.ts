@@ -13,8 +13,8 @@ import { checkpointsAbi } from "./checkpoints-abi.ts";
 import { deployContract } from "./deploy.ts";
 import { readHosts, recordEnrolled, recordRevoked } from "./host-registry.ts";
 import { createKey, type LedgerKey } from "./keys.ts";
+import { openLedger } from "./open-ledger.ts";
 import type { ProvedContract } from "./proved-contract.ts";
-import { openLedger } from "./registry.ts";
 import { sendTransaction } from "./send.ts";
 import { ending, reverts, startTestLedger, type TestLedger } from "./testing.ts";
 

@@ -9,7 +9,7 @@ import { recordEnrolled, recordRevoked } from "./host-registry.ts";
 import { hostRegistryAbi } from "./host-registry-abi.ts";
 import { identityToHash } from "./identity.ts";
 import { createKey } from "./keys.ts";
-import { openLedger } from "./registry.ts";
+import { openLedger } from "./open-ledger.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import { revokeBaseline, supersedeBaseline } from "./revoke.ts";
 import { openRpc } from "./rpc.ts";

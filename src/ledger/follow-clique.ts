@@ -1,7 +1,7 @@
 import { numberToHex } from "viem";
 import type { Clock } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
-import { type AgreedHeader, leaveOutBehind, MAX_LAG, nothingProved } from "./agree-on-header.ts";
+import { type BelievedHeader, leaveOutBehind, MAX_LAG, nothingProved } from "./agree-on-header.ts";
 import type { Header } from "./block-header.ts";
 import {
   type CliqueBlock,
@@ -75,7 +75,7 @@ export class CliqueFollower {
    * The newest settled block of the heaviest chain. `known`: the highest block that was believed before, which must lie on
    * it. Throws `ledger-unreachable`, and `ledger-unverified`, also while the chain's end is yet to be reached.
    */
-  async newest(known: LedgerHeight | null): Promise<AgreedHeader> {
+  async newest(known: LedgerHeight | null): Promise<BelievedHeader> {
     const endpoints = this.#endpoints;
     const right = endpoints.withoutFault();
     const best =
@@ -96,7 +96,7 @@ export class CliqueFollower {
     return new PimsError(error.code, error.message, { hint, cause: error });
   }
 
-  async #walkAll(rpcs: readonly Rpc[], known: LedgerHeight | null): Promise<AgreedHeader | null> {
+  async #walkAll(rpcs: readonly Rpc[], known: LedgerHeight | null): Promise<BelievedHeader | null> {
     const endpoints = this.#endpoints;
     const heads = await endpoints.ask(rpcs, 1, (rpc) => readHead(rpc, this.#chainId));
     if (heads.length === 0) return null;

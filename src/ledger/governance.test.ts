@@ -6,7 +6,7 @@ import { approveBaseline } from "./approve.ts";
 import { deployContract, deployRegistry } from "./deploy.ts";
 import { changePublishers, retireRegistry } from "./governance.ts";
 import type { LedgerKey } from "./keys.ts";
-import { openRegistry } from "./registry.ts";
+import { openRegistry } from "./open-ledger.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import { readGovernance } from "./registry-reads.ts";
 import { revokeBaseline } from "./revoke.ts";

@@ -1,8 +1,9 @@
 import { type Address, encodeAbiParameters, encodeFunctionData, type Hex, keccak256, parseAbiParameters } from "viem";
 import { inRisingOrder, parseAddress } from "./address.ts";
 import type { LedgerKey } from "./keys.ts";
+import { openLedger, type RegistryPlace } from "./open-ledger.ts";
+import type { ProvedContract } from "./proved-contract.ts";
 import { type ReadAt, sendTo } from "./proved-contract.ts";
-import { openLedger, type Registry, type RegistryPlace } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import { hasSigned, readGovernance, readSignatures } from "./registry-reads.ts";
 import { settleRegistry } from "./settle.ts";
@@ -60,7 +61,7 @@ async function sign(
   place: RegistryPlace,
   key: LedgerKey,
   data: Hex,
-  motion: (registry: Registry, epoch: number) => Hex,
+  motion: (registry: ProvedContract, epoch: number) => Hex,
 ): Promise<MotionSigned> {
   const ledger = openLedger(place);
   const registry = await ledger.contract("BaselineRegistry");

@@ -3,7 +3,7 @@ import { PimsError } from "../core/errors.ts";
 import { LAST_SECOND } from "./baseline-end.ts";
 import { maxChunks } from "./entry-data.ts";
 import { zeroHash } from "./identity.ts";
-import type { Registry } from "./registry.ts";
+import type { ProvedContract } from "./proved-contract.ts";
 import {
   currentSlot,
   governanceSlot,
@@ -83,7 +83,7 @@ export function keptSlots(id: Hex): Hex[] {
  * What the registry keeps of proposals, in the order of their ids; null for those that it does not have. Throws
  * `ledger-unverified` when the parts of one do not make its id: whatever keeps it elsewhere is another contract.
  */
-export async function readKept(registry: Registry, ids: readonly Hex[]): Promise<(KeptProposal | null)[]> {
+export async function readKept(registry: ProvedContract, ids: readonly Hex[]): Promise<(KeptProposal | null)[]> {
   const words = await registry.words(ids.flatMap(keptSlots));
   return ids.map((id, index) => parseKept(registry, id, words.slice(index * WORDS.length, (index + 1) * WORDS.length)));
 }
@@ -109,7 +109,7 @@ export function parseKept(
 }
 
 /** A proposal by its id, null when there is none. Throws as `readKept`. */
-export async function readProposal(registry: Registry, id: Hex): Promise<Proposal | null> {
+export async function readProposal(registry: ProvedContract, id: Hex): Promise<Proposal | null> {
   const [proposal] = await readKept(registry, [id]);
   if (!proposal) return null;
   const { approved, revoked, ...kept } = proposal;
@@ -122,7 +122,7 @@ export async function readProposal(registry: Registry, id: Hex): Promise<Proposa
 }
 
 /** The same, for those who need one. Throws `ledger-refused` when there is none. */
-export async function requireProposal(registry: Registry, id: Hex): Promise<Proposal> {
+export async function requireProposal(registry: ProvedContract, id: Hex): Promise<Proposal> {
   const proposal = await readProposal(registry, id);
   if (proposal !== null) return proposal;
   throw new PimsError("ledger-refused", `the registry has no proposal ${id} at block ${registry.block.number}`, {

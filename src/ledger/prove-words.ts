@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Address, Hex } from "viem";
 import { z } from "zod";
 import { PimsError } from "../core/errors.ts";
-import type { AgreedHeader } from "./agree-on-header.ts";
+import type { BelievedHeader } from "./agree-on-header.ts";
 import { artifactOf, type ContractName } from "./artifact.ts";
 import type { Endpoints } from "./endpoints.ts";
 import { noContract } from "./no-contract.ts";
@@ -62,7 +62,7 @@ export interface ContractAddress {
 /** Words of a contract's storage at an agreed block. Throws as `proveSlots`. */
 export async function proveWords(
   endpoints: Endpoints,
-  agreed: AgreedHeader,
+  agreed: BelievedHeader,
   contract: ContractAddress,
   slots: readonly Hex[],
 ): Promise<ProvedWords> {
@@ -80,7 +80,7 @@ export function wordsOf({ accountNodes, slots }: ProvedSlots): ProvedWords {
  */
 export async function proveSlots(
   endpoints: Endpoints,
-  { header, by, others = [] }: AgreedHeader,
+  { header, by, others = [] }: BelievedHeader,
   { name, address }: ContractAddress,
   slots: readonly Hex[],
 ): Promise<ProvedSlots> {

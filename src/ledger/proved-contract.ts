@@ -1,5 +1,5 @@
 import type { Address, Hex } from "viem";
-import type { AgreedHeader } from "./agree-on-header.ts";
+import type { BelievedHeader } from "./agree-on-header.ts";
 import type { ContractName } from "./artifact.ts";
 import type { Header } from "./block-header.ts";
 import { chooseSender, type Intent } from "./choose-sender.ts";
@@ -38,7 +38,7 @@ export interface ProvedContract extends ReadAt {
 
 export function provedContract(
   endpoints: Endpoints,
-  agreed: AgreedHeader,
+  agreed: BelievedHeader,
   place: { name: ContractName; address: Address },
   { isSealed, depth }: { isSealed: boolean; depth: Depth },
 ): ProvedContract {

@@ -2,9 +2,18 @@ import type { Address, Hex } from "viem";
 import type { Baseline } from "../baseline/format.ts";
 import { ageMs, type Clock, type Instant, instant, rfc3339 } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
-import { type AgreedHeader, agreeOnHeader } from "./agree-on-header.ts";
+import { agreeOnHeader, type BelievedHeader } from "./agree-on-header.ts";
 import type { ContractName } from "./artifact.ts";
-import { CLIQUE_EPOCH, CLIQUE_PERIOD_MS, HOLD_MS, isSealed, type LedgerConfig, SEALED_MAX_AGE_MS } from "./config.ts";
+import { LAST_SECOND } from "./baseline-end.ts";
+import {
+  CLIQUE_EPOCH,
+  CLIQUE_PERIOD_MS,
+  endpointsNeeded,
+  HOLD_MS,
+  isSealed,
+  type LedgerConfig,
+  SEALED_MAX_AGE_MS,
+} from "./config.ts";
 import { Endpoints } from "./endpoints.ts";
 import { CliqueFollower } from "./follow-clique.ts";
 import { type FollowedStore, followedInMemory } from "./followed-chain.ts";
@@ -48,11 +57,11 @@ export class ProvedLedger {
   readonly #address: Address;
   readonly #storage: ProvedStorage;
   /** The last question for a block, and when it was begun. */
-  #agreed: { readonly header: Promise<AgreedHeader>; readonly at: Instant } | undefined;
+  #agreed: { readonly header: Promise<BelievedHeader>; readonly at: Instant } | undefined;
   /** The same while it is under way: there is one at a time. */
-  #asking: Promise<AgreedHeader> | undefined;
+  #asking: Promise<BelievedHeader> | undefined;
   /** The last one that was believed, and when, milliseconds since 1970 UTC. */
-  #believed: { readonly agreed: AgreedHeader; readonly readAt: number } | undefined;
+  #believed: { readonly agreed: BelievedHeader; readonly readAt: number } | undefined;
   readonly #clients = new Clients();
   readonly #heights = new Map<string, LedgerHeight>();
   readonly #follower: CliqueFollower | undefined;
@@ -133,19 +142,19 @@ export class ProvedLedger {
   }
 
   /** For all that is asked within a second the same block. */
-  #agreedHeader(): Promise<AgreedHeader> {
+  #agreedHeader(): Promise<BelievedHeader> {
     const { clock } = this.#modules;
     if (this.#agreed !== undefined && ageMs(clock, this.#agreed.at) < AGREED_MS) return this.#agreed.header;
     return this.#asking ?? this.#ask();
   }
 
   /** What is under way began earlier; what follows on it serves all who wait. */
-  async #newerHeader(): Promise<AgreedHeader> {
+  async #newerHeader(): Promise<BelievedHeader> {
     await this.#asking?.catch(() => undefined);
     return this.#asking ?? this.#ask();
   }
 
-  #ask(): Promise<AgreedHeader> {
+  #ask(): Promise<BelievedHeader> {
     const at = instant(this.#modules.clock);
     const header = this.#agree().finally(() => {
       this.#asking = undefined;
@@ -155,7 +164,7 @@ export class ProvedLedger {
     return header;
   }
 
-  async #agree(): Promise<AgreedHeader> {
+  async #agree(): Promise<BelievedHeader> {
     const agreed = await this.#believe();
     this.#judgeAge(agreed);
     await this.#neverBack(agreed);
@@ -205,23 +214,18 @@ export class ProvedLedger {
     if (validators !== undefined)
       return `${validators.kind} seals of ${validators.addresses.length} validators prove it`;
     if (clique !== undefined) return `a Clique chain from block ${clique.checkpoint.number} leads to it`;
-    return `${this.#needed()} of ${this.#endpoints.all.length} endpoints must have the same block`;
+    return `${endpointsNeeded(this.#config)} of ${this.#endpoints.all.length} endpoints must have the same block`;
   }
 
-  #needed(): number {
-    const { witnesses = [], agree } = this.#config;
-    return agree ?? Math.floor((1 + witnesses.length) / 2) + 1;
-  }
-
-  async #believe(): Promise<AgreedHeader> {
+  async #believe(): Promise<BelievedHeader> {
     const { depth = 0, validators, clique } = this.#config;
     if (validators !== undefined) return readSealedHeader(this.#endpoints, validators);
     if (clique !== undefined)
       return this.#follower!.newest(await this.#known(ledgerName(BigInt(clique.chainId), this.#address)));
-    return agreeOnHeader(this.#endpoints, { agree: this.#needed(), depth });
+    return agreeOnHeader(this.#endpoints, { agree: endpointsNeeded(this.#config), depth });
   }
 
-  #judgeAge({ header: { number, timestamp } }: AgreedHeader): void {
+  #judgeAge({ header: { number, timestamp } }: BelievedHeader): void {
     const { maxAgeMs = isSealed(this.#config) ? SEALED_MAX_AGE_MS : undefined } = this.#config;
     const now = this.#modules.clock.now();
     const ofMs = Number(timestamp) * 1000;
@@ -237,7 +241,7 @@ export class ProvedLedger {
       );
   }
 
-  async #neverBack({ header: { number, hash }, chainId }: AgreedHeader): Promise<void> {
+  async #neverBack({ header: { number, hash }, chainId }: BelievedHeader): Promise<void> {
     const ledger = ledgerName(chainId, this.#address);
     const known = await this.#known(ledger);
     if (known !== null && number < known.number)
@@ -274,7 +278,7 @@ export class ProvedLedger {
 }
 
 function timeOf(seconds: bigint): string {
-  return seconds > 253_402_300_799n ? `second ${seconds}` : rfc3339(Number(seconds) * 1000);
+  return seconds > LAST_SECOND ? `second ${seconds}` : rfc3339(Number(seconds) * 1000);
 }
 
 function unverified(text: string, hint: string): PimsError {

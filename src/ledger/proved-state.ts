@@ -6,7 +6,7 @@ export interface ProvedState {
   readonly chainId: bigint;
   readonly contract: Address;
   readonly header: Header;
-  /** Headers of the blocks above it, as `AgreedHeader.above`. */
+  /** Headers of the blocks above it, as `BelievedHeader.above`. */
   readonly above: readonly Header[];
   /** RLP. In no order, and one may be there several times. */
   readonly nodes: readonly Hex[];

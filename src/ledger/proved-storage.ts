@@ -1,5 +1,5 @@
 import type { Hex } from "viem";
-import type { AgreedHeader } from "./agree-on-header.ts";
+import type { BelievedHeader } from "./agree-on-header.ts";
 import type { Endpoints } from "./endpoints.ts";
 import {
   type ContractAddress,
@@ -32,7 +32,7 @@ export class ProvedStorage {
   }
 
   /** Words at an agreed block. Throws as `proveSlots`. */
-  async words(agreed: AgreedHeader, slots: readonly Hex[]): Promise<ProvedWords> {
+  async words(agreed: BelievedHeader, slots: readonly Hex[]): Promise<ProvedWords> {
     const { storageRoot, accountNodes } = await this.#accountAt(agreed);
     const known = this.#slotsOf(storageRoot, agreed.header.number);
     const found = new Map<Hex, ProvedSlot>();
@@ -57,7 +57,7 @@ export class ProvedStorage {
   }
 
   /** Asked for once a block, however many wait for it; what failed is asked for again. */
-  #accountAt(agreed: AgreedHeader): Promise<ProvedSlots> {
+  #accountAt(agreed: BelievedHeader): Promise<ProvedSlots> {
     const block = agreed.header.hash;
     if (this.#account?.block === block) return this.#account.proved;
     const proved = proveSlots(this.#endpoints, agreed, this.#contract, []);

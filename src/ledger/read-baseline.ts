@@ -3,9 +3,9 @@ import type { Baseline } from "../baseline/format.ts";
 import { PimsError } from "../core/errors.ts";
 import { hasEnded } from "./baseline-end.ts";
 import { hashToIdentity, identityToHash, parseProposalId } from "./identity.ts";
+import { openLedger, type RegistryPlace } from "./open-ledger.ts";
 import { type KeptProposal, type Proposal, requireProposal } from "./proposal.ts";
 import type { ReadAt } from "./proved-contract.ts";
-import { openLedger, type RegistryPlace } from "./registry.ts";
 import { type LastProposal, readIdentities, readIdentityCount, readLast, readOpenBeside } from "./registry-reads.ts";
 
 /**

@@ -6,9 +6,9 @@ import { parseBaseline } from "../baseline/format.ts";
 import { hashChain, maxChunkBytes, packLines } from "./entry-data.ts";
 import { zeroHash } from "./identity.ts";
 import type { LedgerKey } from "./keys.ts";
+import { openRegistry } from "./open-ledger.ts";
 import { type ProposalParts, proposalId } from "./proposal.ts";
 import { proposeBaseline } from "./propose.ts";
-import { openRegistry } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import {
   ending,

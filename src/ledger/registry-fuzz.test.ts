@@ -9,8 +9,9 @@ import { inRisingOrder } from "./address.ts";
 import { deployRegistry } from "./deploy.ts";
 import { hashChain } from "./entry-data.ts";
 import { createKey } from "./keys.ts";
+import { openRegistry } from "./open-ledger.ts";
 import { proposalId, readProposal } from "./proposal.ts";
-import { openRegistry, type Registry } from "./registry.ts";
+import type { ProvedContract } from "./proved-contract.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import { RegistryModel } from "./registry-model.ts";
 import { readGovernance } from "./registry-reads.ts";
@@ -143,12 +144,12 @@ const SETS = [
 class Run {
   readonly model = new RegistryModel(SETS[0]!, 2);
   readonly ids = new Map<string, Hex>();
-  readonly registry: Registry;
+  readonly registry: ProvedContract;
   readonly counts = { ok: 0, refused: 0, approved: 0, epochs: 0 };
   readonly #everRevoked = new Set<string>();
   readonly #everApproved = new Set<string>();
 
-  constructor(registry: Registry) {
+  constructor(registry: ProvedContract) {
     this.registry = registry;
   }
 

@@ -3,7 +3,7 @@ import { PimsError } from "../core/errors.ts";
 import { parseAddress } from "./address.ts";
 import { zeroHash } from "./identity.ts";
 import { type KeptProposal, readKept } from "./proposal.ts";
-import type { Registry } from "./registry.ts";
+import type { ProvedContract } from "./proved-contract.ts";
 import {
   currentSlot,
   governanceSlot,
@@ -26,7 +26,7 @@ export interface LastProposal {
 }
 
 /** Of each identity the last proposal, in their order; null where nothing was ever proposed. Throws `ledger-unverified`. */
-export async function readLast(registry: Registry, identities: readonly Hex[]): Promise<(LastProposal | null)[]> {
+export async function readLast(registry: ProvedContract, identities: readonly Hex[]): Promise<(LastProposal | null)[]> {
   const known = await registry.words(identities.flatMap((identity) => [currentSlot(identity), latestSlot(identity)]));
   const ids = identities.map((_, index) => {
     const [current, latest] = known.slice(2 * index, 2 * index + 2) as [Hex, Hex];
@@ -49,7 +49,7 @@ export async function readLast(registry: Registry, identities: readonly Hex[]): 
  * be approved; else null. Throws `ledger-unverified`.
  */
 export async function readOpenBeside(
-  registry: Registry,
+  registry: ProvedContract,
   known: readonly LastProposal[],
 ): Promise<(KeptProposal | null)[]> {
   const slots = known.flatMap(({ identity }) => [latestSlot(identity), revisionSlot(identity)]);
@@ -69,30 +69,30 @@ export async function readOpenBeside(
 }
 
 /** How many identities were ever proposed for. */
-export async function readIdentityCount(registry: Registry): Promise<number> {
+export async function readIdentityCount(registry: ProvedContract): Promise<number> {
   const [count] = await registry.words([identityCountSlot]);
   return Number(hexToBigInt(count!));
 }
 
 /** Identities, from number `from` up to but not including `to`, in the order of their first proposals. */
-export function readIdentities(registry: Registry, from: number, to: number): Promise<Hex[]> {
+export function readIdentities(registry: ProvedContract, from: number, to: number): Promise<Hex[]> {
   return registry.words(Array.from({ length: to - from }, (_, index) => identitySlot(from + index)));
 }
 
 /** How many baselines of an identity were approved so far. */
-export async function readRevision(registry: Registry, identity: Hex): Promise<bigint> {
+export async function readRevision(registry: ProvedContract, identity: Hex): Promise<bigint> {
   const [word] = await registry.words([revisionSlot(identity)]);
   return hexToBigInt(word!);
 }
 
 /** Whether a publisher has signed for a proposal or a motion. */
-export async function hasSigned(registry: Registry, id: Hex, publisher: Address): Promise<boolean> {
+export async function hasSigned(registry: ProvedContract, id: Hex, publisher: Address): Promise<boolean> {
   const [word] = await registry.words([signedSlot(id, publisher)]);
   return word !== zeroHash;
 }
 
 /** How many publishers have signed for a motion. */
-export async function readSignatures(registry: Registry, motion: Hex): Promise<number> {
+export async function readSignatures(registry: ProvedContract, motion: Hex): Promise<number> {
   const [word] = await registry.words([signaturesSlot(motion)]);
   return Number(hexToBigInt(word!));
 }
@@ -110,7 +110,7 @@ export interface Governance {
 /** `MAX_PUBLISHERS` of contracts/Publishers.sol. */
 export const MAX_PUBLISHERS = 64;
 
-export async function readGovernance(registry: Registry): Promise<Governance> {
+export async function readGovernance(registry: ProvedContract): Promise<Governance> {
   const [word, count] = (await registry.words([governanceSlot, publisherCountSlot])) as [Hex, Hex];
   if (hexToBigInt(count) > BigInt(MAX_PUBLISHERS)) throw wrong("of publishers");
   const slots = Array.from({ length: Number(count) }, (_, index) => publisherSlot(index));

@@ -7,10 +7,10 @@ import { deployRegistry } from "./deploy.ts";
 import { changePublishers } from "./governance.ts";
 import { zeroHash } from "./identity.ts";
 import { createKey, type LedgerKey } from "./keys.ts";
+import { openRegistry } from "./open-ledger.ts";
 import { readProposal } from "./proposal.ts";
 import { proposeBaseline } from "./propose.ts";
 import { listBaselines, readBaseline, readProposedBaseline } from "./read-baseline.ts";
-import { openRegistry } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import { revokeBaseline } from "./revoke.ts";
 import {

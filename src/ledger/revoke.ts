@@ -2,9 +2,9 @@ import { encodeFunctionData, type Hex } from "viem";
 import { PimsError } from "../core/errors.ts";
 import { hashToIdentity, parseProposalId } from "./identity.ts";
 import type { LedgerKey } from "./keys.ts";
+import { openLedger, type RegistryPlace } from "./open-ledger.ts";
 import { requireProposal } from "./proposal.ts";
 import { type ReadAt, sendTo } from "./proved-contract.ts";
-import { openLedger, type RegistryPlace } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import { settleRegistry } from "./settle.ts";
 

@@ -1,5 +1,5 @@
 import { PimsError } from "../core/errors.ts";
-import { type AgreedHeader, leaveOutBehind, nothingProved } from "./agree-on-header.ts";
+import { type BelievedHeader, leaveOutBehind, nothingProved } from "./agree-on-header.ts";
 import type { Header } from "./block-header.ts";
 import { type Validators, verifyCommitSeals } from "./commit-seals.ts";
 import type { Endpoints } from "./endpoints.ts";
@@ -20,7 +20,7 @@ export interface ChainValidators extends Validators {
  * of the chain with this number shows in what is read of it: a proposal's id is made over that number.
  * Throws `ledger-unreachable`, `ledger-unverified`.
  */
-export async function readSealedHeader(endpoints: Endpoints, validators: ChainValidators): Promise<AgreedHeader> {
+export async function readSealedHeader(endpoints: Endpoints, validators: ChainValidators): Promise<BelievedHeader> {
   const chainId = BigInt(validators.chainId);
   const question = async (rpc: Rpc): Promise<Header> => {
     const header = await readHead(rpc, chainId);

@@ -5,7 +5,7 @@ import { type Address, type Hex, keccak256, numberToHex, parseTransaction, toHex
 import { sendCheckpoint } from "./checkpoints.ts";
 import { deployContract } from "./deploy.ts";
 import { createKey, type LedgerKey } from "./keys.ts";
-import { openLedger } from "./registry.ts";
+import { openLedger } from "./open-ledger.ts";
 import { openRpc, type Rpc } from "./rpc.ts";
 import { latestBlock, receiptOf } from "./rpc-values.ts";
 import { sendTransaction } from "./send.ts";

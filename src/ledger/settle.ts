@@ -2,7 +2,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describeError, PimsError } from "../core/errors.ts";
 import type { ProvedContract, ReadAt } from "./proved-contract.ts";
 import type { ProvedLedger } from "./proved-ledger.ts";
-import type { Registry } from "./registry.ts";
 
 /** How long a transaction may take until it is below as many blocks as the policy wants. */
 const SHOWN_WITHIN_MS = 120_000;
@@ -53,7 +52,7 @@ export async function settle<T>(
 /** The same for the ledger's registry of baselines. */
 export function settleRegistry<T>(
   ledger: ProvedLedger,
-  read: (registry: Registry) => Promise<T | null>,
+  read: (registry: ProvedContract) => Promise<T | null>,
   patience: Patience,
 ): Promise<Settled<T> | null> {
   return settle(() => ledger.contract("BaselineRegistry", undefined, { newer: true }), read, patience);

@@ -10,11 +10,11 @@ import { deployRegistry } from "./deploy.ts";
 import { hashChain } from "./entry-data.ts";
 import { identityToHash } from "./identity.ts";
 import type { LedgerKey } from "./keys.ts";
+import { openRegistry, type RegistryPlace } from "./open-ledger.ts";
 import { type ProposalParts, proposalId } from "./proposal.ts";
 import { proposeBaseline } from "./propose.ts";
 import { sendTo } from "./proved-contract.ts";
 import { readBaseline } from "./read-baseline.ts";
-import { openRegistry, type RegistryPlace } from "./registry.ts";
 import { registryAbi as abi } from "./registry-abi.ts";
 import { startTestChain, type TestChain } from "./testing-chain.ts";
 

@@ -11,8 +11,8 @@ import { deployContract } from "./deploy.ts";
 import { readHosts } from "./host-registry.ts";
 import { hostRegistryAbi } from "./host-registry-abi.ts";
 import { createKey } from "./keys.ts";
+import { openLedger } from "./open-ledger.ts";
 import type { ProvedContract } from "./proved-contract.ts";
-import { openLedger } from "./registry.ts";
 import { sendTransaction } from "./send.ts";
 import { ending, startTestLedger, type TestLedger } from "./testing.ts";
 

@@ -14,7 +14,7 @@ import { countSlot } from "../ledger/checkpoints-storage.ts";
 import { deployContract } from "../ledger/deploy.ts";
 import { readHosts } from "../ledger/host-registry.ts";
 import { createKey } from "../ledger/keys.ts";
-import { openLedger } from "../ledger/registry.ts";
+import { openLedger } from "../ledger/open-ledger.ts";
 import { openRpc } from "../ledger/rpc.ts";
 import { ending, startTestLedger, type TestLedger } from "../ledger/testing.ts";
 import { lieAbout, serve, startNode } from "../ledger/testing-endpoints.ts";

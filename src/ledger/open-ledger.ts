@@ -15,9 +15,6 @@ export interface RegistryPlace extends LedgerConfig {
   report?: (text: string) => void;
 }
 
-/** The registry of baselines as of one agreed block. */
-export type Registry = ProvedContract;
-
 /** The ledger for one piece of work: what it knows of its endpoints and their blocks ends with it. Throws `address-malformed`. */
 export function openLedger({ timeoutMs = 10_000, report = () => {}, ...config }: RegistryPlace): ProvedLedger {
   const registry = parseAddress(config.registry);
@@ -27,7 +24,7 @@ export function openLedger({ timeoutMs = 10_000, report = () => {}, ...config }:
   );
 }
 
-/** Throws `ledger-unreachable`, `ledger-unverified`. */
-export function openRegistry(place: RegistryPlace): Promise<Registry> {
+/** The registry of baselines as of one believed block. Throws `ledger-unreachable`, `ledger-unverified`. */
+export function openRegistry(place: RegistryPlace): Promise<ProvedContract> {
   return openLedger(place).contract("BaselineRegistry");
 }
