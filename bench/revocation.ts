@@ -9,7 +9,7 @@ import { openDemoRuntime } from "../src/demo/containers.ts";
 import { prepareImages } from "../src/demo/images.ts";
 import { Platform } from "../src/demo/platform.ts";
 import { makeRunFolder, removeTree } from "../src/demo/run-folder.ts";
-import { openRpc } from "../src/ledger/rpc.ts";
+import { openRpc } from "../src/ledger/rpc/rpc.ts";
 import { requireRoot } from "../src/process/root.ts";
 import { type ReachRow, withRevocationTable } from "./revocation-table.ts";
 import { quantile, round } from "./statistics.ts";

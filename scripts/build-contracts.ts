@@ -1,5 +1,5 @@
 // Compiles contracts/*.sol with the pinned compiler. Written for each contract: contracts/artifacts/NAME.json (what is
-// deployed) and src/ledger/…-abi.ts (its types). All are committed; a test compiles again and compares.
+// deployed) and src/ledger/contract/…-abi.ts (its types). All are committed; a test compiles again and compares.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import solc from "solc";
@@ -116,7 +116,7 @@ function buildContract({ name: contractName, module, abi }: (typeof contracts)[n
   };
   return new Map([
     [`contracts/artifacts/${contractName}.json`, `${JSON.stringify(artifact, null, 2)}\n`],
-    [`src/ledger/${module}.ts`, abiModule(contractFile, abi, compiled.abi)],
+    [`src/ledger/contract/${module}.ts`, abiModule(contractFile, abi, compiled.abi)],
   ]);
 }
 

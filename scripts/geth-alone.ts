@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Address } from "viem";
-import { generateKeyFile } from "../src/ledger/keys.ts";
-import { openRpc } from "../src/ledger/rpc.ts";
+import { generateKeyFile } from "../src/ledger/keys/keys.ts";
+import { openRpc } from "../src/ledger/rpc/rpc.ts";
 import { cliqueGenesis } from "./clique-genesis.ts";
 import { freePort } from "./free-port.ts";
 

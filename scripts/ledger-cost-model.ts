@@ -1,6 +1,6 @@
 // What a ledger costs, computed: transactions, gas and bytes of so many hosts, images and changes, from what one
 // operation costs (measure-gas.ts) and what real baselines weigh.
-import { maxChunkBytes } from "../src/ledger/entry-data.ts";
+import { maxChunkBytes } from "../src/ledger/contract/entry-data.ts";
 import { type GasRow, SMALL_PIECE } from "./measure-gas.ts";
 
 /** A baseline of a root file system of Debian 12's packages; `packed` is its lines' zlib stream. */

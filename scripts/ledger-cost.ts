@@ -1,6 +1,6 @@
 // The tables of docs/ledger-cost.md that are computed. `--write` puts them there; a test computes again and compares.
 import { readFile, writeFile } from "node:fs/promises";
-import { maxChunkBytes } from "../src/ledger/entry-data.ts";
+import { maxChunkBytes } from "../src/ledger/contract/entry-data.ts";
 import {
   ASSUMED,
   CLIQUE_HEADER_BYTES,

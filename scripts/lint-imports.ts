@@ -19,6 +19,8 @@ const rooms = [
   "kernel",
   "core",
 ];
+/** The same inside src/ledger; the empty name is the folder itself. Tests take what they need. */
+const ledger = ["", "keys", "proof", "header", "rpc", "contract", "embedded"];
 
 const root = join(import.meta.dirname, "..");
 const source = join(root, "src");
@@ -39,6 +41,11 @@ for (const entry of readdirSync(source, { recursive: true, withFileTypes: true }
     if (path.startsWith("..")) continue;
     const targetRoom = path.split("/")[0]!;
     if (rooms.indexOf(targetRoom) < rank) problems.push(`${relative(root, file)}: imports upwards, from ${targetRoom}`);
+    if (room !== "ledger" || targetRoom !== room || /(^|\/)testing[^/]*\.ts$|\.test\.ts$/.test(file)) continue;
+    const [from, to] = [relative(source, file), path].map((name) =>
+      ledger.indexOf(name.split("/").slice(1, -1).join("/")),
+    );
+    if (to! < from! || from! < 0) problems.push(`${relative(root, file)}: imports upwards, from ${path}`);
   }
 }
 

@@ -5,18 +5,18 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Address, bytesToHex, encodeFunctionData, type Hex, keccak256, numberToHex, size, toRlp } from "viem";
-import { inRisingOrder } from "../src/ledger/address.ts";
-import { startAnvil } from "../src/ledger/anvil.ts";
-import { checkpointsAbi } from "../src/ledger/checkpoints-abi.ts";
+import { inRisingOrder } from "../src/ledger/contract/address.ts";
+import { checkpointsAbi } from "../src/ledger/contract/checkpoints-abi.ts";
+import { hashChain, maxChunkBytes } from "../src/ledger/contract/entry-data.ts";
+import { hostRegistryAbi } from "../src/ledger/contract/host-registry-abi.ts";
+import { registryAbi as abi } from "../src/ledger/contract/registry-abi.ts";
 import { deployContract, deployRegistry } from "../src/ledger/deploy.ts";
-import { hashChain, maxChunkBytes } from "../src/ledger/entry-data.ts";
-import { hostRegistryAbi } from "../src/ledger/host-registry-abi.ts";
-import { createKey, type LedgerKey } from "../src/ledger/keys.ts";
+import { startAnvil } from "../src/ledger/embedded/anvil.ts";
+import { createKey, type LedgerKey } from "../src/ledger/keys/keys.ts";
 import { openRegistry } from "../src/ledger/open-ledger.ts";
 import { proposalId } from "../src/ledger/proposal.ts";
-import { registryAbi as abi } from "../src/ledger/registry-abi.ts";
-import { openRpc, type Rpc } from "../src/ledger/rpc.ts";
-import { callQuantity } from "../src/ledger/rpc-values.ts";
+import { openRpc, type Rpc } from "../src/ledger/rpc/rpc.ts";
+import { callQuantity } from "../src/ledger/rpc/rpc-values.ts";
 import { sendTransaction } from "../src/ledger/send.ts";
 
 /** What a transaction costs; `bytes` and `receiptBytes` are the RLP of it and of its receipt, without the receipt's bloom. */

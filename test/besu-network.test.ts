@@ -11,14 +11,14 @@ import { fromRlp, type Hex } from "viem";
 import { qbftExtraData, qbftGenesis } from "../deploy/besu-qbft/make-genesis.ts";
 import { operatorToken } from "../deploy/besu-qbft/operator-token.ts";
 import { freePort } from "../scripts/free-port.ts";
-import { anvilBinary } from "../src/ledger/anvil-binary.ts";
 import { approveBaseline } from "../src/ledger/approve.ts";
 import { ledgerSchema } from "../src/ledger/config.ts";
 import { deployContract, deployRegistry } from "../src/ledger/deploy.ts";
-import { createKey } from "../src/ledger/keys.ts";
+import { anvilBinary } from "../src/ledger/embedded/anvil-binary.ts";
+import { createKey } from "../src/ledger/keys/keys.ts";
 import { proposeBaseline } from "../src/ledger/propose.ts";
 import { readBaseline } from "../src/ledger/read-baseline.ts";
-import { openRpc } from "../src/ledger/rpc.ts";
+import { openRpc } from "../src/ledger/rpc/rpc.ts";
 import { testIdentity, testLines } from "../src/ledger/testing.ts";
 import { temporaryFolder } from "./pims.ts";
 

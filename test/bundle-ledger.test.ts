@@ -11,13 +11,10 @@ import { pinOf } from "../src/attest/verifier-address.ts";
 import type { BundleReport } from "../src/attest/verify-bundle.ts";
 import { parseBaseline } from "../src/baseline/format.ts";
 import { toHex } from "../src/core/bytes.ts";
-import { type BftKind, istanbulDigest } from "../src/ledger/bft-extra.ts";
-import { type Header, parseHeader, verifyHeader } from "../src/ledger/block-header.ts";
 import { deployRegistry } from "../src/ledger/deploy.ts";
-import { revokeBaseline, supersedeBaseline } from "../src/ledger/revoke.ts";
-import { openRpc } from "../src/ledger/rpc.ts";
-import { ending, testActions, testIdentity, testLines } from "../src/ledger/testing.ts";
-import { cliqueGenesis, nextClique } from "../src/ledger/testing-clique.ts";
+import { type BftKind, istanbulDigest } from "../src/ledger/header/bft-extra.ts";
+import { type Header, parseHeader, verifyHeader } from "../src/ledger/header/block-header.ts";
+import { cliqueGenesis, nextClique } from "../src/ledger/header/testing-clique.ts";
 import {
   commitBlock,
   EXTRA,
@@ -25,7 +22,10 @@ import {
   testSigner,
   twinOf,
   withItem,
-} from "../src/ledger/testing-sealed-headers.ts";
+} from "../src/ledger/header/testing-sealed-headers.ts";
+import { revokeBaseline, supersedeBaseline } from "../src/ledger/revoke.ts";
+import { openRpc } from "../src/ledger/rpc/rpc.ts";
+import { ending, testActions, testIdentity, testLines } from "../src/ledger/testing.ts";
 import { parseRecord } from "../src/log/record.ts";
 import { replay } from "../src/log/replay.ts";
 import { type ApprovedBaseline, bundleProofs } from "../src/verifier/bundle-proofs.ts";

@@ -16,7 +16,7 @@ import { fromHex } from "../src/core/bytes.ts";
 import { sha256Hex } from "../src/core/digest.ts";
 import type { PimsError } from "../src/core/errors.ts";
 import { deployContract } from "../src/ledger/deploy.ts";
-import { generateKeyFile } from "../src/ledger/keys.ts";
+import { generateKeyFile } from "../src/ledger/keys/keys.ts";
 import {
   type Ending,
   startTestLedger,

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { writeBaselineFile } from "../src/baseline/file.ts";
 import { parseBaseline } from "../src/baseline/format.ts";
-import { startAnvil } from "../src/ledger/anvil.ts";
-import { createKey, generateKeyFile } from "../src/ledger/keys.ts";
+import { startAnvil } from "../src/ledger/embedded/anvil.ts";
+import { createKey, generateKeyFile } from "../src/ledger/keys/keys.ts";
 import { testIdentity, testLines } from "../src/ledger/testing.ts";
 import { pimsMeanwhile, temporaryFolder } from "./pims.ts";
 

@@ -12,7 +12,7 @@ import { simulateCheckpoint } from "../scripts/simulate-checkpoint.ts";
 import { createPeople, simulate } from "../scripts/simulate-ledger.ts";
 import { simulateReading } from "../scripts/simulate-reading.ts";
 import { threadCpuMs } from "../src/core/clock.ts";
-import { startAnvil } from "../src/ledger/anvil.ts";
+import { startAnvil } from "../src/ledger/embedded/anvil.ts";
 
 test("the tables that are written down are those that are computed", async () => {
   for (const [name, text] of Object.entries(await computedTables()))

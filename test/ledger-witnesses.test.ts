@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { identityToHash, zeroHash } from "../src/ledger/contract/identity.ts";
+import { currentSlot } from "../src/ledger/contract/registry-storage.ts";
 import { changePublishers } from "../src/ledger/governance.ts";
-import { identityToHash, zeroHash } from "../src/ledger/identity.ts";
-import { generateKeyFile } from "../src/ledger/keys.ts";
-import { currentSlot } from "../src/ledger/registry-storage.ts";
+import { generateKeyFile } from "../src/ledger/keys/keys.ts";
 import {
   ending,
   temporaryFolder as ledgerFolder,

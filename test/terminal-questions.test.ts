@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { changePublishers } from "../src/ledger/governance.ts";
-import { generateKeyFile, readKeyFile } from "../src/ledger/keys.ts";
+import { generateKeyFile, readKeyFile } from "../src/ledger/keys/keys.ts";
 import { startTestLedger, testActions, testLines } from "../src/ledger/testing.ts";
 import { PROGRAM, temporaryFolder } from "./pims.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { testHeader } from "../ledger/testing-sealed-headers.ts";
+import { testHeader } from "../ledger/header/testing-sealed-headers.ts";
 import { describeBlock } from "./block-text.ts";
 
 const SECOND = 1_700_000_000;

@@ -1,6 +1,6 @@
 import { lengthOf, rfc3339 } from "../core/clock.ts";
-import { LAST_SECOND } from "../ledger/baseline-end.ts";
-import type { Header } from "../ledger/block-header.ts";
+import { LAST_SECOND } from "../ledger/contract/baseline-end.ts";
+import type { Header } from "../ledger/header/block-header.ts";
 
 /** A block as a person can look it up, and how long before the evidence it was made. `acceptedAt`: RFC 3339. */
 export function describeBlock({ number, hash, timestamp }: Header, acceptedAt: string): string {

@@ -1,5 +1,5 @@
 import { toHex } from "../core/bytes.ts";
-import type { Header } from "../ledger/block-header.ts";
+import type { Header } from "../ledger/header/block-header.ts";
 import type { Certificate } from "../tpm/certificate/certificate.ts";
 import { computeName } from "../tpm/name.ts";
 import { isRestrictedSigningKey } from "../tpm/public.ts";

@@ -1,9 +1,9 @@
 import type { Hex } from "viem";
 import { PimsError } from "../core/errors.ts";
-import { type BftKind, parseBftExtra } from "../ledger/bft-extra.ts";
-import { type Header, parseHeader } from "../ledger/block-header.ts";
-import { verifyCliqueSeals } from "../ledger/clique-seals.ts";
-import { verifyCommitSeals } from "../ledger/commit-seals.ts";
+import { type BftKind, parseBftExtra } from "../ledger/header/bft-extra.ts";
+import { type Header, parseHeader } from "../ledger/header/block-header.ts";
+import { verifyCliqueSeals } from "../ledger/header/clique-seals.ts";
+import { verifyCommitSeals } from "../ledger/header/commit-seals.ts";
 import type { Bundle } from "./bundle.ts";
 
 /** By what rules a chain's blocks are sealed: it is the reader who says it, since a header is its maker's word. */

@@ -3,7 +3,7 @@ import { type BaselineChanges, COMPARED, type ComparedMember, compareBaselines, 
 import { readBaselineFile } from "../baseline/file.ts";
 import type { Baseline, BaselineEntry } from "../baseline/lines.ts";
 import { type JsonText, printable, toHex } from "../core/bytes.ts";
-import { identityToHash, parseProposalId } from "../ledger/identity.ts";
+import { identityToHash, parseProposalId } from "../ledger/contract/identity.ts";
 import type { ReadAt } from "../ledger/proved-contract.ts";
 import { readBaseline, readProposedBaseline } from "../ledger/read-baseline.ts";
 import { colours as pc } from "./colours.ts";

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { printable } from "../core/bytes.ts";
-import { parseAddress } from "../ledger/address.ts";
 import { proveHost, readCheckpointFile } from "../ledger/checkpoint-file.ts";
 import { readCheckpoint } from "../ledger/checkpoints.ts";
+import { parseAddress } from "../ledger/contract/address.ts";
 import { openLedger } from "../ledger/open-ledger.ts";
 import { action } from "./command.ts";
 import { type ChainOptions, chainPlace, withChain } from "./ledger-place.ts";

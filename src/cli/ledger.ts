@@ -1,9 +1,9 @@
 import { mkdir } from "node:fs/promises";
 import type { Command } from "commander";
 import { PimsError } from "../core/errors.ts";
-import { startAnvil } from "../ledger/anvil.ts";
 import { deployContract, deployRegistry } from "../ledger/deploy.ts";
-import { generateKeyFile, readPassphraseFile } from "../ledger/keys.ts";
+import { startAnvil } from "../ledger/embedded/anvil.ts";
+import { generateKeyFile, readPassphraseFile } from "../ledger/keys/keys.ts";
 import { EMBEDDED_CHAIN_WARNING } from "../ledger/ledger-view.ts";
 import { MAX_PUBLISHERS } from "../ledger/registry-reads.ts";
 import { action, untilSignal, wholeNumber } from "./command.ts";

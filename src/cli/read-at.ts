@@ -1,5 +1,5 @@
 import { rfc3339 } from "../core/clock.ts";
-import { LAST_SECOND } from "../ledger/baseline-end.ts";
+import { LAST_SECOND } from "../ledger/contract/baseline-end.ts";
 import type { ReadAt } from "../ledger/proved-contract.ts";
 import { EXIT, say } from "./output.ts";
 

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { PimsError } from "../core/errors.ts";
-import { type LedgerKey, readKeyFile, readPassphraseFile } from "../ledger/keys.ts";
-import { openRemoteSigner } from "../ledger/remote-signer.ts";
+import { type LedgerKey, readKeyFile, readPassphraseFile } from "../ledger/keys/keys.ts";
+import { openRemoteSigner } from "../ledger/keys/remote-signer.ts";
 import { askPassphrase } from "./passphrase.ts";
 
 /** Whose key signs: one in an encrypted file, or one that a remote signer keeps. */

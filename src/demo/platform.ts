@@ -6,11 +6,11 @@ import { invite, readOperatorToken, writeJoinFile } from "../attest/operator.ts"
 import { buildFromArchive, buildFromFolder } from "../baseline/build.ts";
 import type { Baseline } from "../baseline/lines.ts";
 import { PimsError } from "../core/errors.ts";
-import { type RunningChain, startAnvil } from "../ledger/anvil.ts";
 import { approveBaseline } from "../ledger/approve.ts";
 import type { LedgerConfig } from "../ledger/config.ts";
 import { deployRegistry } from "../ledger/deploy.ts";
-import { createKey, type LedgerKey } from "../ledger/keys.ts";
+import { type RunningChain, startAnvil } from "../ledger/embedded/anvil.ts";
+import { createKey, type LedgerKey } from "../ledger/keys/keys.ts";
 import { proposeBaseline } from "../ledger/propose.ts";
 import { readBaseline } from "../ledger/read-baseline.ts";
 import { revokeBaseline } from "../ledger/revoke.ts";

@@ -2,13 +2,13 @@ import { encodeFunctionData } from "viem";
 import { differencesFrom } from "../baseline/difference.ts";
 import type { Baseline } from "../baseline/format.ts";
 import { PimsError } from "../core/errors.ts";
-import { hasEnded } from "./baseline-end.ts";
-import { parseProposalId } from "./identity.ts";
-import type { LedgerKey } from "./keys.ts";
+import { hasEnded } from "./contract/baseline-end.ts";
+import { parseProposalId } from "./contract/identity.ts";
+import { registryAbi as abi } from "./contract/registry-abi.ts";
+import type { LedgerKey } from "./keys/keys.ts";
 import { openLedger, type RegistryPlace } from "./open-ledger.ts";
 import { requireProposal } from "./proposal.ts";
 import { type ReadAt, sendTo } from "./proved-contract.ts";
-import { registryAbi as abi } from "./registry-abi.ts";
 import { hasSigned, readLast } from "./registry-reads.ts";
 import { settleRegistry } from "./settle.ts";
 

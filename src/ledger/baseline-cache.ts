@@ -3,14 +3,14 @@ import { bytesEqual, fromHex, toHex } from "../core/bytes.ts";
 import { ageMs, type Clock, type Instant, instant, rfc3339, systemClock } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
 import { Recent } from "../core/recent.ts";
-import { hasEnded } from "./baseline-end.ts";
 import { HOLD_MS, type LedgerConfig } from "./config.ts";
-import { type FollowedStore, followedInMemory } from "./followed-chain.ts";
-import { type HeightStore, heightsInMemory } from "./ledger-height.ts";
+import { hasEnded } from "./contract/baseline-end.ts";
+import { type FollowedStore, followedInMemory } from "./header/followed-chain.ts";
+import { type HeightStore, heightsInMemory } from "./header/ledger-height.ts";
 import type { LedgerView } from "./ledger-view.ts";
+import type { ProvedState } from "./proof/proved-state.ts";
 import type { Proposal } from "./proposal.ts";
 import { ProvedLedger } from "./proved-ledger.ts";
-import type { ProvedState } from "./proved-state.ts";
 
 /** A copy of a baseline's lines, with the root that they had when they were copied. Neither is believed when read. */
 export interface BaselineCopy {

@@ -9,10 +9,10 @@ import {
   readCheckpoint,
   sendCheckpoint,
 } from "./checkpoints.ts";
-import { checkpointsAbi } from "./checkpoints-abi.ts";
+import { checkpointsAbi } from "./contract/checkpoints-abi.ts";
 import { deployContract } from "./deploy.ts";
 import { readHosts, recordEnrolled, recordRevoked } from "./host-registry.ts";
-import { createKey, type LedgerKey } from "./keys.ts";
+import { createKey, type LedgerKey } from "./keys/keys.ts";
 import { openLedger } from "./open-ledger.ts";
 import type { ProvedContract } from "./proved-contract.ts";
 import { sendTransaction } from "./send.ts";

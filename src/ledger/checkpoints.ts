@@ -1,10 +1,10 @@
 import { type Address, encodeFunctionData, type Hex, hexToBigInt } from "viem";
 import { inclusionProof, isIncluded, merkleRoot } from "../baseline/merkle.ts";
 import { fromHex, toHex } from "../core/bytes.ts";
-import { checkpointsAbi as abi } from "./checkpoints-abi.ts";
-import { countSlot, rootSlot } from "./checkpoints-storage.ts";
-import { zeroHash } from "./identity.ts";
-import type { LedgerKey } from "./keys.ts";
+import { checkpointsAbi as abi } from "./contract/checkpoints-abi.ts";
+import { countSlot, rootSlot } from "./contract/checkpoints-storage.ts";
+import { zeroHash } from "./contract/identity.ts";
+import type { LedgerKey } from "./keys/keys.ts";
 import { type ProvedContract, sendTo } from "./proved-contract.ts";
 
 /** The root of a checkpoint's lines, as the contract keeps it: RFC 9162, SHA-256, a leaf is the exact bytes of a line. */

@@ -1,8 +1,8 @@
 import type { Address, Hex } from "viem";
 import { PimsError } from "../core/errors.ts";
-import type { Endpoints } from "./endpoints.ts";
-import { refusal } from "./refusal.ts";
-import { openRpc, type Rpc, type RpcAnswer, withRequest } from "./rpc.ts";
+import type { Endpoints } from "./rpc/endpoints.ts";
+import { refusal } from "./rpc/refusal.ts";
+import { openRpc, type Rpc, type RpcAnswer, withRequest } from "./rpc/rpc.ts";
 
 /** Bound of a request to whom transactions are sent. */
 const TIMEOUT_MS = 10_000;

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { maxValidators } from "./commit-seals.ts";
-import { endpointName } from "./rpc.ts";
+import { maxValidators } from "./header/commit-seals.ts";
+import { endpointName } from "./rpc/rpc.ts";
 
 const addressSchema = z.string().regex(/^0x[0-9a-fA-F]{40}$/, "not an address");
 

@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { numberToHex } from "viem";
 import { describeError } from "../core/errors.ts";
 import { deployContract, deployRegistry } from "./deploy.ts";
-import { openRpc } from "./rpc.ts";
-import { callQuantity } from "./rpc-values.ts";
+import { openRpc } from "./rpc/rpc.ts";
+import { callQuantity } from "./rpc/rpc-values.ts";
 import { startTestLedger } from "./testing.ts";
 import { lieAbout } from "./testing-endpoints.ts";
 

@@ -1,18 +1,18 @@
 import { type Address, encodeDeployData, type Hex } from "viem";
 import { systemClock } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
-import { inRisingOrder, parseAddress } from "./address.ts";
-import { artifactOf, type ContractName } from "./artifact.ts";
 import { endpointsNeeded } from "./config.ts";
-import { Endpoints } from "./endpoints.ts";
-import type { LedgerKey } from "./keys.ts";
+import { inRisingOrder, parseAddress } from "./contract/address.ts";
+import { artifactOf, type ContractName } from "./contract/artifact.ts";
+import { registryAbi } from "./contract/registry-abi.ts";
+import { governanceSlot } from "./contract/registry-storage.ts";
+import type { LedgerKey } from "./keys/keys.ts";
 import { openLedger, type RegistryPlace } from "./open-ledger.ts";
 import type { ProvedContract, ReadAt } from "./proved-contract.ts";
-import { registryAbi } from "./registry-abi.ts";
 import { readGovernance } from "./registry-reads.ts";
-import { governanceSlot } from "./registry-storage.ts";
-import { garbage, openRpc } from "./rpc.ts";
-import { callQuantity } from "./rpc-values.ts";
+import { Endpoints } from "./rpc/endpoints.ts";
+import { garbage, openRpc } from "./rpc/rpc.ts";
+import { callQuantity } from "./rpc/rpc-values.ts";
 import { sendTransaction } from "./send.ts";
 import { settle } from "./settle.ts";
 

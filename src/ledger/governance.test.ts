@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { encodeFunctionData, keccak256, toBytes } from "viem";
-import { inRisingOrder } from "./address.ts";
 import { approveBaseline } from "./approve.ts";
+import { inRisingOrder } from "./contract/address.ts";
+import { registryAbi as abi } from "./contract/registry-abi.ts";
 import { deployContract, deployRegistry } from "./deploy.ts";
 import { changePublishers, retireRegistry } from "./governance.ts";
-import type { LedgerKey } from "./keys.ts";
+import type { LedgerKey } from "./keys/keys.ts";
 import { openRegistry } from "./open-ledger.ts";
-import { registryAbi as abi } from "./registry-abi.ts";
 import { readGovernance } from "./registry-reads.ts";
 import { revokeBaseline } from "./revoke.ts";
 import { reverts, startTestLedger, testActions, testLines } from "./testing.ts";

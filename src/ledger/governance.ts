@@ -1,10 +1,10 @@
 import { type Address, encodeAbiParameters, encodeFunctionData, type Hex, keccak256, parseAbiParameters } from "viem";
-import { inRisingOrder, parseAddress } from "./address.ts";
-import type { LedgerKey } from "./keys.ts";
+import { inRisingOrder, parseAddress } from "./contract/address.ts";
+import { registryAbi as abi } from "./contract/registry-abi.ts";
+import type { LedgerKey } from "./keys/keys.ts";
 import { openLedger, type RegistryPlace } from "./open-ledger.ts";
 import type { ProvedContract } from "./proved-contract.ts";
 import { type ReadAt, sendTo } from "./proved-contract.ts";
-import { registryAbi as abi } from "./registry-abi.ts";
 import { hasSigned, readGovernance, readSignatures } from "./registry-reads.ts";
 import { settleRegistry } from "./settle.ts";
 

@@ -1,9 +1,9 @@
 import { type Address, encodeFunctionData, type Hex, hexToBigInt, keccak256, pad } from "viem";
 import { PimsError } from "../core/errors.ts";
-import { hostRegistryAbi as abi } from "./host-registry-abi.ts";
-import type { LedgerKey } from "./keys.ts";
+import { hostRegistryAbi as abi } from "./contract/host-registry-abi.ts";
+import { mappedSlot, split } from "./contract/registry-storage.ts";
+import type { LedgerKey } from "./keys/keys.ts";
 import { type ProvedContract, sendTo } from "./proved-contract.ts";
-import { mappedSlot, split } from "./registry-storage.ts";
 
 /** As many names as one transaction takes: some 50 000 units of gas each, of the 30 million that are sent at most. */
 const BATCH = 200;

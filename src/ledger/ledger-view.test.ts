@@ -1,8 +1,8 @@
 // What is told of a ledger to whoever looks after it: which block, why it is believed, and who is at fault.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { endpointName, openRpc } from "./rpc.ts";
-import { latestBlock } from "./rpc-values.ts";
+import { endpointName, openRpc } from "./rpc/rpc.ts";
+import { latestBlock } from "./rpc/rpc-values.ts";
 import { ending } from "./testing.ts";
 import { lieAbout, serve } from "./testing-endpoints.ts";
 import { openReader, startTruth } from "./testing-proved-ledger.ts";

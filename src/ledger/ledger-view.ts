@@ -2,8 +2,8 @@ import { printable } from "../core/bytes.ts";
 import { rfc3339 } from "../core/clock.ts";
 import { PimsError } from "../core/errors.ts";
 import { isSealed, type LedgerConfig } from "./config.ts";
-import type { Endpoints } from "./endpoints.ts";
-import type { Rpc } from "./rpc.ts";
+import type { Endpoints } from "./rpc/endpoints.ts";
+import type { Rpc } from "./rpc/rpc.ts";
 
 /** What whoever reads a ledger knows of it now, for people who look after it. */
 export interface LedgerView {

@@ -4,7 +4,7 @@ import type { ServerResponse } from "node:http";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorCode } from "../core/errors.ts";
-import { openRpc } from "./rpc.ts";
+import { openRpc } from "./rpc/rpc.ts";
 import { ending, testLines } from "./testing.ts";
 import { type Lie, lieAbout, pour, serve } from "./testing-endpoints.ts";
 import { endingOf, openReader, type Settings, startTruth, truth } from "./testing-proved-ledger.ts";

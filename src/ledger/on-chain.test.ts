@@ -7,7 +7,7 @@ import { inflateSync } from "node:zlib";
 import { toHex } from "../core/bytes.ts";
 import { proposeBaseline } from "./propose.ts";
 import { readBaseline } from "./read-baseline.ts";
-import { openRpc } from "./rpc.ts";
+import { openRpc } from "./rpc/rpc.ts";
 import { maxTransactionBytes } from "./send.ts";
 import { ending, startTestLedger, type TestLedger, testActions, testIdentity, testLines } from "./testing.ts";
 

@@ -1,7 +1,7 @@
 import { systemClock } from "../core/clock.ts";
-import { parseAddress } from "./address.ts";
 import type { LedgerConfig } from "./config.ts";
-import { heightsInMemory } from "./ledger-height.ts";
+import { parseAddress } from "./contract/address.ts";
+import { heightsInMemory } from "./header/ledger-height.ts";
 import type { ProvedContract } from "./proved-contract.ts";
 import { ProvedLedger } from "./proved-ledger.ts";
 

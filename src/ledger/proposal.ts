@@ -1,9 +1,8 @@
 import { type Address, encodeAbiParameters, type Hex, keccak256, parseAbiParameters } from "viem";
 import { PimsError } from "../core/errors.ts";
-import { LAST_SECOND } from "./baseline-end.ts";
-import { maxChunks } from "./entry-data.ts";
-import { zeroHash } from "./identity.ts";
-import type { ProvedContract } from "./proved-contract.ts";
+import { LAST_SECOND } from "./contract/baseline-end.ts";
+import { maxChunks } from "./contract/entry-data.ts";
+import { zeroHash } from "./contract/identity.ts";
 import {
   currentSlot,
   governanceSlot,
@@ -13,7 +12,8 @@ import {
   parseStanding,
   proposalSlot,
   revisionSlot,
-} from "./registry-storage.ts";
+} from "./contract/registry-storage.ts";
+import type { ProvedContract } from "./proved-contract.ts";
 
 /** What a proposal consists of; its id is a hash over all of it, the chain and the contract. */
 export interface ProposalParts {

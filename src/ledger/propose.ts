@@ -2,13 +2,13 @@ import { bytesToHex, encodeFunctionData, type Hex } from "viem";
 import { parseBaseline } from "../baseline/format.ts";
 import { toHex } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
-import { packLines } from "./entry-data.ts";
-import { identityToHash } from "./identity.ts";
-import type { LedgerKey } from "./keys.ts";
+import { packLines } from "./contract/entry-data.ts";
+import { identityToHash } from "./contract/identity.ts";
+import { registryAbi as abi } from "./contract/registry-abi.ts";
+import type { LedgerKey } from "./keys/keys.ts";
 import { openLedger, type RegistryPlace } from "./open-ledger.ts";
 import { proposalId, readProposal } from "./proposal.ts";
 import { type ReadAt, sendTo } from "./proved-contract.ts";
-import { registryAbi as abi } from "./registry-abi.ts";
 import { readGovernance, readLast, readRevision } from "./registry-reads.ts";
 import { settleRegistry } from "./settle.ts";
 

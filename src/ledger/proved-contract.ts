@@ -1,13 +1,13 @@
 import type { Address, Hex } from "viem";
-import type { BelievedHeader } from "./agree-on-header.ts";
-import type { ContractName } from "./artifact.ts";
-import type { Header } from "./block-header.ts";
 import { chooseSender, type Intent } from "./choose-sender.ts";
-import type { Endpoints } from "./endpoints.ts";
-import type { LedgerKey } from "./keys.ts";
-import { maxSlots, proveWords } from "./prove-words.ts";
-import type { Rpc } from "./rpc.ts";
-import type { Receipt } from "./rpc-values.ts";
+import type { ContractName } from "./contract/artifact.ts";
+import type { BelievedHeader } from "./header/agree-on-header.ts";
+import type { Header } from "./header/block-header.ts";
+import type { LedgerKey } from "./keys/keys.ts";
+import { maxSlots, proveWords } from "./proof/prove-words.ts";
+import type { Endpoints } from "./rpc/endpoints.ts";
+import type { Rpc } from "./rpc/rpc.ts";
+import type { Receipt } from "./rpc/rpc-values.ts";
 import { type Depth, sendTransaction } from "./send.ts";
 
 /** As many requests as are under way at a time. */

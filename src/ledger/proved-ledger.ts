@@ -2,9 +2,6 @@ import type { Address, Hex } from "viem";
 import type { Baseline } from "../baseline/format.ts";
 import { ageMs, type Clock, type Instant, instant, rfc3339 } from "../core/clock.ts";
 import { describeError, PimsError } from "../core/errors.ts";
-import { agreeOnHeader, type BelievedHeader } from "./agree-on-header.ts";
-import type { ContractName } from "./artifact.ts";
-import { LAST_SECOND } from "./baseline-end.ts";
 import {
   CLIQUE_EPOCH,
   CLIQUE_PERIOD_MS,
@@ -14,20 +11,23 @@ import {
   type LedgerConfig,
   SEALED_MAX_AGE_MS,
 } from "./config.ts";
-import { Endpoints } from "./endpoints.ts";
-import { CliqueFollower } from "./follow-clique.ts";
-import { type FollowedStore, followedInMemory } from "./followed-chain.ts";
-import { identityToHash } from "./identity.ts";
-import { type HeightStore, type LedgerHeight, ledgerName } from "./ledger-height.ts";
+import type { ContractName } from "./contract/artifact.ts";
+import { LAST_SECOND } from "./contract/baseline-end.ts";
+import { identityToHash } from "./contract/identity.ts";
+import { agreeOnHeader, type BelievedHeader } from "./header/agree-on-header.ts";
+import { CliqueFollower } from "./header/follow-clique.ts";
+import { type FollowedStore, followedInMemory } from "./header/followed-chain.ts";
+import { type HeightStore, type LedgerHeight, ledgerName } from "./header/ledger-height.ts";
+import { AHEAD_MS, readSealedHeader } from "./header/sealed-header.ts";
 import { Clients, type LedgerView, viewEndpoints, warningsOf } from "./ledger-view.ts";
+import { proveWords } from "./proof/prove-words.ts";
+import type { ProvedState } from "./proof/proved-state.ts";
+import { ProvedStorage } from "./proof/proved-storage.ts";
 import type { ProposalBody } from "./proposal.ts";
-import { proveWords } from "./prove-words.ts";
 import { type ProvedContract, provedContract } from "./proved-contract.ts";
-import type { ProvedState } from "./proved-state.ts";
-import { ProvedStorage } from "./proved-storage.ts";
 import { rebuildBaseline } from "./rebuild.ts";
-import { openRpc } from "./rpc.ts";
-import { AHEAD_MS, readSealedHeader } from "./sealed-header.ts";
+import { Endpoints } from "./rpc/endpoints.ts";
+import { openRpc } from "./rpc/rpc.ts";
 import { readStanding, type Standing } from "./standing.ts";
 
 /** How long an agreed block is read at before a newer one is asked for. */

@@ -1,8 +1,8 @@
 import type { Hex } from "viem";
 import type { Baseline } from "../baseline/format.ts";
 import { PimsError } from "../core/errors.ts";
-import { hasEnded } from "./baseline-end.ts";
-import { hashToIdentity, identityToHash, parseProposalId } from "./identity.ts";
+import { hasEnded } from "./contract/baseline-end.ts";
+import { hashToIdentity, identityToHash, parseProposalId } from "./contract/identity.ts";
 import { openLedger, type RegistryPlace } from "./open-ledger.ts";
 import { type KeptProposal, type Proposal, requireProposal } from "./proposal.ts";
 import type { ReadAt } from "./proved-contract.ts";

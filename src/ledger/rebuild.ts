@@ -2,13 +2,13 @@ import { decodeAbiParameters, encodeEventTopics, type Hex, hexToBytes, numberToH
 import { type Baseline, parseBaseline } from "../baseline/format.ts";
 import { toHex } from "../core/bytes.ts";
 import { PimsError } from "../core/errors.ts";
-import { hashChain, maxChunkBytes, unpackLines } from "./entry-data.ts";
-import { hashToIdentity } from "./identity.ts";
+import { hashChain, maxChunkBytes, unpackLines } from "./contract/entry-data.ts";
+import { hashToIdentity } from "./contract/identity.ts";
+import { registryAbi } from "./contract/registry-abi.ts";
 import type { ProposalBody } from "./proposal.ts";
 import type { ProvedContract } from "./proved-contract.ts";
-import { registryAbi } from "./registry-abi.ts";
-import { garbage } from "./rpc.ts";
-import { callLogs } from "./rpc-values.ts";
+import { garbage } from "./rpc/rpc.ts";
+import { callLogs } from "./rpc/rpc-values.ts";
 
 /** Who is asked for entries, and of which contract. */
 export type Source = Pick<ProvedContract, "rpc" | "address">;

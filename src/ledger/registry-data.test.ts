@@ -3,13 +3,13 @@ import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import { bytesToHex, encodeFunctionData, type Hex } from "viem";
 import { parseBaseline } from "../baseline/format.ts";
-import { hashChain, maxChunkBytes, packLines } from "./entry-data.ts";
-import { zeroHash } from "./identity.ts";
-import type { LedgerKey } from "./keys.ts";
+import { hashChain, maxChunkBytes, packLines } from "./contract/entry-data.ts";
+import { zeroHash } from "./contract/identity.ts";
+import { registryAbi as abi } from "./contract/registry-abi.ts";
+import type { LedgerKey } from "./keys/keys.ts";
 import { openRegistry } from "./open-ledger.ts";
 import { type ProposalParts, proposalId } from "./proposal.ts";
 import { proposeBaseline } from "./propose.ts";
-import { registryAbi as abi } from "./registry-abi.ts";
 import {
   ending,
   reverts,

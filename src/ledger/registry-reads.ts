@@ -1,9 +1,7 @@
 import { type Address, type Hex, hexToBigInt, zeroAddress } from "viem";
 import { PimsError } from "../core/errors.ts";
-import { parseAddress } from "./address.ts";
-import { zeroHash } from "./identity.ts";
-import { type KeptProposal, readKept } from "./proposal.ts";
-import type { ProvedContract } from "./proved-contract.ts";
+import { parseAddress } from "./contract/address.ts";
+import { zeroHash } from "./contract/identity.ts";
 import {
   currentSlot,
   governanceSlot,
@@ -16,7 +14,9 @@ import {
   revisionSlot,
   signaturesSlot,
   signedSlot,
-} from "./registry-storage.ts";
+} from "./contract/registry-storage.ts";
+import { type KeptProposal, readKept } from "./proposal.ts";
+import type { ProvedContract } from "./proved-contract.ts";
 
 /** What was approved last for an identity; while there is none, what was proposed last. `status` as in the contract's list. */
 export interface LastProposal {

@@ -3,15 +3,15 @@ import { after, before, test } from "node:test";
 import { type Address, bytesToHex, encodeFunctionData, keccak256, toBytes } from "viem";
 import { parseBaseline } from "../baseline/format.ts";
 import { approveBaseline } from "./approve.ts";
+import { zeroHash } from "./contract/identity.ts";
+import { registryAbi as abi } from "./contract/registry-abi.ts";
 import { deployRegistry } from "./deploy.ts";
 import { changePublishers } from "./governance.ts";
-import { zeroHash } from "./identity.ts";
-import { createKey, type LedgerKey } from "./keys.ts";
+import { createKey, type LedgerKey } from "./keys/keys.ts";
 import { openRegistry } from "./open-ledger.ts";
 import { readProposal } from "./proposal.ts";
 import { proposeBaseline } from "./propose.ts";
 import { listBaselines, readBaseline, readProposedBaseline } from "./read-baseline.ts";
-import { registryAbi as abi } from "./registry-abi.ts";
 import { revokeBaseline } from "./revoke.ts";
 import {
   ending,

@@ -3,13 +3,13 @@ import { after, before, test } from "node:test";
 import { encodeFunctionData, type Hex } from "viem";
 import { approveBaseline, type Review } from "./approve.ts";
 import { BaselineCache, type BaselineState } from "./baseline-cache.ts";
-import { createKey, type LedgerKey } from "./keys.ts";
+import { registryAbi as abi } from "./contract/registry-abi.ts";
+import { createKey, type LedgerKey } from "./keys/keys.ts";
 import { openRegistry } from "./open-ledger.ts";
 import { readProposal } from "./proposal.ts";
 import { listBaselines, readBaseline } from "./read-baseline.ts";
-import { registryAbi as abi } from "./registry-abi.ts";
 import { maxOverlapSeconds, revokeBaseline, supersedeBaseline } from "./revoke.ts";
-import { openRpc } from "./rpc.ts";
+import { openRpc } from "./rpc/rpc.ts";
 import {
   ending,
   reverts,

@@ -1,11 +1,11 @@
 import { encodeFunctionData, type Hex } from "viem";
 import { PimsError } from "../core/errors.ts";
-import { hashToIdentity, parseProposalId } from "./identity.ts";
-import type { LedgerKey } from "./keys.ts";
+import { hashToIdentity, parseProposalId } from "./contract/identity.ts";
+import { registryAbi as abi } from "./contract/registry-abi.ts";
+import type { LedgerKey } from "./keys/keys.ts";
 import { openLedger, type RegistryPlace } from "./open-ledger.ts";
 import { requireProposal } from "./proposal.ts";
 import { type ReadAt, sendTo } from "./proved-contract.ts";
-import { registryAbi as abi } from "./registry-abi.ts";
 import { settleRegistry } from "./settle.ts";
 
 /** Longest overlap, seconds: `MAX_OVERLAP` of contracts/BaselineRegistry.sol. */

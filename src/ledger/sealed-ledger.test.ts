@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { numberToHex } from "viem";
 import { ledgerSchema, SEALED_MAX_AGE_MS, singleEndpointNotice } from "./config.ts";
-import { heightsInMemory } from "./ledger-height.ts";
-import { readHeader } from "./read-header.ts";
-import { openRpc } from "./rpc.ts";
+import { heightsInMemory } from "./header/ledger-height.ts";
+import { readHeader } from "./header/read-header.ts";
+import { commitBlock, testSigner } from "./header/testing-sealed-headers.ts";
+import { openRpc } from "./rpc/rpc.ts";
 import { ending } from "./testing.ts";
 import { type ChainNode, lieAbout, startNode } from "./testing-endpoints.ts";
 import { endingOf, openReader, type Settings, startTruth, truth } from "./testing-proved-ledger.ts";
-import { commitBlock, testSigner } from "./testing-sealed-headers.ts";
 
 const file = ending();
 after(() => file.end());

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Address, getContractAddress, type Hex, keccak256, size } from "viem";
 import { PimsError } from "../core/errors.ts";
-import type { LedgerKey } from "./keys.ts";
-import { refusal } from "./refusal.ts";
-import { garbage, type Rpc } from "./rpc.ts";
-import { callQuantity, latestBlock, type Receipt, receiptOf } from "./rpc-values.ts";
+import type { LedgerKey } from "./keys/keys.ts";
+import { refusal } from "./rpc/refusal.ts";
+import { garbage, type Rpc } from "./rpc/rpc.ts";
+import { callQuantity, latestBlock, type Receipt, receiptOf } from "./rpc/rpc-values.ts";
 
 /** A transaction to sign and send; without `to` it creates a contract. */
 export interface Call {

@@ -1,9 +1,9 @@
 import type { Address, Hex } from "viem";
 import { PimsError } from "../core/errors.ts";
-import { zeroHash } from "./identity.ts";
+import { zeroHash } from "./contract/identity.ts";
+import { currentSlot, governanceSlot, latestSlot, parseGovernance } from "./contract/registry-storage.ts";
+import type { ReadWords } from "./proof/read-contract.ts";
 import { keptSlots, type Proposal, parseKept } from "./proposal.ts";
-import type { ReadWords } from "./read-contract.ts";
-import { currentSlot, governanceSlot, latestSlot, parseGovernance } from "./registry-storage.ts";
 
 /**
  * What stands for an image on the ledger, of words that are proved. `until`: seconds since 1970 UTC, zero: no end.

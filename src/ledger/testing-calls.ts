@@ -1,7 +1,7 @@
 // What a contract's own read functions say, for tests that compare it with what is proved of its storage.
 import { type Address, decodeFunctionResult, encodeFunctionData, type Hex } from "viem";
-import { registryAbi as abi } from "./registry-abi.ts";
-import type { Rpc } from "./rpc.ts";
+import { registryAbi as abi } from "./contract/registry-abi.ts";
+import type { Rpc } from "./rpc/rpc.ts";
 
 type Called = { readonly rpc: Rpc; readonly address: Address };
 const statuses = ["none", "proposed", "approved", "superseded", "outdated", "revoked"] as const;

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { keccak256 } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
-import { type RunningChain, startAnvil } from "./anvil.ts";
-import { createKey, type LedgerKey } from "./keys.ts";
-import { openRpc, type Rpc } from "./rpc.ts";
-import { callQuantity, receiptOf } from "./rpc-values.ts";
+import { type RunningChain, startAnvil } from "./embedded/anvil.ts";
+import { createKey, type LedgerKey } from "./keys/keys.ts";
+import { openRpc, type Rpc } from "./rpc/rpc.ts";
+import { callQuantity, receiptOf } from "./rpc/rpc-values.ts";
 import type { Ending } from "./testing.ts";
 
 /** JSON-RPC endpoint of a network in place of the embedded chain. */

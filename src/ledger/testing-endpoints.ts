@@ -4,9 +4,9 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EmbeddedChain } from "./embedded-chain.ts";
-import { serveFront } from "./front.ts";
-import { openRpc } from "./rpc.ts";
+import { EmbeddedChain } from "./embedded/embedded-chain.ts";
+import { serveFront } from "./embedded/front.ts";
+import { openRpc } from "./rpc/rpc.ts";
 import type { Ending } from "./testing.ts";
 
 export interface ChainNode {

@@ -6,16 +6,16 @@ import { type Address, bytesToHex, encodeFunctionData, type Hex } from "viem";
 import { formatEntry, formatHeader } from "../baseline/format.ts";
 import { sha256Hex } from "../core/digest.ts";
 import { approveBaseline } from "./approve.ts";
+import { hashChain } from "./contract/entry-data.ts";
+import { identityToHash } from "./contract/identity.ts";
+import { registryAbi as abi } from "./contract/registry-abi.ts";
 import { deployRegistry } from "./deploy.ts";
-import { hashChain } from "./entry-data.ts";
-import { identityToHash } from "./identity.ts";
-import type { LedgerKey } from "./keys.ts";
+import type { LedgerKey } from "./keys/keys.ts";
 import { openRegistry, type RegistryPlace } from "./open-ledger.ts";
 import { type ProposalParts, proposalId } from "./proposal.ts";
 import { proposeBaseline } from "./propose.ts";
 import { sendTo } from "./proved-contract.ts";
 import { readBaseline } from "./read-baseline.ts";
-import { registryAbi as abi } from "./registry-abi.ts";
 import { startTestChain, type TestChain } from "./testing-chain.ts";
 
 /** What has to happen at the end: a test's context, or the suite's (`ending`). */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Address, hexToBigInt } from "viem";
 import { describeError, errorCode, PimsError } from "../core/errors.ts";
 import { proveHost, readCheckpointFile } from "../ledger/checkpoint-file.ts";
-import { countSlot, rootSlot } from "../ledger/checkpoints-storage.ts";
+import { countSlot, rootSlot } from "../ledger/contract/checkpoints-storage.ts";
 import type { ProvedLedger } from "../ledger/proved-ledger.ts";
 import type { ProvedCheckpoint } from "./bundle-proofs.ts";
 import { akNameOf } from "./checkpoint-lines.ts";

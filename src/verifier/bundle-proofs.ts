@@ -1,11 +1,11 @@
 import type { Bundle, BundledBaseline } from "../attest/bundle.ts";
 import type { BundledCheckpoint, BundledRegistry } from "../attest/bundle-ledger.ts";
 import type { Approval } from "../ledger/baseline-cache.ts";
-import type { Header } from "../ledger/block-header.ts";
-import { rootSlot } from "../ledger/checkpoints-storage.ts";
-import type { ProvedState } from "../ledger/proved-state.ts";
-import { readContract } from "../ledger/read-contract.ts";
-import { NodeCollector } from "../ledger/shared-nodes.ts";
+import { rootSlot } from "../ledger/contract/checkpoints-storage.ts";
+import type { Header } from "../ledger/header/block-header.ts";
+import type { ProvedState } from "../ledger/proof/proved-state.ts";
+import { readContract } from "../ledger/proof/read-contract.ts";
+import { NodeCollector } from "../ledger/proof/shared-nodes.ts";
 import { standingIn } from "../ledger/standing.ts";
 
 /** An approved baseline, with what proves that it is. */

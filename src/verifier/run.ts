@@ -10,12 +10,12 @@ import { formatVerifierAddress, parseVerifierAddress } from "../attest/verifier-
 import { systemClock } from "../core/clock.ts";
 import { errorCode, PimsError } from "../core/errors.ts";
 import { makePrivateFile, replacePrivateFile } from "../core/private-file.ts";
-import { parseAddress } from "../ledger/address.ts";
 import { BaselineCache } from "../ledger/baseline-cache.ts";
 import { singleEndpointNotice } from "../ledger/config.ts";
-import { followedFile } from "../ledger/followed-chain.ts";
-import { type LedgerKey, readKeyFile, readPassphraseFile } from "../ledger/keys.ts";
-import { openRemoteSigner } from "../ledger/remote-signer.ts";
+import { parseAddress } from "../ledger/contract/address.ts";
+import { followedFile } from "../ledger/header/followed-chain.ts";
+import { type LedgerKey, readKeyFile, readPassphraseFile } from "../ledger/keys/keys.ts";
+import { openRemoteSigner } from "../ledger/keys/remote-signer.ts";
 import { isNvIndex } from "../log/pcr.ts";
 import { readRoots } from "../tpm/certificate/roots.ts";
 import { IMA_PCR } from "../tpm/event-log/ima.ts";

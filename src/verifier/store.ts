@@ -7,7 +7,7 @@ import type { Evidence } from "../attest/evidence.ts";
 import { type PlatformState, platformStateSchema } from "../attest/platform-state.ts";
 import { PimsError } from "../core/errors.ts";
 import type { BaselineCopy, BaselineStore } from "../ledger/baseline-cache.ts";
-import type { HeightStore } from "../ledger/ledger-height.ts";
+import type { HeightStore } from "../ledger/header/ledger-height.ts";
 import { ENROLLMENT_SCHEMA, EnrollmentStore } from "./enrollment-store.ts";
 import { EVIDENCE_SCHEMA, EvidenceStore } from "./evidence-store.ts";
 import { RECORD_SCHEMA, RecordStore } from "./record-store.ts";

@@ -7,10 +7,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Address, encodeFunctionData, type Hex, keccak256 } from "viem";
 import { describeError, PimsError } from "../../src/core/errors.ts";
 import { type PimsProcess, startPims } from "../../src/demo/pims-process.ts";
-import { checkpointsAbi as abi } from "../../src/ledger/checkpoints-abi.ts";
+import { checkpointsAbi as abi } from "../../src/ledger/contract/checkpoints-abi.ts";
 import { deployContract } from "../../src/ledger/deploy.ts";
-import { createKey } from "../../src/ledger/keys.ts";
-import { openRpc, type Rpc } from "../../src/ledger/rpc.ts";
+import { createKey } from "../../src/ledger/keys/keys.ts";
+import { openRpc, type Rpc } from "../../src/ledger/rpc/rpc.ts";
 
 const READY_MS = 120_000;
 /** Another chain takes over after so many kills, so that replaying its journal does not take longer and longer. */

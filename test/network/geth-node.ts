@@ -7,8 +7,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Address, type Hex, numberToHex } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { describeError } from "../../src/core/errors.ts";
-import { generateKeyFile } from "../../src/ledger/keys.ts";
-import { openRpc, type Rpc } from "../../src/ledger/rpc.ts";
+import { generateKeyFile } from "../../src/ledger/keys/keys.ts";
+import { openRpc, type Rpc } from "../../src/ledger/rpc/rpc.ts";
 import type { Host, Running } from "./wire.ts";
 
 const GETH = join(import.meta.dirname, "../../.cache/geth-1.13.15/geth");

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
 import { describeError } from "../../src/core/errors.ts";
-import { createKey } from "../../src/ledger/keys.ts";
+import { createKey } from "../../src/ledger/keys/keys.ts";
 import { CliqueNetwork } from "./clique-network.ts";
 import { runScenarios } from "./scenarios.ts";
 import { runSharedTests, SHARED_TESTS } from "./shared-tests.ts";

@@ -7,8 +7,8 @@ import type { Tally } from "./tally.ts";
 
 /** The tests of contracts and client that need no more of a chain than that it is one. */
 export const SHARED_TESTS = [
-  ...["registry", "registry-data", "registry-storage", "governance", "revoke"],
-  ...["checkpoints", "on-chain", "remote-signer", "state-proof"],
+  ...["registry", "registry-data", "contract/registry-storage", "governance", "revoke"],
+  ...["checkpoints", "on-chain", "keys/remote-signer", "proof/state-proof"],
 ];
 const LEDGER = join(import.meta.dirname, "../../src/ledger");
 const FILE_MS = 480_000;

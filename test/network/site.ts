@@ -2,7 +2,7 @@ import type { Hex } from "viem";
 import { approveBaseline } from "../../src/ledger/approve.ts";
 import type { LedgerConfig } from "../../src/ledger/config.ts";
 import { deployRegistry } from "../../src/ledger/deploy.ts";
-import type { LedgerKey } from "../../src/ledger/keys.ts";
+import type { LedgerKey } from "../../src/ledger/keys/keys.ts";
 import { proposeBaseline } from "../../src/ledger/propose.ts";
 import { Attester, linesOf } from "./attester.ts";
 import { CHAIN_ID, type CliqueNetwork, PERIOD_S } from "./clique-network.ts";
