@@ -398,7 +398,7 @@ test("what is only observed is found however soon it ends, in a crowd of others"
   await site.until("trusted", container, (one) => one.status === "trusted" && (one.gate?.watched ?? 0) > 0);
 
   const commands = `i=0; while [ $i -lt 30 ]; do cp /bin/true /tmp/p$i; echo $i >>/tmp/p$i; i=$((i + 1)); done
-i=0; while [ $i -lt 30 ]; do /bin/true; /tmp/p$i; /bin/true; i=$((i + 1)); done`;
+i=0; while [ $i -lt 30 ]; do /bin/true; /tmp/p$i & /bin/true; i=$((i + 1)); done; wait`;
   await site.runtime.exec(container, ["/bin/sh", "-c", commands]);
   const names = Array.from({ length: 30 }, (_, index) => `/tmp/p${index}`);
   const found = (one: HostReport["containers"][number]) => one.findings.map(({ object }) => `${object.path}`);

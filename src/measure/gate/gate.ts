@@ -24,6 +24,8 @@ const SOON_MS = 100;
 const READS_A_CONTAINER = 2;
 /** Refusals that are told of one container, each file once; further ones are counted. */
 const MAX_TOLD = 1024;
+/** Files that wait, open, to be read so that it can be told what they were. */
+const MAX_WAITING_TO_TELL = 64;
 /** Files that are refused unread are read afterwards up to this size, so that it can be told what they were. */
 const MAX_TOLD_BYTES = 16n * 1024n * 1024n;
 
@@ -270,7 +272,8 @@ export class Gate {
     const { signature, size } = held.file;
     const enforced = guarded.settings?.mode === "enforce";
     const story = guarded.told.size < MAX_TOLD && !guarded.told.has(signature) ? held.story() : null;
-    const unread = sha256 === null && !late && size <= MAX_TOLD_BYTES && guarded.reads < READS_A_CONTAINER;
+    const hasRoom = guarded.reads < READS_A_CONTAINER || guarded.queue.length < MAX_WAITING_TO_TELL;
+    const unread = sha256 === null && !late && size <= MAX_TOLD_BYTES && hasRoom;
     if (story !== null) {
       guarded.told.add(signature);
       const tell = (digest: string | null): void => {
@@ -285,8 +288,14 @@ export class Gate {
   }
 
   async #readAfterwards(held: HeldExec, guarded: Guarded): Promise<string | null> {
-    guarded.reads++;
-    const digest = await held.digest(performance.now() + READ_DEADLINE_MS);
+    const turn = Promise.withResolvers<void>();
+    const begin = (): void => {
+      guarded.reads++;
+      turn.resolve();
+    };
+    if (guarded.reads < READS_A_CONTAINER) begin();
+    else guarded.queue.push(begin);
+    const digest = await held.digest(performance.now() + READ_DEADLINE_MS, turn.promise);
     guarded.reads--;
     guarded.queue.shift()?.();
     if (held.close()) this.#reader.gaveBack();

@@ -51,11 +51,12 @@ export class HeldExec {
 
   /**
    * SHA-256 of the whole file; null when it was not read by then (milliseconds of the monotonic clock), could not be
-   * read, or was changed meanwhile.
+   * read, or was changed meanwhile. Until it is its `turn` the file stays open.
    */
-  async digest(endMs: number): Promise<string | null> {
+  async digest(endMs: number, turn?: Promise<void>): Promise<string | null> {
     this.#readers++;
     try {
+      await turn;
       const hash = sha256Stream();
       const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, Number(this.file.size) + 1));
       for (let position = 0; performance.now() < endMs; ) {
