@@ -152,6 +152,29 @@ test("what leads on without end, is too long or lists too much comes to an end",
   await assert.rejects(identifyImage(wide, read), { code: "image-unresolved", message: /too many parts/ });
 });
 
+test("an index of many parts keeps nobody waiting for all of them", async (t) => {
+  const { list, read } = contents();
+  const absent = Array.from({ length: 200 }, (_, index) => ({ digest: digestOf(Buffer.from(`absent ${index}`)) }));
+  const index = list(...absent);
+  const state = { nowMs: 0, reads: 0 };
+  t.mock.method(performance, "now", () => state.nowMs);
+  const slow = async (digest: string) => {
+    state.reads++;
+    state.nowMs += 1000;
+    return read(digest);
+  };
+  await assert.rejects(identifyImage(index, slow), { code: "image-unresolved", message: /not read within 10 s/ });
+  assert.equal(state.reads, 11);
+  state.reads = 0;
+  // What could be ours and is not there is not asked for again among all.
+  const quick = async (digest: string) => {
+    state.reads++;
+    return read(digest);
+  };
+  await assert.rejects(identifyImage(index, quick), { code: "image-unresolved", message: /is not there/ });
+  assert.equal(state.reads, 201);
+});
+
 test("a chain of layers is called as the specification's example says", () => {
   const [a, b, c] = ["a", "b", "c"].map((name) => digestOf(Buffer.from(name))) as [string, string, string];
   const ab = `sha256:${sha256Hex(`${a} ${b}`)}`;

@@ -19,6 +19,8 @@ export interface IdentifiedImage {
 export const MAX_DOCUMENT_BYTES = 4 << 20;
 const MAX_DOCUMENTS = 256;
 const MAX_DEPTH = 4;
+/** Bound of reading them all: each may start a program, and whoever made the image says how many there are. */
+const READ_MS = 10_000;
 
 const digestShape = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const none = z.undefined().optional();
@@ -50,7 +52,7 @@ const documentShape = z.union([indexShape, manifestShape, configShape]);
  * on their order, on variants and on its release, so then nothing is told. Throws `image-unresolved`.
  */
 export async function identifyImage(digest: string, read: ReadContent): Promise<IdentifiedImage> {
-  const reading = { read, documents: 0, origin: digest };
+  const reading = { read, documents: 0, origin: digest, untilMs: performance.now() + READ_MS };
   const found = await follow(reading, digest, 0);
   if (found === null) throw unresolved(digest, `its content ${digest} is not there`);
   return found;
@@ -82,6 +84,7 @@ export async function orUnresolved(
 interface Reading {
   readonly read: ReadContent;
   readonly origin: string;
+  readonly untilMs: number;
   documents: number;
 }
 
@@ -89,6 +92,8 @@ interface Reading {
 async function follow(reading: Reading, digest: string, depth: number): Promise<IdentifiedImage | null> {
   reading.documents += 1;
   if (depth > MAX_DEPTH || reading.documents > MAX_DOCUMENTS) throw unresolved(reading.origin, "it has too many parts");
+  if (performance.now() > reading.untilMs)
+    throw unresolved(reading.origin, `its parts are not read within ${READ_MS / 1000} s`);
   const bytes = await reading.read(digest);
   if (bytes === null) return null;
   if (bytes.length > MAX_DOCUMENT_BYTES || digest !== `sha256:${sha256Hex(bytes)}`)
@@ -109,7 +114,7 @@ async function choose(reading: Reading, listed: Listed, depth: number): Promise<
   // What builders say about how an image was made is kept beside it.
   const images = listed.filter(({ platform }) => normalizePlatform(platform ?? {}).os !== "unknown");
   const ours = images.filter(({ platform }) => couldBeOurs(platform));
-  for (const some of [ours, images]) {
+  for (const some of [ours, images.filter((image) => !ours.includes(image))]) {
     const found = new Map<string, IdentifiedImage>();
     for (const { digest } of some) {
       const image = await follow(reading, digest, depth + 1);
